@@ -1,0 +1,267 @@
+"""Images in [0, 1] with labels, held in memory as bytes; a validation part is held out of training.
+
+``digits`` (scikit-learn's, enlarged to 3x32x32) comes with the installation and is the default
+everywhere. The other sets are read, and on request downloaded, by torchvision's own loaders from a
+data root: an argument, or $SEMIROBUST_DATA, or ``artifacts/data``.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Generator, Tensor
+from torch.nn.functional import interpolate
+from torchvision import datasets
+from torchvision.datasets.utils import download_and_extract_archive
+from torchvision.transforms import functional as images_of
+
+from semirobust._types import Images, Labels
+from semirobust.results import artifacts_root
+
+TINY_IMAGENET = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Paired inputs and labels; ``images`` are bytes, or floats where a chain's h_a is cached."""
+
+    images: Tensor
+    labels: Labels
+
+    def __post_init__(self) -> None:
+        """Reject parts that do not belong together, and floats that are no numbers."""
+        if len(self.images) != len(self.labels):
+            raise ValueError(f"{len(self.images)} images but {len(self.labels)} labels")
+        if self.images.is_floating_point() and not bool(torch.isfinite(self.images).all()):
+            raise ValueError("images hold NaN or inf: check where they were computed")
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.labels)
+
+    @property
+    def x(self) -> Images:
+        """The inputs as floats; bytes become 0..1."""
+        return to_float(self.images)
+
+    @property
+    def y(self) -> Labels:
+        """The labels."""
+        return self.labels
+
+    def take(self, index: Tensor) -> "Samples":
+        """Return the samples of an index or mask."""
+        return Samples(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device | str) -> "Samples":
+        """Return the samples on a device."""
+        return Samples(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Three parts of one data set: training, validation (held out of training) and test."""
+
+    name: str
+    train: Samples
+    validation: Samples
+    test: Samples
+    classes: int
+    flips: bool = True  # whether a mirror image keeps its label
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images."""
+        return self.train.images.shape[-1]
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels."""
+        return self.train.images.shape[1]
+
+
+def to_float(images: Tensor) -> Images:
+    """Return bytes as floats in [0, 1]; floats pass."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def to_bytes(x: Images) -> Tensor:
+    """Return images in [0, 1] as bytes, rounded.
+
+    The pixels of data sets are whole 255ths, so rounding never leaves a ball of radius k/255.
+    """
+    return (x * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def subset(samples: Samples, n: int, *, seed: int = 0) -> Samples:
+    """Return n samples with the classes in their shares, the same ones for the same seed."""
+    if not 1 <= n <= len(samples):
+        raise ValueError(f"need 1 <= n <= {len(samples)} samples, got n={n}")
+    return samples if n == len(samples) else halves(samples, n, seed=seed)[0]
+
+
+def halves(samples: Samples, n: int, *, seed: int = 0) -> tuple[Samples, Samples]:
+    """Return a stratified part of n samples, and the rest."""
+    index = np.arange(len(samples))
+    first, rest = train_test_split(
+        index, train_size=n, random_state=seed, stratify=samples.labels.cpu().numpy()
+    )
+    return samples.take(torch.from_numpy(np.sort(first))), samples.take(
+        torch.from_numpy(np.sort(rest))
+    )
+
+
+def batches(
+    samples: Samples, size: int, *, generator: Generator | None = None, augment: bool = False
+) -> Iterator[tuple[Images, Labels, Tensor]]:
+    """Yield x, y and their index, shuffled by the generator where one is given."""
+    n = len(samples)
+    device = samples.labels.device
+    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+    for index in order.to(device).split(size):
+        part = samples.images[index]
+        if augment and generator is not None:
+            part = crop_and_flip(part, generator)
+        yield to_float(part), samples.labels[index], index
+
+
+def crop_and_flip(images: Tensor, generator: Generator, *, padding: int = 4) -> Tensor:
+    """Return each image shifted by up to ``padding`` pixels over black and mirrored half the time."""
+    n, _, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    draw = torch.randint(2 * padding + 1, (2, n, 1), generator=generator).to(images.device)
+    mirror = torch.rand(n, 1, generator=generator).to(images.device) < 0.5
+    rows = draw[0] + torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device).expand(n, width)
+    columns = draw[1] + torch.where(mirror, width - 1 - columns, columns)
+    sample = torch.arange(n, device=images.device)[:, None, None]
+    return padded[sample, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Return the folder where data sets lie: the argument, $SEMIROBUST_DATA, or artifacts/data."""
+    chosen = root or os.environ.get("SEMIROBUST_DATA")
+    return Path(chosen).expanduser() if chosen else artifacts_root() / "data"
+
+
+def load(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    seed: int = 0,
+    size: int | None = None,
+    download: bool = False,
+) -> DataSet:
+    """Return a data set with its validation part held out.
+
+    Args:
+        name: One of ``NAMES``.
+        root: Folder with the files in torchvision's layout; see ``data_root``.
+        seed: Chooses the validation samples.
+        size: Height and width that images of varying size are brought to.
+        download: Whether files that are missing may be fetched into the root.
+    """
+    if name not in LOADERS:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(NAMES)}")
+    if name == "digits":
+        return _digits(seed)
+    folder = data_root(root)
+    try:
+        train, test = LOADERS[name](folder, size or 224, download)
+    except (RuntimeError, OSError) as missing:
+        raise FileNotFoundError(
+            f"{name} is not under {folder}: give --data-root (or SEMIROBUST_DATA) the folder that "
+            f"holds it, or --download to fetch it there ({_first_line(missing)})"
+        ) from missing
+    rest, validation = halves(train, len(train) - len(train) // 10, seed=seed)
+    classes = int(train.labels.max()) + 1
+    return DataSet(name, rest, validation, test, classes, flips="mnist" not in name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _digits(seed: int) -> DataSet:
+    pixels, labels = load_digits(return_X_y=True)
+    small = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) / 16
+    large = interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
+    whole = Samples(to_bytes(large.expand(-1, 3, -1, -1)), torch.from_numpy(labels).long())
+    train, test = halves(whole, 1297, seed=0)
+    train, validation = halves(train, 1147, seed=seed)
+    return DataSet("digits", train, validation, test, 10, flips=False)
+
+
+def _from_arrays(data: object, labels: object) -> Samples:
+    images = torch.as_tensor(np.asarray(data))
+    images = images[:, None] if images.ndim == 3 else images.movedim(3, 1)
+    return Samples(images.contiguous(), torch.as_tensor(np.asarray(labels)).long())
+
+
+def _torchvision(kind: Callable[..., object]) -> Callable[[Path, int, bool], tuple[Samples, Samples]]:
+    def read(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
+        parts = (kind(str(root), train=flag, download=download) for flag in (True, False))
+        train, test = (_from_arrays(part.data, part.targets) for part in parts)  # type: ignore[attr-defined]
+        return train, test
+
+    return read
+
+
+def _from_folder(folder: datasets.VisionDataset, size: int) -> Samples:
+    """Return the images of a folder, their shorter side brought to size and the centre cut out."""
+    images = [
+        images_of.pil_to_tensor(images_of.center_crop(images_of.resize(image, size), [size, size]))
+        for image, _ in folder
+    ]
+    return Samples(torch.stack(images), torch.tensor([label for _, label in folder.samples]))
+
+
+def _imagenette(root: Path, size: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
+    found = sorted(root.glob("imagenette2*/train"))
+    if not found:
+        kind, part = datasets.Imagenette, {"size": "320px", "download": download}
+        train = kind(root, split="train", **part)
+        return _from_folder(_listed(train), size), _from_folder(
+            _listed(kind(root, split="val", size="320px")), size
+        )
+    train_folder, test_folder = found[0], found[0].parent / "val"
+    return (
+        _from_folder(datasets.ImageFolder(str(train_folder)), size),
+        _from_folder(datasets.ImageFolder(str(test_folder)), size),
+    )
+
+
+def _listed(part: datasets.VisionDataset) -> datasets.VisionDataset:
+    return datasets.ImageFolder(str(part._image_root))  # noqa: SLF001
+
+
+def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
+    folder = root / "tiny-imagenet-200"
+    if download and not folder.exists():
+        download_and_extract_archive(TINY_IMAGENET, str(root), md5=TINY_IMAGENET_MD5)
+    train = datasets.ImageFolder(str(folder / "train"))
+    lines = (folder / "val" / "val_annotations.txt").read_text().splitlines()
+    label_of = dict(line.split("\t")[:2] for line in lines)
+    listed = datasets.folder.pil_loader
+    paths = [(str(folder / "val" / "images" / name), train.class_to_idx[wnid])
+             for name, wnid in sorted(label_of.items())]
+    images = torch.stack([images_of.pil_to_tensor(listed(path)) for path, _ in paths])
+    return _from_folder(train, 64), Samples(images, torch.tensor([label for _, label in paths]))
+
+
+LOADERS: dict[str, Callable[[Path, int, bool], tuple[Samples, Samples]]] = {
+    "digits": lambda *_: (_digits(0).train, _digits(0).test),
+    "cifar10": _torchvision(datasets.CIFAR10),
+    "cifar100": _torchvision(datasets.CIFAR100),
+    "imagenette": _imagenette,
+    "mnist": _torchvision(datasets.MNIST),
+    "fashion-mnist": _torchvision(datasets.FashionMNIST),
+    "tiny-imagenet": _tiny_imagenet,
+}
+NAMES = tuple(LOADERS)
