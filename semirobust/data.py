@@ -7,7 +7,7 @@ data root: an argument, or $SEMIROBUST_DATA, or ``artifacts/data``.
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +124,8 @@ def batches(
     n = len(samples)
     device = samples.labels.device
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
-    for index in order.to(device).split(size):
+    for start in range(0, n, size):
+        index = order[start : start + size].to(device)
         part = samples.images[index]
         if augment and generator is not None:
             part = crop_and_flip(part, generator)
@@ -132,7 +133,7 @@ def batches(
 
 
 def crop_and_flip(images: Tensor, generator: Generator, *, padding: int = 4) -> Tensor:
-    """Return each image shifted by up to ``padding`` pixels over black and mirrored half the time."""
+    """Return each image shifted by up to ``padding`` pixels and mirrored half the time."""
     n, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, (padding,) * 4)
     draw = torch.randint(2 * padding + 1, (2, n, 1), generator=generator).to(images.device)
@@ -204,7 +205,9 @@ def _from_arrays(data: object, labels: object) -> Samples:
     return Samples(images.contiguous(), torch.as_tensor(np.asarray(labels)).long())
 
 
-def _torchvision(kind: Callable[..., object]) -> Callable[[Path, int, bool], tuple[Samples, Samples]]:
+def _torchvision(
+    kind: Callable[..., object],
+) -> Callable[[Path, int, bool], tuple[Samples, Samples]]:
     def read(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
         parts = (kind(str(root), train=flag, download=download) for flag in (True, False))
         train, test = (_from_arrays(part.data, part.targets) for part in parts)  # type: ignore[attr-defined]
@@ -238,7 +241,7 @@ def _imagenette(root: Path, size: int, download: bool) -> tuple[Samples, Samples
 
 
 def _listed(part: datasets.VisionDataset) -> datasets.VisionDataset:
-    return datasets.ImageFolder(str(part._image_root))  # noqa: SLF001
+    return datasets.ImageFolder(str(part._image_root))
 
 
 def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
@@ -249,8 +252,10 @@ def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples
     lines = (folder / "val" / "val_annotations.txt").read_text().splitlines()
     label_of = dict(line.split("\t")[:2] for line in lines)
     listed = datasets.folder.pil_loader
-    paths = [(str(folder / "val" / "images" / name), train.class_to_idx[wnid])
-             for name, wnid in sorted(label_of.items())]
+    paths = [
+        (str(folder / "val" / "images" / name), train.class_to_idx[wnid])
+        for name, wnid in sorted(label_of.items())
+    ]
     images = torch.stack([images_of.pil_to_tensor(listed(path)) for path, _ in paths])
     return _from_folder(train, 64), Samples(images, torch.tensor([label for _, label in paths]))
 

@@ -29,7 +29,7 @@ def split(network: nn.Sequential, a: int) -> tuple[nn.Sequential, nn.Sequential]
 
 
 def splice(front: nn.Sequential, back: nn.Sequential, a: int) -> nn.Sequential:
-    """Return (f_a of ``front``, f_b of ``back``) as a new network; both sources stay as they are."""
+    """Return (f_a of ``front``, f_b of ``back``) as a new network; both sources stay."""
     if len(front) != len(back):
         raise ValueError(f"need two networks of one kind, got n={len(front)} and n={len(back)}")
     f_a, f_b = split(front, a)[0], split(back, a)[1]
@@ -49,15 +49,12 @@ def trainable_layers(link: nn.Module) -> int:
     """Return how many convolutions and linear maps a link holds on its main branch.
 
     Shortcut projections do not count, so a bottleneck counts three and ResNet-50 fifty. An
-    attention block counts two of its kind: the attention and the feed-forward part.
+    encoder block counts three: the attention and two linear maps.
     """
-    if isinstance(link, nn.MultiheadAttention):
+    if isinstance(link, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
         return 1
-    if isinstance(link, nn.Conv2d | nn.Linear):
-        return 1
-    children = [(name, child) for name, child in link.named_children() if name not in SHORTCUTS]
-    counted = sum(trainable_layers(child) for _, child in children)
-    return counted
+    branch = [child for name, child in link.named_children() if name not in SHORTCUTS]
+    return sum(trainable_layers(child) for child in branch)
 
 
 def cut(network: nn.Sequential, n_b: int) -> int:

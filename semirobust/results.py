@@ -26,7 +26,7 @@ PACKAGES = ("semirobust", "torch", "torchvision", "torchattacks", "numpy", "scip
 
 
 def results_root() -> Path:
-    """Return the folder of recorded results: $SEMIROBUST_RESULTS or ``results/`` of the checkout."""
+    """Return the folder of results: $SEMIROBUST_RESULTS or ``results/`` of the checkout."""
     return Path(os.environ.get("SEMIROBUST_RESULTS", ROOT / "results"))
 
 

@@ -1,0 +1,278 @@
+"""Networks as chains of links, for images of 28 to 224 pixels and any width.
+
+Input normalisation is the first thing the first link does, so every network takes images in [0, 1].
+The chains are put together from torchvision's blocks; only the pre-activation block of wide
+residual networks, which torchvision lacks, is written here.
+
+Departures: all data sets are normalised by the same mean 0.5 and deviation 0.25. At 32 and 64
+pixels the stems keep the resolution (3x3 convolutions) and VGG16's two hidden linear layers have
+512 units; there is no dropout.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet, vgg, vision_transformer
+from torchvision.ops import Conv2dNormActivation
+
+from semirobust._types import Images
+
+ConvBlock = partial(Conv2dNormActivation, bias=False)
+PlainBlock = partial(Conv2dNormActivation, norm_layer=None)
+
+
+class Normalise(nn.Module):
+    """Shift and scale images from [0, 1] to about [-2, 2]."""
+
+    def __init__(self, mean: float = 0.5, deviation: float = 0.25) -> None:
+        super().__init__()
+        self.mean, self.deviation = mean, deviation
+
+    def forward(self, x: Images) -> Tensor:
+        """Return (x - mean) / deviation."""
+        return (x - self.mean) / self.deviation
+
+
+def build(
+    name: str,
+    *,
+    classes: int = 10,
+    size: int = 32,
+    channels: int = 3,
+    width: float = 1.0,
+    seed: int = 0,
+) -> nn.Sequential:
+    """Return an untrained network of the given name, in evaluation mode.
+
+    Args:
+        name: One of ``NAMES``.
+        classes: Number of outputs.
+        size: Height and width of the images.
+        channels: Colour channels of the images.
+        width: Factor on the number of channels (or the embedding width) of every layer.
+        seed: Seed of the initial weights; the global generator is left as it was.
+
+    Example:
+        >>> len(build("vgg16", width=0.125)), len(build("resnet50", width=0.125))
+        (16, 18)
+    """
+    if name not in BUILDERS:
+        raise ValueError(f"unknown network {name!r}; known: {', '.join(NAMES)}")
+    if width <= 0:
+        raise ValueError(f"width is a positive factor such as 0.25, got {width}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = BUILDERS[name](classes, size, channels, width)
+        network = nn.Sequential(nn.Sequential(Normalise(), *network[0]), *network[1:])
+    return network.eval()
+
+
+def _scaled(channels: int, width: float) -> int:
+    return max(4, round(channels * width))
+
+
+def _linear(inputs: int, outputs: int, *, last: bool = False) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs), *([] if last else [nn.ReLU()]))
+
+
+def _head(inputs: int, hidden: int, classes: int) -> list[nn.Sequential]:
+    return [
+        _linear(inputs, hidden),
+        _linear(hidden, hidden),
+        _linear(hidden, classes, last=True),
+    ]
+
+
+def _vgg16(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
+    """VGG16 with batch norm: 13 convolutions and 3 linear maps."""
+    links: list[nn.Sequential] = []
+    for entry in vgg.cfgs["D"]:
+        if entry == "M":
+            links[-1].append(nn.MaxPool2d(2))
+        else:
+            outputs = _scaled(int(entry), width)
+            links.append(nn.Sequential(*ConvBlock(channels, outputs)))
+            channels = outputs
+    side = 7 if size > 64 else 1
+    links[-1].append(nn.AdaptiveAvgPool2d(side))
+    hidden = _scaled(4096, width) if size > 64 else 512
+    return _initialised(nn.Sequential(*links, *_head(channels * side**2, hidden, classes)))
+
+
+def _alexnet(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
+    """AlexNet: 5 convolutions and 3 linear maps, no batch norm."""
+    c = [_scaled(count, width) for count in (64, 192, 384, 256, 256)]
+    if size > 64:
+        stem = PlainBlock(channels, c[0], kernel_size=11, stride=4, padding=2)
+        second, pool, side = PlainBlock(c[0], c[1], kernel_size=5), nn.MaxPool2d(3, 2), 6
+    else:
+        stem = PlainBlock(channels, c[0], stride=2)
+        second, pool, side = PlainBlock(c[0], c[1]), nn.MaxPool2d(2), 2
+    links = [
+        nn.Sequential(*stem, pool),
+        nn.Sequential(*second, pool),
+        nn.Sequential(*PlainBlock(c[1], c[2])),
+        nn.Sequential(*PlainBlock(c[2], c[3])),
+        nn.Sequential(*PlainBlock(c[3], c[4]), pool, nn.AdaptiveAvgPool2d(side)),
+    ]
+    return nn.Sequential(*links, *_head(c[4] * side**2, _scaled(4096, width), classes))
+
+
+def _stem(channels: int, outputs: int, size: int) -> nn.Sequential:
+    if size > 64:
+        block = ConvBlock(channels, outputs, kernel_size=7, stride=2)
+        return nn.Sequential(*block, nn.MaxPool2d(3, 2, padding=1))
+    return nn.Sequential(*ConvBlock(channels, outputs, stride=1 if size <= 32 else 2))
+
+
+def _resnet(
+    block: type[resnet.BasicBlock] | type[resnet.Bottleneck],
+    depths: tuple[int, ...],
+    classes: int,
+    size: int,
+    channels: int,
+    width: float,
+) -> nn.Sequential:
+    """ResNet whose links are the stem, the residual blocks and the classifier."""
+    inputs = _scaled(64, width)
+    links: list[nn.Module] = [_stem(channels, inputs, size)]
+    for stage, depth in enumerate(depths):
+        planes = _scaled(64 * 2**stage, width)
+        for index in range(depth):
+            stride = 2 if stage and not index else 1
+            outputs = planes * block.expansion
+            shortcut = None
+            if stride > 1 or inputs != outputs:
+                shortcut = ConvBlock(inputs, outputs, 1, stride, activation_layer=None)
+            links.append(nn.Sequential(block(inputs, planes, stride, shortcut)))
+            inputs = outputs
+    links[-1].append(nn.AdaptiveAvgPool2d(1))  # type: ignore[operator]
+    return _initialised(nn.Sequential(*links, _linear(inputs, classes, last=True)))
+
+
+class WideBlock(nn.Module):
+    """Pre-activation residual block (Zagoruyko & Komodakis 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        convolution = partial(nn.Conv2d, kernel_size=3, padding=1, bias=False)
+        self.first = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
+        self.branch = nn.Sequential(
+            convolution(inputs, outputs, stride=stride),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            convolution(outputs, outputs),
+        )
+        self.shortcut: nn.Module | None = None
+        if inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the shortcut plus the branch."""
+        active = self.first(x)
+        return (x if self.shortcut is None else self.shortcut(active)) + self.branch(active)
+
+
+def _wide_resnet(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
+    """WRN-34-10: 15 pre-activation blocks behind one convolution."""
+    inputs = _scaled(16, max(width, 0.25))
+    links: list[nn.Module] = [_stem(channels, inputs, size)[:1]]
+    for stage in range(3):
+        outputs = _scaled(160 * 2**stage, width)
+        for index in range(5):
+            stride = 2 if stage and not index else 1
+            links.append(nn.Sequential(WideBlock(inputs, outputs, stride)))
+            inputs = outputs
+    tail = [nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    links[-1].extend(tail)  # type: ignore[operator]
+    return _initialised(nn.Sequential(*links, _linear(inputs, classes, last=True)))
+
+
+class Patches(nn.Module):
+    """Embed square patches, put a class token in front and add positions."""
+
+    def __init__(self, size: int, patch: int, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(channels, hidden, patch, patch)
+        self.token = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.position = nn.Parameter(torch.empty(1, (size // patch) ** 2 + 1, hidden))
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return N x (1 + patches) x hidden."""
+        patches = self.embed(x).flatten(2).transpose(1, 2)
+        return torch.cat([self.token.expand(len(x), -1, -1), patches], dim=1) + self.position
+
+
+class ClassToken(nn.Module):
+    """The final normalisation, of the class token alone."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return N x hidden."""
+        return self.norm(x[:, 0])
+
+
+def _vit(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
+    """ViT-B: 12 encoder blocks over patches of 16 pixels (4 at 32 pixels, 8 at 64)."""
+    heads = max(1, round(12 * width))
+    hidden = 64 * heads
+    norm = partial(nn.LayerNorm, eps=1e-6)
+    patch = max(4, min(16, size // 8))
+    blocks: list[nn.Module] = [
+        nn.Sequential(vision_transformer.EncoderBlock(heads, hidden, 4 * hidden, 0.0, 0.0, norm))
+        for _ in range(12)
+    ]
+    blocks[-1].append(ClassToken(hidden))  # type: ignore[operator]
+    stem = nn.Sequential(Patches(size, patch, channels, hidden))
+    return nn.Sequential(stem, *blocks, _linear(hidden, classes, last=True))
+
+
+def _cnn(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
+    """A small network for the theory: two strided convolutions and two linear maps."""
+    c, d, hidden = _scaled(16, width), _scaled(32, width), _scaled(100, width)
+    block = partial(PlainBlock, kernel_size=4, stride=2, padding=1)
+    return nn.Sequential(
+        nn.Sequential(*block(channels, c)),
+        nn.Sequential(*block(c, d)),
+        _linear(d * (size // 4) ** 2, hidden),
+        _linear(hidden, classes, last=True),
+    )
+
+
+def _mlp(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
+    """A dense network for the theory: 300, 100 and the classes."""
+    first, second = _scaled(300, width), _scaled(100, width)
+    return nn.Sequential(
+        _linear(channels * size**2, first),
+        _linear(first, second),
+        _linear(second, classes, last=True),
+    )
+
+
+def _initialised(network: nn.Sequential) -> nn.Sequential:
+    """Draw convolutions as He et al. (2015); linear maps keep torch's draw with zero bias."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    return network
+
+
+BUILDERS: dict[str, Callable[[int, int, int, float], nn.Sequential]] = {
+    "alexnet": _alexnet,
+    "vgg16": _vgg16,
+    "resnet18": partial(_resnet, resnet.BasicBlock, (2, 2, 2, 2)),
+    "resnet50": partial(_resnet, resnet.Bottleneck, (3, 4, 6, 3)),
+    "wrn34-10": _wide_resnet,
+    "vit": _vit,
+    "cnn": _cnn,
+    "mlp": _mlp,
+}
+NAMES = tuple(BUILDERS)
