@@ -10,6 +10,7 @@ pixels the stems keep the resolution (3x3 convolutions) and VGG16's two hidden l
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -65,8 +66,30 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = BUILDERS[name](classes, size, channels, width)
-        network = nn.Sequential(nn.Sequential(Normalise(), *network[0]), *network[1:])
+        network = nn.Sequential(nn.Sequential(Normalise(), *network[0].children()), *network[1:])
     return network.eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What ``build`` needs to make a network again; the fields are its arguments."""
+
+    name: str
+    classes: int = 10
+    size: int = 32
+    channels: int = 3
+    width: float = 1.0
+
+    def build(self, *, seed: int = 0) -> nn.Sequential:
+        """Return an untrained network of this architecture."""
+        return build(
+            self.name,
+            classes=self.classes,
+            size=self.size,
+            channels=self.channels,
+            width=self.width,
+            seed=seed,
+        )
 
 
 def _scaled(channels: int, width: float) -> int:
