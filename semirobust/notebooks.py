@@ -1,0 +1,254 @@
+"""Notebooks as files: their parameters, the digest of what they depend on, one normal form.
+
+The digest covers a notebook's code cells and parameters, the source of every module of the package
+that it reaches through imports (comments and docstrings left out), and the results that it reads.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import nbformat
+from nbformat import NotebookNode
+
+from semirobust.results import ROOT, write_atomically
+
+PROFILES = ("smoke", "cpu", "gpu", "paper")  # from small to large
+DEFAULT = PROFILES[0]
+VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+KEPT = ("semirobust", "accelerator", "colab", "mystnb")
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+Parameters: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook as found: where it lies, its parameters with defaults, what it experiments on."""
+
+    path: Path
+    parameters: dict[str, Any]
+    experiments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the file's name without its ending, such as ``31-vgg16``."""
+        return self.path.stem
+
+    @property
+    def root(self) -> Path:
+        """Return the checkout that holds ``notebooks/``."""
+        return self.path.parent.parent
+
+
+def notebooks(root: Path = ROOT) -> list[Notebook]:
+    """Return the notebooks of a checkout in the order of their numbers."""
+    return [find(path) for path in sorted((root / "notebooks").glob("*.ipynb"))]
+
+
+def find(path: Path) -> Notebook:
+    """Return one notebook with its parameters; a damaged file is named."""
+    content = read(path)
+    experiment = content.metadata.get("semirobust", {}).get("experiment", [])
+    names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
+    return Notebook(path.resolve(), parameters(content), names)
+
+
+def read(path: Path) -> NotebookNode:
+    """Return the content of a notebook file."""
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as damage:
+        raise ValueError(f"{path} is no readable notebook: {damage}") from damage
+
+
+def write(content: NotebookNode, path: Path) -> bool:
+    """Write a notebook atomically and in one form; say whether the file changed."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_atomically(path, text.encode())
+    return True
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def parameters(content: NotebookNode) -> dict[str, Any]:
+    """Return the names and default values of the cell tagged ``parameters``.
+
+    Example:
+        >>> cell = nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"]})
+        >>> parameters(nbformat.v4.new_notebook(cells=[cell]))
+        {'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for cell in content.cells:
+        if "parameters" not in tags(cell):
+            continue
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {ast.unparse(name): ast.literal_eval(node.value) for name in targets}
+    return found
+
+
+def settle(notebook: Notebook, profile: str, overrides: Parameters | None = None) -> dict[str, Any]:
+    """Return the values a run uses: defaults, then the profile, then overrides; refuse others."""
+    overrides = dict(overrides or {})
+    unknown = sorted(set(overrides) - set(notebook.parameters))
+    if unknown:
+        known = ", ".join(notebook.parameters) or "none"
+        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has: {known}")
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    chosen = {"profile": profile} if "profile" in notebook.parameters else {}
+    return {**notebook.parameters, **chosen, **overrides}
+
+
+def digest(notebook: Notebook, values: Parameters) -> str:
+    """Return a digest of code cells, parameters, reached sources and results that are read."""
+    cells = [
+        cell.source.strip()
+        for cell in read(notebook.path).cells
+        if cell.cell_type == "code" and not {"parameters", "injected-parameters"} & set(tags(cell))
+    ]
+    modules = {path.name: _skeleton(path) for path in sources(notebook.root, cells)}
+    return hashed([cells, dict(values), modules, _read_results(notebook, values)])
+
+
+def sources(root: Path, cells: list[str]) -> list[Path]:
+    """Return the files of the package that code reaches through its imports, sorted."""
+    package = root / "semirobust"
+    reached, waiting = set(), [package / "__init__.py"]
+    for cell in cells:
+        waiting += _imports(cell, package)
+    while waiting:
+        path = waiting.pop()
+        if path not in reached and path.exists():
+            reached.add(path)
+            waiting += _imports(path.read_text(encoding="utf-8"), package)
+    return sorted(reached)
+
+
+def _imports(code: str, package: Path) -> list[Path]:
+    plain = "\n".join(
+        line for line in code.splitlines() if line.lstrip()[:1] not in "%!" or not line
+    )
+    names: list[str] = []
+    for node in ast.walk(ast.parse(plain)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == package.name]
+    files = [package.joinpath(*parts).with_suffix(".py") for parts in inside if parts]
+    return files + [package.joinpath(*parts, "__init__.py") for parts in inside]
+
+
+def _skeleton(path: Path) -> str:
+    """Return a digest of a module without comments, layout and docstrings."""
+    return hashed(_bare(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _bare(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_bare(item) for item in node if not _is_text(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
+    return [type(node).__name__, {name: _bare(value) for name, value in parts.items()}]
+
+
+def _is_text(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def results(notebook: Notebook, profile: str) -> list[Path]:
+    """Return the result files of a notebook's experiments that hold a profile, sorted."""
+    files = [
+        path
+        for name in notebook.experiments
+        for path in sorted((notebook.root / "results" / name).glob("*.json"))
+    ]
+    return [path for path in files if json.loads(path.read_bytes()).get("profile") == profile]
+
+
+def largest_profile(notebook: Notebook) -> str:
+    """Return the largest profile for which every experiment of a notebook has a result."""
+    for profile in reversed(PROFILES):
+        folders = {path.parent.name for path in results(notebook, profile)}
+        if folders and folders == set(notebook.experiments):
+            return profile
+    return DEFAULT
+
+
+def _read_results(notebook: Notebook, values: Parameters) -> dict[str, str]:
+    profile = values.get("profile", DEFAULT)
+    read_files = [] if profile == DEFAULT else results(notebook, profile)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read_files}
+
+
+def hashed(value: Any) -> str:
+    """Return sixteen hex digits of anything that JSON holds."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def normalise(content: NotebookNode) -> NotebookNode:
+    """Return a copy without what differs between two runs of the same code.
+
+    Execution metadata goes, cell ids stay, kernel and language are fixed, counts start at one, and
+    text that a kernel flushed in several pieces is one piece.
+    """
+    normal = deepcopy(content)
+    own = {name: normal.metadata[name] for name in KEPT if name in normal.metadata}
+    normal.metadata = {**own, "kernelspec": KERNELSPEC, "language_info": LANGUAGE}
+    normal.nbformat_minor = 5
+    code = [cell for cell in normal.cells if cell.cell_type == "code"]
+    for cell in normal.cells:
+        kept = {name: value for name, value in cell.metadata.items() if name not in VOLATILE}
+        cell.metadata = {name: value for name, value in kept.items() if value or name != "tags"}
+        if "injected-parameters" in tags(cell):
+            cell.id = "injected-parameters"
+    for count, cell in enumerate(code, start=1):
+        cell.execution_count = count if cell.outputs or cell.execution_count else None
+        cell.outputs = _joined(cell.outputs)
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = cell.execution_count
+    return nbformat.from_dict(normal)  # type: ignore[no-untyped-call]
+
+
+def _joined(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def merge(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
+    """Return the source with the outputs of its executed copy; the code of both must agree."""
+    merged, outputs = deepcopy(source), _code(executed)
+    if [cell.source for cell in _code(source)] != [cell.source for cell in outputs]:
+        raise ValueError("the executed copy holds other code: run the notebook again")
+    for cell, done in zip(_code(merged), outputs, strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    return normalise(merged)
+
+
+def _code(content: NotebookNode) -> list[NotebookNode]:
+    cells = [cell for cell in content.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if "injected-parameters" not in tags(cell)]
