@@ -201,6 +201,7 @@ def run(plan: Plan) -> Outcome | str:
     """Return the outcome of one notebook, run by papermill, or in words why there is none."""
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
+    from traitlets.config import Config
 
     defaults, start = plan.notebook.parameters, perf_counter()
     changed = {name: value for name, value in plan.values.items() if value != defaults[name]}
@@ -212,6 +213,7 @@ def run(plan: Plan) -> Outcome | str:
             kernel_name=KERNEL,
             language="python",
             progress_bar=False,
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             cwd=str(plan.notebook.root),
         )
     except PapermillExecutionError as error:
@@ -239,6 +241,23 @@ def _keep(plan: Plan, digest: str, outcome: Outcome, origin: dict[str, Any]) -> 
     document = asdict(record) | {"copy": hashlib.sha256(copy.read_bytes()).hexdigest()}
     write_atomically(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
     return record
+
+
+def stored(notebook: Notebook) -> Execution | None:
+    """Return what a notebook file says of its own outputs, or None where it says nothing."""
+    origin = notebooks.read(notebook.path).metadata.get("semirobust", {}).get("record")
+    if origin is None:
+        return None
+    return Execution(
+        notebook=notebook.name,
+        profile=DEFAULT,
+        parameters=notebook.parameters,
+        code=origin["code"],
+        digest="",
+        seconds=0.0,
+        date="",
+        provenance={"versions": origin["versions"]},
+    )
 
 
 def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
