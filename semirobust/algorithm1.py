@@ -1,0 +1,116 @@
+"""Algorithm 1: retrain f_b behind a frozen f_a* until Acc reaches Acc* - k, then read rho_j.
+
+The procedure knows no data and no attack: tuning, accuracy and measurement are passed in.
+Accuracies that decide anything come from the validation split; test accuracy is measured
+afterwards, once.
+
+Departures: the listing takes rho_j as the smallest I_{j,t} over the trials, the text as that of
+the trial with the best accuracy. ``rho_rule`` chooses; every trial is kept, so either can be
+recomputed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from semirobust.layers import splice
+from semirobust.training import Epoch
+
+Tune = Callable[[nn.Sequential, int], Iterator[Epoch]]
+Accuracy = Callable[[nn.Sequential], float]
+Measure = Callable[[nn.Sequential], dict[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm1:
+    """Settings of Algorithm 1.
+
+    Args:
+        a: Number of links of the semirobust part f_a.
+        tolerance: Stop once Acc* - Acc <= tolerance (the paper's k), accuracies in 0..1.
+        trials: Number of independent trials T.
+        rho_rule: "min" over the trials (the listing) or the trial of "best" accuracy (the text).
+    """
+
+    a: int
+    tolerance: float = 0.0
+    trials: int = 1
+    rho_rule: Literal["min", "best"] = "min"
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        if self.trials < 1:
+            raise ValueError(f"need trials >= 1, got {self.trials}")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(
+                f"tolerance is an accuracy in 0..1: write 0.02 for 2 points, got {self.tolerance}"
+            )
+        if self.rho_rule not in ("min", "best"):
+            raise ValueError(f'rho_rule is "min" or "best", got {self.rho_rule!r}')
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial; ``epochs`` is None where Acc* - k was never reached."""
+
+    number: int
+    spliced_accuracy: float
+    accuracy: float
+    epochs: int | None
+    accuracies: tuple[float, ...]
+    rho: dict[int, float]
+    network: nn.Sequential
+
+
+def trials(
+    settings: Algorithm1,
+    robust: nn.Sequential,
+    standard: nn.Sequential,
+    *,
+    target: float,
+    tune: Tune,
+    accuracy: Accuracy,
+    measure: Measure,
+) -> Iterator[Trial]:
+    """Yield the trials of Algorithm 1, each with its own network (f_a*, f̃_b).
+
+    Args:
+        settings: Where to cut, when to stop, how often.
+        robust: (f_a*, f_b*), whose f_a is kept frozen; for a control, another network.
+        standard: (f_a, f_b), from which f_b starts.
+        target: Acc*, what (f_a*, f_b*) reaches on validation images.
+        tune: Trains f_b for at most E epochs; given the network and the trial's number.
+        accuracy: Under the protocol's attack, on validation images.
+        measure: I(h_{j-1}; h_j | y) in bits for j = a+1..n.
+    """
+    enough = target - settings.tolerance  # Acc* - k
+    for number in range(settings.trials):
+        network = splice(robust, standard, settings.a)  # (f_a*, f_b)
+        reached = [accuracy(network)]
+        if reached[0] < enough:
+            for epoch in tune(network, number):
+                found = accuracy(network) if epoch.validation is None else epoch.validation
+                reached.append(found)
+                if found >= enough:
+                    break
+        epochs = len(reached) - 1 if reached[-1] >= enough else None
+        network.eval()
+        yield Trial(
+            number, reached[0], reached[-1], epochs, tuple(reached), measure(network), network
+        )
+
+
+def best(outcomes: Sequence[Trial]) -> Trial:
+    """Return the trial with the largest accuracy, the first of equals: Acc~ of the paper."""
+    if not outcomes:
+        raise ValueError("no trial was run: call trials() first")
+    return max(outcomes, key=lambda trial: trial.accuracy)
+
+
+def rho(outcomes: Sequence[Trial], rule: Literal["min", "best"] = "min") -> dict[int, float]:
+    """Return rho_j in bits: the smallest over the trials, or that of the best trial."""
+    if rule == "best":
+        return best(outcomes).rho
+    return {j: min(trial.rho[j] for trial in outcomes) for j in best(outcomes).rho}
