@@ -58,7 +58,7 @@ def pages(package: Path, source: str) -> dict[str, str]:
         name, tree = name_of(path, package), ast.parse(path.read_text(encoding="utf-8"))
         about = ast.get_docstring(tree) or ""
         address = f"{source}/{path.relative_to(package.parent).as_posix()}"
-        parts = [f"# `{name}`", f"```{{py:module}} {name}\n```", markdown(about)]
+        parts = [f"# {name.partition('.')[2]}", f"```{{py:module}} {name}\n```", markdown(about)]
         parts += [_described(item) for item in _public(tree.body)]
         texts[f"modules/{name}.md"] = "\n\n".join([*parts, f"[Source of this module]({address})\n"])
         first = markdown(about.split("\n\n")[0].replace("\n", " "))
