@@ -32,7 +32,7 @@ from semirobust.data import DataSet, Samples, batches, subset, to_bytes
 from semirobust.layers import cut, split
 from semirobust.models import Architecture
 from semirobust.results import artifacts_root, key, write_atomically
-from semirobust.training import Epoch, Training, accuracy, fit
+from semirobust.training import Epoch, Precision, Training, accuracy, fit
 
 CACHE_BYTES = 1_500_000_000  # a larger block of activations is computed anew in every epoch
 Front: TypeAlias = Literal["robust", "standard", "random"]
@@ -142,7 +142,12 @@ def static_examples(study: Study, samples: DataSet, standard: nn.Sequential) -> 
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             attacked = {
-                name: perturbed(standard, getattr(samples, name), study.attack)
+                name: perturbed(
+                    standard,
+                    getattr(samples, name),
+                    study.attack,
+                    precision=study.standard.precision,
+                )
                 for name in ("train", "validation", "test")
             }
             write_atomically(path, to_safetensors(attacked))

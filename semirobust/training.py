@@ -25,6 +25,7 @@ from semirobust.methods import Atta, Batch, Method, Plain
 from semirobust.models import Architecture
 from semirobust.results import key, write_atomically
 
+Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["one-cycle", "cosine", "step", "constant"]
 RATES: dict[str, Callable[[float], float]] = {
     "one-cycle": lambda t: t / 0.3 if t < 0.3 else (1 - t) / 0.7,
@@ -62,7 +63,7 @@ class Training:
     weight_decay: float = 5e-4
     optimiser: Literal["sgd", "adamw"] = "sgd"
     augment: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = False
     seed: int = 0
 
