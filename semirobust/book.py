@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from semirobust.results import ROOT, write_atomically
 from semirobust.staging import stage
 
 TOOLS = ("jupyter-book", "sphinx", "sphinx-book-theme", "sphinx-proof", "myst-nb")
+
+LOADED = {"link": "href", "object": "data"}  # every other element loads its src
+IN_STYLE = re.compile(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ def build(
         return Built(index, changed=False)
     stamp.unlink(missing_ok=True)
     _sphinx(staged, root)
+    strangers = loaded_from_outside(index.parent)
+    if strangers:
+        raise RuntimeError("pages would load from elsewhere:\n" + "\n".join(strangers))
     write_atomically(stamp, mark.encode())
     return Built(index, changed=True)
 
@@ -91,3 +99,32 @@ def fingerprint(staged: Path) -> str:
     }
     tools = [version(name) for name in TOOLS]
     return notebooks.hashed([digests, tools])
+
+
+class Loads(HTMLParser):
+    """Collects the addresses that a browser fetches by itself when it shows a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what one element loads; links to follow load nothing."""
+        values = dict(attrs)
+        address = None if tag == "a" else values.get(LOADED.get(tag, "src"))
+        self.found += [address] if address else []
+        self.found += [part.split()[0] for part in (values.get("srcset") or "").split(",") if part]
+
+
+def loaded_from_outside(html: Path) -> list[str]:
+    """Return what pages and styles would fetch from other hosts, as ``page: address``."""
+    found = []
+    for path in sorted(html.rglob("*.html")):
+        parser = Loads()
+        parser.feed(path.read_text(encoding="utf-8"))
+        away = [name for name in parser.found if re.match(r"(https?:)?//", name)]
+        found += [f"{path.relative_to(html)}: {name}" for name in away]
+    for path in sorted(html.rglob("*.css")):
+        away = IN_STYLE.findall(path.read_text(encoding="utf-8"))
+        found += [f"{path.relative_to(html)}: {name}" for name in away]
+    return found

@@ -143,7 +143,7 @@ def execute(
     failures: list[str] = []
     for notebook, outcome in _run_all([plan for plan, _ in due.values()], jobs):
         if isinstance(outcome, Outcome):
-            yield _keep(*due[notebook], outcome, origin)
+            yield keep(*due[notebook], outcome, origin)
         else:
             failures.append(f"{notebook}: {outcome}")
     if failures:
@@ -224,7 +224,7 @@ def run(plan: Plan) -> Outcome | str:
     return Outcome(notebooks.normalise(content), perf_counter() - start)
 
 
-def _keep(plan: Plan, digest: str, outcome: Outcome, origin: dict[str, Any]) -> Execution:
+def keep(plan: Plan, digest: str, outcome: Outcome, origin: dict[str, Any]) -> Execution:
     """Store the executed copy, then its record, which names the copy it belongs to."""
     record = Execution(
         notebook=plan.notebook.name,

@@ -30,19 +30,18 @@ def name_of(path: Path, package: Path) -> str:
     return ".".join(path.relative_to(package.parent).with_suffix("").parts)
 
 
-def names(package: Path) -> set[str]:
-    """Return every public name as ``module.name`` and, for fields and methods, with its class."""
+def words(package: Path) -> set[str]:
+    """Return every name that the package uses: of modules, definitions, arguments, values."""
     found = set()
     for path in modules(package):
-        module = name_of(path, package).removeprefix(f"{package.name}.")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        found |= {module, *(f"{module}.{name}" for name in _assigned(tree.body))}
-        for item in _public(tree.body):
-            found.add(f"{module}.{item.name}")
-            members = _public(item.body) if isinstance(item, ast.ClassDef) else []
-            fields = _assigned(item.body) if isinstance(item, ast.ClassDef) else []
-            inner = [member.name for member in members] + fields
-            found |= {f"{module}.{item.name}.{name}" for name in inner}
+        found.add(path.stem)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.arg):
+                found.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
     return found
 
 

@@ -78,9 +78,11 @@ def blob(root: Path = ROOT, commit: str | None = None) -> str:
 
 
 def _assets(root: Path) -> dict[str, bytes]:
+    nothing = {"book/extra/.nojekyll": b""}  # so that hosts serve folders with an underscore
     files = [root / name for name in CONFIGURATION]
     files += [path for path in (root / "book" / "assets").rglob("*") if path.is_file()]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(files)}
+    copies = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(files)}
+    return nothing | copies
 
 
 def _pages(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
@@ -214,7 +216,7 @@ def show(notebook: Notebook, profile: str | None = None) -> Shown:
         record = execution.recorded(notebook, name)
         if record is not None:
             executed = notebooks.read(execution.kept(notebook, name)[0])
-            return Shown(notebook, _combined(source, executed), record, _is_stale(notebook, record))
+            return Shown(notebook, combined(source, executed), record, _is_stale(notebook, record))
     record = execution.stored(notebook)
     return Shown(notebook, source, record, record is None or _is_stale(notebook, record))
 
@@ -224,7 +226,7 @@ def _is_stale(notebook: Notebook, record: Execution) -> bool:
     return not same_names or notebooks.digest(notebook, record.parameters) != record.code
 
 
-def _combined(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
+def combined(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
     """Return today's words with the recorded outputs, or the copy whole if the code differs."""
     try:
         page = notebooks.merge(source, executed)
