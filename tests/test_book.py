@@ -461,7 +461,7 @@ CHROMIUM = next(
 
 
 # in the browser's log: a request of a page that came from a file, not one of the browser itself
-OF_PAGE = re.compile(r'"network_isolation_key":"file://[^}]*?"url":"([^"]*)"')
+OF_PAGE = re.compile(r'"network_isolation_key":"file://.*?"url":"([^"]*)"')
 
 
 def opened(page, folder):
