@@ -140,7 +140,8 @@ def _alexnet(classes: int, size: int, channels: int, width: float) -> nn.Sequent
         nn.Sequential(*PlainBlock(c[2], c[3])),
         nn.Sequential(*PlainBlock(c[3], c[4]), pool, nn.AdaptiveAvgPool2d(side)),
     ]
-    return nn.Sequential(*links, *_head(c[4] * side**2, _scaled(4096, width), classes))
+    head = _head(c[4] * side**2, _scaled(4096, width), classes)
+    return _initialised(nn.Sequential(*links, *head))
 
 
 def _stem(channels: int, outputs: int, size: int) -> nn.Sequential:

@@ -161,12 +161,22 @@ def static_examples(study: Study, samples: DataSet, standard: nn.Sequential) -> 
 
 
 def perturbed(
-    network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0
+    network: nn.Module,
+    samples: Samples,
+    attack: Attack,
+    *,
+    seed: int = 0,
+    precision: Precision = "float32",
 ) -> torch.Tensor:
     """Return attacked images as bytes; rounding never leaves a ball of a whole number of 255ths."""
     generator = torch.Generator().manual_seed(seed)
-    seen = batches(samples, 250)
-    return torch.cat([to_bytes(attack(network, x, y, generator=generator)) for x, y, _ in seen])
+    half = precision == "bfloat16"
+    with torch.autocast(samples.labels.device.type, torch.bfloat16, enabled=half):
+        attacked = [
+            to_bytes(attack(network, x, y, generator=generator))
+            for x, y, _ in batches(samples, 250)
+        ]
+    return torch.cat(attacked)
 
 
 def share_standing(network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0) -> float:
