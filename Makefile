@@ -1,0 +1,46 @@
+# make book    run the notebooks that changed, then build the HTML book
+# make test    the fast tests, then the slow ones
+# make check   format, lint, types, layering, spelling, dependencies
+# make lock    write requirements.lock anew
+# Set-up happens on demand: a .venv, filled from pyproject.toml. PYTHON=python3.12 chooses another Python.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: book test check lock clean help
+
+book: $(READY)
+	$(BIN)/semirobust book --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE))
+
+test: $(READY)
+	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m slow -n $(JOBS) --dist loadscope --no-header
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/deptry semirobust
+
+# uv where it is on the path; elsewhere it is installed into the new environment (a small wheel).
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed -p $(PYTHON) $(VENV)) || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv
+	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip install -q -p $(BIN)/python -e '.[book,dev]'
+	@touch $@
+
+lock: $(READY)
+	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile -q --universal --no-header --no-emit-index-url --all-extras --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf _build
+
+help:
+	@sed -n '1,5s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
