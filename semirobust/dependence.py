@@ -11,7 +11,6 @@ import numpy as np
 
 from semirobust.counting import Floats
 
-
 TINY = 1e-9  # bits: rounding
 
 
@@ -113,10 +112,12 @@ class OfClass:
     constant: float  # share of the codings in which all samples of X or Y share a cell
 
 
-def combined(settings: Any, found: Mapping[int, OfClass]) -> Dependence:
-    """Return Σ_y π(y) of the classes' estimates, the shares π from their numbers of samples."""
+def combined(
+    settings: Any, found: Mapping[int, OfClass], shares: Mapping[int, float] | None
+) -> Dependence:
+    """Return Σ_y π(y) of the classes' estimates; without π, their shares of the samples."""
     total = sum(one.n for one in found.values())
-    share = {c: one.n / total for c, one in found.items()}
+    share = shares or {c: one.n / total for c, one in found.items()}
 
     def mean(name: str) -> Any:
         return sum(share[c] * getattr(one, name) for c, one in found.items())

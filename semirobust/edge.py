@@ -119,6 +119,15 @@ class Edge:
             >>> round(Edge(permutations=0, correction="none")(i // 2, i % 4).value, 9)
             1.0
         """
+        result = self.measure(*self.coordinates(x, y, labels))
+        for category, message in result.doubts():
+            warnings.warn(message, category, stacklevel=2)
+        return result
+
+    def coordinates(
+        self, x: ArrayLike, y: ArrayLike, labels: ArrayLike | None = None
+    ) -> tuple[dict[int, Coordinates], dict[int, Coordinates]]:
+        """Return the projected samples of X and of Y, class by class."""
         x, y = projection.as_rows(x, "x"), projection.as_rows(y, "y")
         if len(x) != len(y):
             raise ValueError(f"x and y must have as many rows, got {len(x)} and {len(y)}")
@@ -132,19 +141,25 @@ class Edge:
             for c, rows in group.items():
                 u[c] = self._coordinates(x, rows, sides[0], normals[0], "x")
                 v[c] = self._coordinates(y, rows, sides[1], normals[1], "y")
-        return self.measure({c: u[c] for c in classes}, v)
+        return {c: u[c] for c in classes}, {c: v[c] for c in classes}
 
-    def measure(self, u: Mapping[int, Coordinates], v: Mapping[int, Coordinates]) -> Dependence:
-        """Return the estimate from the coordinates of each class, however they were projected."""
+    def measure(
+        self,
+        u: Mapping[int, Coordinates],
+        v: Mapping[int, Coordinates],
+        *,
+        shares: Mapping[int, float] | None = None,
+    ) -> Dependence:
+        """Return the estimate from the coordinates of each class, however they were projected.
+
+        ``shares`` are the classes' weights π(y); without them, their shares of the samples.
+        """
         found: dict[int, OfClass] = {}
         for n in sorted({one.values.shape[-1] for one in u.values()}):
             group = [c for c in u if u[c].values.shape[-1] == n]
             estimates = self._estimates([u[c] for c in group], [v[c] for c in group])
             found |= zip(group, estimates, strict=True)
-        result = combined(self, {c: found[c] for c in u})
-        for category, message in result.doubts():
-            warnings.warn(message, category, stacklevel=3)
-        return result
+        return combined(self, {c: found[c] for c in u}, shares)
 
     def sides(self, dx: int, dy: int, n: int, of: str) -> tuple[int | None, int | None]:
         """Return the number of directions of X and of Y; None where coordinates are used as is."""
