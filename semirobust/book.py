@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,18 +59,23 @@ def build(
     stamp, mark = root / "_build" / "book.stamp", fingerprint(staged)
     if index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
         return Built(index, changed=False)
-    stamp.unlink(missing_ok=True)
-    _sphinx(staged, root)
-    strangers = loaded_from_outside(index.parent)
+    made = _sphinx(staged, root)
+    strangers = loaded_from_outside(made)
     if strangers:
         raise RuntimeError("pages would load from elsewhere:\n" + "\n".join(strangers))
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(index.parent, ignore_errors=True)
+    made.rename(index.parent)
     write_atomically(stamp, mark.encode())
     return Built(index, changed=True)
 
 
-def _sphinx(staged: Path, root: Path) -> None:
+def _sphinx(staged: Path, root: Path) -> Path:
+    """Return the folder of a book made from nothing, as Sphinx warns of a known page only once."""
+    work = root / "_build" / "work"
+    shutil.rmtree(work, ignore_errors=True)
     program = "from jupyter_book.cli.main import main; main()"
-    words = ["build", str(staged), "--path-output", str(root), "-W", "-n", "--keep-going"]
+    words = ["build", str(staged), "--path-output", str(work), "-W", "-n", "--keep-going"]
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         capture_output=True,
@@ -84,6 +90,7 @@ def _sphinx(staged: Path, root: Path) -> None:
         lines = told.splitlines()
         shown = "\n".join([line for line in lines if _is_warning(line)] or lines[-20:])
         raise RuntimeError(f"the book was not built; the whole log is {log}\n{shown}")
+    return work / "_build" / "html"
 
 
 def _is_warning(line: str) -> bool:

@@ -250,15 +250,20 @@ def under_title(page: NotebookNode, text: str) -> None:
 
 
 def _name_pictures(page: NotebookNode, name: str) -> dict[str, bytes]:
-    """Return the pictures by a lasting address, and write that address below each."""
+    """Return the pictures by a lasting address, and write that address below each.
+
+    Its alternative text is the cell's ``mystnb.image.alt``, else the heading that it stands under.
+    """
     pictures: dict[str, bytes] = {}
-    cells = []
+    cells, heading = [], name
     for cell in page.cells:
         cells.append(cell)
+        heading = (re.findall(r"^#+ (.*)", cell.source, re.MULTILINE) or [heading])[-1]
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 address = f"figures/{name}-{len(pictures) + 1}.png"
                 pictures[f"book/extra/{address}"] = base64.b64decode(output.data["image/png"])
+                cell.metadata.setdefault("mystnb", {"image": {"alt": f"Picture: {heading}"}})
                 link = f'<p class="address"><a href="../{address}">{Path(address).stem}</a></p>'
                 below = nbformat.v4.new_markdown_cell(link)  # type: ignore[no-untyped-call]
                 below.id = Path(address).stem

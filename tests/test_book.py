@@ -177,6 +177,24 @@ def test_a_run_is_kept_and_repeated_only_when_something_changed(checkout, notebo
 
 
 @pytest.mark.slow
+def test_the_kernel_is_the_running_interpreter_whatever_kernels_are_installed(
+    notebook, tmp_path, monkeypatch
+):
+    for name in ("python3", "semirobust"):
+        wrong = tmp_path / "jupyter" / "kernels" / name / "kernel.json"
+        wrong.parent.mkdir(parents=True)
+        specification = {"argv": ["/no/python"], "display_name": "wrong", "language": "python"}
+        wrong.write_text(json.dumps(specification), encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    content = notebooks.read(notebook.path)
+    content.cells[-1].source = "import os\nimport sys\nprint(sys.executable)\nprint(os.getcwd())"
+    notebooks.write(content, notebook.path)
+    assert len(list(execution.execute([notebook]))) == 1
+    shown = notebooks.read(execution.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
+    assert shown.split() == [sys.executable, str(notebook.root)]
+
+
+@pytest.mark.slow
 def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
     executed, record = execution.kept(notebook, "smoke")
     before = executed.read_bytes(), record.read_bytes()
@@ -279,7 +297,9 @@ def test_pictures_have_a_lasting_address(ran, notebook):
     content.cells[-1].outputs = [nbformat.v4.new_output("display_data", data=data)]
     shown = staging.Shown(notebook, content, None, stale=False).files()
     assert shown["book/extra/figures/11-tiny-1.png"] == b"hello"
-    assert "../figures/11-tiny-1.png" in shown["notebooks/11-tiny.ipynb"].decode()
+    text = shown["notebooks/11-tiny.ipynb"].decode()
+    assert "../figures/11-tiny-1.png" in text
+    assert "Picture: 11. Tiny" in text
 
 
 def test_staging_again_touches_nothing_and_forgets_what_is_gone(ran, notebook):
@@ -445,13 +465,15 @@ def test_a_second_build_does_nothing(html):
 
 
 @pytest.mark.slow
-def test_a_warning_fails_the_build_and_is_shown(html):
+def test_a_warning_fails_the_build_is_shown_and_leaves_the_old_book(html):
     root = html.parent.parent
     page = root / "book" / "how-to-read.md"
     text = page.read_text(encoding="utf-8")
     page.write_text(text + "\n[nowhere](missing.md)\n", encoding="utf-8")
+    before = (html / "book" / "how-to-read.html").read_bytes()
     with pytest.raises(RuntimeError, match=r"how-to-read.md.*missing.md"):
         book.build(execute=False, root=root)
+    assert (html / "book" / "how-to-read.html").read_bytes() == before
     page.write_text(text, encoding="utf-8")
 
 
