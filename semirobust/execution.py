@@ -199,7 +199,6 @@ def _prepare(folder: str) -> None:
 
 def run(plan: Plan) -> Outcome | str:
     """Return the outcome of one notebook, run by papermill, or in words why there is none."""
-    from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
     from traitlets.config import Config
 
@@ -219,8 +218,8 @@ def run(plan: Plan) -> Outcome | str:
     except PapermillExecutionError as error:
         trace = COLOUR.sub("", "\n".join(error.traceback))
         return f"cell [{error.exec_count}] stopped, {error.ename}: {error.evalue}\n{trace}"
-    except DeadKernelError:
-        return "its kernel died (out of memory?)"
+    except RuntimeError as death:  # nbclient's, when a kernel does not start or is killed
+        return f"its kernel died: {death}"
     return Outcome(notebooks.normalise(content), perf_counter() - start)
 
 

@@ -206,6 +206,15 @@ def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
     assert (executed.read_bytes(), record.read_bytes()) == before
 
 
+@pytest.mark.slow
+def test_a_killed_kernel_is_told_in_words(ran, notebook):
+    content = notebooks.read(notebook.path)
+    content.cells[-1].source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    notebooks.write(content, notebook.path)
+    with pytest.raises(execution.NotebookError, match="11-tiny: its kernel died"):
+        list(execution.execute([notebook]))
+
+
 def test_a_copy_without_its_record_counts_as_not_run(ran, notebook):
     executed, _ = execution.kept(notebook, "smoke")
     assert execution.recorded(notebook, "smoke") is not None
@@ -368,7 +377,7 @@ def test_a_part_that_needs_results_waits_for_them(checkout):
 def test_every_name_of_the_notation_exists_in_the_package():
     known = reference.words(ROOT / "semirobust")
     rows = re.findall(r"^\| .*", (ROOT / "book" / "notation.md").read_text(encoding="utf-8"), re.M)
-    cells = [row.strip("| ").split(" | ") for row in rows if "(coming)" not in row]
+    cells = [row.split("|")[1:] for row in rows if "(coming)" not in row]
     names = {name for row in cells for name in re.findall(r"`(\w+)`", row[1])}
     assert len(names) > 15
     assert names <= known, f"the package has no {sorted(names - known)}"
