@@ -11,6 +11,7 @@ Coordinates come as ... x m x n: m coordinates of n samples, for any number of s
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import exp, floor, isqrt, log
 from typing import Any
 
@@ -32,15 +33,21 @@ def widths(u: Real, d: int, seed: int) -> Real:
     """
     m, n = u.shape[-2:]
     k = neighbours(n, m)
-    drawn = RandomState(seed).choice(n, DRAWN)
-    ordered, chosen = np.sort(u, axis=-1), np.sort(u[..., drawn], axis=-1)
-    middles, far = ordered[..., :-k] + ordered[..., k:], np.empty(u.shape[:-1])
+    ordered, q = np.sort(u, axis=-1), np.sort(u[..., _drawn(n, seed)], axis=-1)
+    middles, twice = ordered[..., :-k] + ordered[..., k:], 2 * q
+    # The k nearest are k consecutive values: the first window whose middle is not below q.
+    first = np.empty(q.shape, dtype=np.intp)
     for place in np.ndindex(u.shape[:-1]):
-        # The k nearest are k consecutive values: the first window whose middle is not below.
-        q, line = chosen[place], ordered[place]
-        first = middles[place].searchsorted(2 * q)
-        far[place] = np.maximum(q - line[first], line[first + k - 1] - q).mean(dtype=np.float64)
+        first[place] = middles[place].searchsorted(twice[place])
+    low = np.take_along_axis(ordered, first, axis=-1)
+    high = np.take_along_axis(ordered, first + k - 1, axis=-1)
+    far = np.maximum(q - low, high - q).mean(axis=-1, dtype=np.float64)
     return 0.4 * 18 * m / max(1 + log(d), 1) * (far + TINY)
+
+
+@lru_cache(maxsize=16)
+def _drawn(n: int, seed: int) -> NDArray[np.int64]:
+    return RandomState(seed).choice(n, DRAWN)
 
 
 def neighbours(n: int, m: int) -> int:
@@ -52,9 +59,9 @@ def member_shifts(
     members: int, mx: int, my: int, seed: int, *, stochastic: bool
 ) -> Iterator[tuple[float, Real, Real]]:
     """Yield scale and shifts, in widths, of each member: linspace(1, 1.1, L), and l/L or 0.1 U."""
-    stream = RandomState(seed)
+    stream = RandomState(seed) if stochastic else None
     for member, scale in enumerate(np.linspace(1, 1.1, members)):
-        if stochastic:
+        if stream is not None:
             yield float(scale), 0.1 * stream.uniform(size=mx), 0.1 * stream.uniform(size=my)
         else:
             yield float(scale), np.full(mx, member / members), np.full(my, member / members)

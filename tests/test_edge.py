@@ -1,11 +1,14 @@
 """EDGE against its slow twin, against channels with known information, and against its laws."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 import twins
 from scipy.special import digamma
 
+from semirobust import projection
 from semirobust.counting import Pair, Score, cells, entropy, unseen
 from semirobust.dependence import NullDominatedWarning, SaturationWarning, UnequalSamplesWarning
 from semirobust.edge import Edge
@@ -132,12 +135,12 @@ def test_the_permutation_p_is_uniform_on_independent_inputs(rng):
 
 
 @quiet
-@pytest.mark.parametrize("projection", ["random", "principal"])
-def test_calibrated_ignores_scale_order_and_which_side_is_x(projection, rng):
+@pytest.mark.parametrize("directions", ["random", "principal"])
+def test_calibrated_ignores_scale_order_and_which_side_is_x(directions, rng):
     x = rng.standard_normal((240, 30))
     y = np.maximum(x @ rng.standard_normal((30, 20)), 0)
     labels = np.repeat([0, 1], 120)
-    edge = Edge(projection=projection, permutations=30)
+    edge = Edge(projection=directions, permutations=30)
     found = edge(x, y, labels)
     order = rng.permutation(240)
     for other in (
@@ -211,6 +214,16 @@ def test_values_beyond_the_square_root_of_single_precision_are_read(rng):
     x, y = (rng.standard_normal((100, 20)).astype(np.float32) for _ in range(2))
     edge = Edge.preset("paper", permutations=0)
     assert edge(x * np.float32(2**80), y).value == pytest.approx(edge(x, y).value, abs=0.05)
+
+
+@quiet
+def test_extra_memory_is_a_block_and_not_the_layer(rng):
+    x, y = (rng.standard_normal((2000, 4000), dtype=np.float32) for _ in range(2))
+    tracemalloc.start()
+    Edge.preset("paper", permutations=0)(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * projection.BLOCK < x.nbytes / 3
 
 
 @quiet
