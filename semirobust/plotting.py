@@ -1,0 +1,88 @@
+"""Figures: records in, axes out; the only module that draws.
+
+Every function takes records (dicts or a frame of them) and optional axes, labels them with the
+paper's symbol and the unit, and returns the axes.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+Records: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
+
+GREY, COLOUR, LINE = "#b8b8b8", "#2a6f97", "#333333"
+
+
+def _frame(records: Records) -> pd.DataFrame:
+    return records if isinstance(records, pd.DataFrame) else pd.DataFrame(list(records))
+
+
+def _axes(ax: Axes | None, *, width: float = 4.5, height: float = 3.2) -> Axes:
+    if ax is None:
+        ax = plt.subplots(figsize=(width, height), layout="constrained")[1]
+    sns.despine(ax=ax)
+    return ax
+
+
+# Dependence: what an estimate is made of.
+
+
+def plot_parts(records: Records, *, by: str = "j", ax: Axes | None = None) -> Axes:
+    """Draw each estimate as its null (grey) plus its excess, under its ceiling (dashes)."""
+    data, ax = _frame(records), _axes(ax)
+    place = range(len(data))
+    excess = data["value"] - data["null_mean"]
+    ax.bar(place, data["null_mean"], color=GREY, label="left when shuffled")
+    ax.bar(place, excess, bottom=data["null_mean"], color=COLOUR, label="excess")
+    ax.hlines(
+        data["ceiling"],
+        [p - 0.4 for p in place],
+        [p + 0.4 for p in place],
+        colors=LINE,
+        linestyles="dashed",
+        label="ceiling",
+    )
+    ax.set_xticks(list(place), [str(value) for value in data[by]])
+    ax.set(xlabel=by, ylabel="bits")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_truth(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw estimates (columns ``estimator``, ``value``) against the ``truth`` in bits."""
+    data, ax = _frame(records), _axes(ax)
+    sns.lineplot(data, x="truth", y="value", hue="estimator", marker="o", errorbar="sd", ax=ax)
+    ax.axline((0, 0), slope=1, color=LINE, linestyle="dashed", linewidth=1)
+    ax.set(xlabel="true information in bits", ylabel="estimate in bits")
+    ax.legend(frameon=False, fontsize="small", title=None)
+    return ax
+
+
+def plot_sizes(records: Records, *, x: str = "samples per class", ax: Axes | None = None) -> Axes:
+    """Draw value, null and ceiling against the size in column ``x``."""
+    data, ax = _frame(records), _axes(ax)
+    for name, colour, style, label in (
+        ("ceiling", LINE, "dashed", "ceiling"),
+        ("value", COLOUR, "solid", "estimate"),
+        ("null_mean", GREY, "solid", "shuffled"),
+    ):
+        ax.plot(data[x], data[name], color=colour, linestyle=style, marker="o", label=label)
+    ax.set(xscale="log", xlabel=x, ylabel="bits", ylim=(0, None))
+    ax.set_xticks(list(data[x]), [str(value) for value in data[x]], minor=False)
+    ax.minorticks_off()
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_replica(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw published values of ρ against noise of the same sizes (columns ``noise``, ``rho``)."""
+    data, ax = _frame(records), _axes(ax)
+    sns.scatterplot(data, x="noise", y="rho", hue="data", style="network", ax=ax)
+    ax.axline((4, 4), slope=1, color=LINE, linestyle="dashed", linewidth=1)
+    ax.set(xlabel="independent noise, bits", ylabel="published ρ, bits")
+    ax.legend(frameon=False, fontsize="x-small", ncols=2)
+    return ax
