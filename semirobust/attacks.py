@@ -13,6 +13,8 @@ import torch
 from torch import Generator, Tensor
 
 from semirobust._types import Attack, Classifier, Images, Labels
+from semirobust.apgd import APGD
+from semirobust.autoattack import AutoAttack, FastEnsemble
 from semirobust.ball import (
     attacking,
     check_radius,
@@ -23,8 +25,10 @@ from semirobust.ball import (
     value_and_gradient,
     wrong,
 )
+from semirobust.carlini_wagner import CarliniWagner
 from semirobust.noise import Noise, sample_noise
 from semirobust.objectives import OBJECTIVES, divergence_from
+from semirobust.square import Square
 
 EPSILONS = (8 / 255, 16 / 255, 32 / 255)  # the paper's radii
 STEP_SIZE = 1 / 255  # of its I-FGSM and PGD
@@ -276,6 +280,12 @@ NAMED: dict[str, Callable[[float], Attack]] = {
     "i-fgsm": lambda epsilon: IFGSM(epsilon=epsilon, steps=iterations(epsilon)),
     "pgd": lambda epsilon: PGD(epsilon=epsilon, steps=iterations(epsilon)),
     "pgd-50": lambda epsilon: PGD(epsilon=epsilon, step_size=epsilon / 8, steps=50, restarts=2),
+    "cw": lambda _: CarliniWagner(searches=1),
+    "cw-search": lambda _: CarliniWagner(),
+    "square": lambda epsilon: Square(epsilon=epsilon),
+    "apgd": lambda epsilon: APGD(epsilon=epsilon),
+    "fast": lambda epsilon: FastEnsemble(epsilon=epsilon),
+    "autoattack": lambda epsilon: AutoAttack(epsilon=epsilon),
     "n-fgsm": lambda epsilon: NFGSM(epsilon=epsilon),
     "trades": lambda epsilon: TRADES(epsilon=epsilon),
 }

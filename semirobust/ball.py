@@ -4,7 +4,7 @@ An attack looks for x + delta with ‖delta‖ <= epsilon and x + delta in [0, 1
 in evaluation mode, differentiates to the input only, and leaves everything as it found it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from semirobust._types import Classifier, Flags, Images, Labels, Logits
+from semirobust.noise import Noise
 from semirobust.objectives import Objective, cross_entropy
 
 Norm: TypeAlias = Literal["inf", "2"]
+Found: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
+Search: TypeAlias = Callable[[Tensor, Noise], Found]  # the rows to search for -> what was found
 
 
 def project(x_adv: Tensor, x: Images, epsilon: float) -> Images:
@@ -45,6 +48,25 @@ def norms(delta: Tensor, order: float = 2) -> Tensor:
 def distance(x_adv: Images, x: Images, norm: Norm) -> Tensor:
     """Return how far every sample was moved."""
     return norms(x_adv - x, float(norm))
+
+
+def into_ball(x_adv: Tensor, x: Images, epsilon: float, norm: Norm) -> Images:
+    """Return the point of the ball of this norm, within the unit box, that stands for x_adv."""
+    return project(x_adv, x, epsilon) if norm == "inf" else project_l2(x_adv, x, epsilon)
+
+
+def steepest(gradient: Tensor, norm: Norm) -> Tensor:
+    """Return the step of unit norm that a gradient gains most from."""
+    if norm == "inf":
+        return gradient.sign()
+    return gradient / per_sample(norms(gradient).clamp_min(1e-12), gradient)
+
+
+def on_sphere(x: Images, epsilon: float, norm: Norm, noise: Noise) -> Images:
+    """Return a random point at distance epsilon from x, brought into the box."""
+    raw = 2 * noise.uniform(*x.shape[1:]) - 1 if norm == "inf" else noise.normal(*x.shape[1:])
+    length = norms(raw, float(norm)).clamp_min(1e-12)
+    return into_ball(x + epsilon * (raw / per_sample(length, x)).to(x.dtype), x, epsilon, norm)
 
 
 def input_gradient(
@@ -132,6 +154,20 @@ def checked(x: Images, y: Labels) -> int:
     if first < 0:
         raise ValueError(f"labels must lie in 0..classes-1, got {int(first)}")
     return int(last)
+
+
+def cascade(searches: Sequence[Search], x: Images, noise: Noise) -> Found:
+    """Return what a row of searches finds, each taking on the samples that stood all before it.
+
+    A sample that stands to the end keeps the point of the last search.
+    """
+    result, broken = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    for number, search in enumerate(searches):
+        rows = (~broken).nonzero()[:, 0]
+        if not len(rows):
+            break
+        result[rows], broken[rows] = search(rows, noise[rows].stream(number))
+    return result, broken
 
 
 def check_radius(epsilon: float, norm: Norm = "inf") -> None:
