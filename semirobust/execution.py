@@ -269,7 +269,9 @@ def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
     for notebook in chosen:
         record = recorded(notebook, DEFAULT)
         if record is None or record.code != _plan(notebook, DEFAULT, {}).code:
-            raise ValueError(f"{notebook.name} has no current {DEFAULT} run: execute it first")
+            raise ValueError(
+                f"{notebook.name} has no current {DEFAULT} run: run it in that profile first"
+            )
         executed = notebooks.read(kept(notebook, DEFAULT)[0])
         merged = notebooks.merge(notebooks.read(notebook.path), executed)
         origin = {"code": record.code, "versions": record.provenance["versions"]}

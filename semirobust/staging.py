@@ -1,9 +1,7 @@
 """Staging: a tree that mirrors the checkout and holds what the book shows.
 
-Every notebook becomes its executed copy, says under its title where the copy comes from and whether
-the code has changed since, and numbers in prose are filled from result files:
-``{{ results/EXPERIMENT/KEY.json:metrics.name.0:.1% }}``. A part of a page that needs results is
-written ``<!-- when results/EXPERIMENT -->`` ... ``<!-- otherwise -->`` ... ``<!-- end -->``.
+Every notebook becomes its executed copy and says under its title where the copy comes from and
+whether the code has changed since; numbers in prose are filled from result files.
 """
 
 import base64
@@ -22,13 +20,9 @@ from nbformat import NotebookNode
 from semirobust import execution, notebooks, reference
 from semirobust.execution import Execution
 from semirobust.notebooks import DEFAULT, PROFILES, Notebook
+from semirobust.prose import fill
 from semirobust.results import ROOT, write_atomically
 
-PLACEHOLDER = re.compile(r"\{\{\s*([\w./*-]+\.(?:json|yml)):([\w.-]+?)(?::([^{}]*?))?\s*\}\}")
-UNFILLED = re.compile(r"\{\{ .*?\}\}")
-CONDITION = re.compile(
-    r"<!-- when (\S+) -->\n(.*?)(?:<!-- otherwise -->\n(.*?))?<!-- end -->\n", re.DOTALL
-)
 SOURCES = ("*.md", "*.bib")
 MEANING = {
     "smoke": "tiny networks on embedded digits",
@@ -94,47 +88,6 @@ def _pages(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
     texts |= {f"book/reference/{name}": text for name, text in made.items()}
     texts["book/generated/runs.md"] = runs(shown)
     return {name: text.encode() for name, text in texts.items()}
-
-
-def fill(text: str, root: Path = ROOT, place: str = "text") -> str:
-    """Return text with its conditions decided and its numbers read from files.
-
-    Args:
-        text: Markdown; a placeholder is ``{{ path.json:dotted.name:format }}``, its path may hold a
-            ``*`` that matches one file.
-        root: The checkout.
-        place: Where the text stands, for messages.
-
-    Raises:
-        ValueError: A placeholder that finds no file, no value, or cannot be understood.
-    """
-    decided = CONDITION.sub(lambda found: _decide(found, root), text)
-    filled = PLACEHOLDER.sub(lambda found: _number(found, root, place), decided)
-    left = UNFILLED.search(filled)
-    if left:
-        raise ValueError(f"{place}: cannot fill {left[0]}: write path.json:name.of.value:format")
-    return filled
-
-
-def _decide(found: re.Match[str], root: Path) -> str:
-    return found[2] if any((root / found[1]).glob("*.json")) else found[3] or ""
-
-
-def _number(found: re.Match[str], root: Path, place: str) -> str:
-    path, name, style = found[1], found[2], found[3] or ""
-    files = sorted(root.glob(path))
-    if len(files) != 1:
-        raise ValueError(f"{place}: {path} matches {len(files)} files, and must match one")
-    value = yaml.safe_load(files[0].read_text(encoding="utf-8"))
-    for part in name.split("."):
-        try:
-            value = value[int(part)] if isinstance(value, list) else value[part]
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise ValueError(f"{place}: {path} has no {name}: stopped at {part!r}") from None
-    try:
-        return format(value, style)
-    except (TypeError, ValueError):
-        raise ValueError(f"{place}: {path}:{name} is {value!r}, not for format {style!r}") from None
 
 
 @dataclass(frozen=True)

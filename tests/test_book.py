@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from semirobust import book, execution, notebooks, reference, staging
+from semirobust import book, execution, notebooks, prose, reference, staging
 from semirobust.results import ROOT
 
 PACKAGE = {
@@ -337,8 +337,11 @@ def test_placeholders_are_filled_from_files(checkout):
     text = (
         "{{ results/first/gpu.json:metrics.accuracy.0:.1% }} of {{ results/first/*.json:profile }}"
     )
-    assert staging.fill(text, checkout) == "25.0% of gpu"
-    address = staging.fill("{{ _config.yml:repository.url }}", checkout)
+    assert prose.fill(text, checkout) == "25.0% of gpu"
+    store_result(checkout, "first", "cpu", accuracy=0.75)
+    chosen = "{{ results/first/*.json[profile=cpu,metrics.accuracy.1=0.5]:metrics.accuracy.0 }}"
+    assert prose.fill(chosen, checkout) == "0.75"
+    address = prose.fill("{{ _config.yml:repository.url }}", checkout)
     assert address.startswith("https://")
 
 
@@ -349,26 +352,30 @@ def test_placeholders_are_filled_from_files(checkout):
         ("{{ results/first/gpu.json:metrics.loss:.2f }}", "has no metrics.loss: stopped at 'loss'"),
         ("{{ results/first/gpu.json:metrics.accuracy.7 }}", "stopped at '7'"),
         ("{{ results/first/gpu.json:profile:.1% }}", "is 'gpu', not for format '.1%'"),
-        ("{{ results/first/gpu.json }}", "cannot fill"),
+        ("{{ results/first/gpu.json }}", "cannot read"),
+        ("{{ results/first/*.json[profile=cpu]:profile }}", "*.json[profile=cpu] matches 0 files"),
+        ("{{ results/first/*.json[nothing.at.all=1]:profile }}", "matches 0 files"),
     ],
 )
 def test_a_placeholder_that_cannot_be_filled_is_an_error(text, reason, checkout):
     store_result(checkout, "first", "gpu")
     with pytest.raises(ValueError, match=f"page.md: .*{re.escape(reason)}"):
-        staging.fill(text, checkout, "page.md")
+        prose.fill(text, checkout, "page.md")
 
 
 def test_formulae_are_no_placeholders():
-    assert staging.fill(r"$\mathbb{E}_{{x}}$", ROOT) == r"$\mathbb{E}_{{x}}$"
+    assert prose.fill(r"$\mathbb{E}_{{x}}$", ROOT) == r"$\mathbb{E}_{{x}}$"
 
 
 def test_a_part_that_needs_results_waits_for_them(checkout):
-    text = (
-        "<!-- when results/first -->\nmeasured\n<!-- otherwise -->\nwaiting\n<!-- end -->\nafter\n"
-    )
-    assert staging.fill(text, checkout) == "waiting\nafter\n"
+    when = "<!-- when results/first/*.json[profile=cpu] -->"
+    text = f"{when}\nmeasured\n<!-- otherwise -->\nwaiting\n<!-- end -->\nafter\n"
+    store_result(checkout, "first", "gpu")
+    assert prose.fill(text, checkout) == "waiting\nafter\n"
     store_result(checkout, "first", "cpu")
-    assert staging.fill(text, checkout) == "measured\nafter\n"
+    assert prose.fill(text, checkout) == "measured\nafter\n"
+    with pytest.raises(ValueError, match="cannot read <!-- when results/first -->"):
+        prose.fill("<!-- when results/first -->\nmeasured\n<!-- end -->\n", checkout)
 
 
 # Pages that mirror the package
