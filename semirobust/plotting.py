@@ -86,3 +86,24 @@ def plot_replica(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="independent noise, bits", ylabel="published ρ, bits")
     ax.legend(frameon=False, fontsize="x-small", ncols=2)
     return ax
+
+
+# Theory: gamma by depth, the scale of A2, constants of Theorem 3, losses along a line.
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw γ_j (column ``gamma``, interval ``low``..``high``) by layer ``j``, a line a readout."""
+    data, ax = _frame(records), _axes(ax)
+    palette = sns.color_palette("colorblind")
+    for (name, part), colour, marker in zip(
+        data.groupby("readout", sort=False), palette, MARKERS, strict=False
+    ):
+        ax.plot(part["j"], part["gamma"], color=colour, marker=marker, markersize=4, label=name)
+        ax.fill_between(part["j"], part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
+    ax.axhline(0, color=LINE, linewidth=0.6)
+    ax.set(xlabel="layer j", ylabel="γ_j")
+    ax.set_xticks(sorted(data["j"].unique()))
+    ax.legend(frameon=False, fontsize="x-small")
+    return ax

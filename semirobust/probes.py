@@ -10,9 +10,11 @@ readout; Definition 1 asks only that some readout exists, so it is a lower estim
 over readouts. Where the network is affine and has two classes, the infimum is known exactly.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import torch
@@ -271,6 +273,17 @@ def nested(found: dict[int, Gamma]) -> dict[int, float]:
         {1: 0.5, 2: 0.5, 3: 0.4}
     """
     return {j: max(found[k].value for k in found if k >= j) for j in found}
+
+
+def records(curves: Mapping[str, Mapping[int, Gamma | float]]) -> list[dict[str, Any]]:
+    """Return one row per readout and layer: its name, j, gamma and the interval's ends if known."""
+    return [
+        {"readout": name, "j": j, "gamma": found.value, "low": found.low, "high": found.high}
+        if isinstance(found, Gamma)
+        else {"readout": name, "j": j, "gamma": found, "low": found, "high": found}
+        for name, curve in curves.items()
+        for j, found in curve.items()
+    ]
 
 
 def slack(g: ArrayLike, h: ArrayLike, y: ArrayLike) -> float:
