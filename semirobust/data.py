@@ -270,3 +270,16 @@ LOADERS: dict[str, Callable[[Path, int, bool], tuple[Samples, Samples]]] = {
     "tiny-imagenet": _tiny_imagenet,
 }
 NAMES = tuple(LOADERS)
+FOLDERS = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "imagenette": "imagenette2*",
+    "mnist": "MNIST/raw",
+    "fashion-mnist": "FashionMNIST/raw",
+    "tiny-imagenet": "tiny-imagenet-200",
+}
+
+
+def found(name: str, root: Path) -> Path | None:
+    """Return the folder under the root that holds a data set, or None."""
+    return next(root.glob(FOLDERS[name]), None)

@@ -1,31 +1,99 @@
-"""Frozen settings of every table and figure, in the profiles smoke, cpu, gpu and paper.
+"""Frozen settings of every table and figure, in profiles, and what is recorded of a run.
 
 ``smoke`` runs on digits in about a minute and says only that everything works; ``cpu`` shows the
-phenomenon on CIFAR-10 with narrow networks; ``gpu`` takes the full width; ``paper`` the settings
-of the paper, as far as it states them.
+phenomenon on CIFAR-10 with narrow networks.
+
+One row is one network, data set, protocol and seed. Its record holds three flat tables: the
+networks with their accuracies (one column for each threat model), the trials of Algorithm 1, and
+rho_j with null and ceiling.
 """
 
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
+import torch
+from torch import nn
+
+from semirobust import information, results
+from semirobust.algorithm1 import best
 from semirobust.attacks import NFGSM, PGD
+from semirobust.autoattack import AutoAttack
+from semirobust.data import DataSet, Samples, subset
+from semirobust.edge import Edge
+from semirobust.layers import cut, splice
 from semirobust.methods import Online, Plain
 from semirobust.models import Architecture
-from semirobust.subnetwork import Part, Study
-from semirobust.training import Training
+from semirobust.subnetwork import (
+    Front,
+    Part,
+    Progress,
+    Study,
+    parts,
+    perturbed,
+    random_network,
+    robust_network,
+    share_standing,
+    standard_network,
+    static_examples,
+    tuned_networks,
+)
+from semirobust.training import Training, accuracy
 
-PROFILES = ("smoke", "cpu", "gpu", "paper")
+PROTOCOLS: tuple[Literal["static", "online"], ...] = ("static", "online")
 N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,), "vit": (12,)}
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
 RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
+PRESETS = ("paper", "calibrated")
 
 
-def smoke(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -> Study:
-    """Return a study of digits at an eighth of the width, epsilon 16/255."""
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A study with the way it is measured.
+
+    Args:
+        study: What is trained.
+        whitebox: Attack of the white-box column, made against the very network under evaluation.
+        images: Test images of that column.
+        autoattack: Test images of the AutoAttack column; None leaves it out.
+        controls: Other networks whose f_a is frozen in the place of f_a*.
+        presets: Settings of the dependence estimates, by name.
+    """
+
+    study: Study
+    whitebox: PGD
+    images: int = 1000
+    autoattack: int | None = None
+    controls: tuple[Front, ...] = ("standard", "random")
+    presets: tuple[str, ...] = field(default=PRESETS)
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from others at a glance."""
+        study = self.study
+        return f"{study.architecture.name} {study.data.name} {study.protocol} seed {study.seed}"
+
+
+def table_1(profile: str) -> tuple[Row, ...]:
+    """Return the rows of Table 1 in one profile, the most telling first."""
+    if profile == "smoke":
+        return tuple(smoke("vgg16", protocol) for protocol in PROTOCOLS)
+    return tuple(
+        cpu(network, protocol, seed=seed)
+        for seed in range(3)
+        for network in ("vgg16", "resnet18", "alexnet")
+        for protocol in PROTOCOLS
+    )
+
+
+def smoke(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -> Row:
+    """Return a row on digits at an eighth of the width, epsilon 16/255."""
     radius = 16 / 255
     base = Training(epochs=6, learning_rate=RATE.get(network, 0.05), batch=64)
     made = replace(base, method=Online(attack=NFGSM(epsilon=radius)))
-    return Study(
+    study = Study(
         architecture=Architecture(name=network, width=0.125),
         data=Part(name="digits", test=300, validation=100),
         protocol=protocol,
@@ -36,10 +104,11 @@ def smoke(network: str, protocol: Literal["static", "online"], *, seed: int = 0)
         tuning=replace(base if protocol == "static" else made, epochs=3),
         seed=seed,
     )
+    return Row(study=study, whitebox=_strong(radius), images=200)
 
 
-def cpu(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -> Study:
-    """Return a study of 10,000 CIFAR-10 images with a narrow network, epsilon 8/255."""
+def cpu(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -> Row:
+    """Return a row on 10,000 CIFAR-10 images with a narrow network, epsilon 8/255."""
     radius = 8 / 255
     base = Training(
         epochs=12,
@@ -49,7 +118,7 @@ def cpu(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -
     )
     made = replace(base, method=Online(attack=NFGSM(epsilon=radius)), augment=True)
     stored = replace(base, method=Plain(), epochs=10)
-    return Study(
+    study = Study(
         architecture=Architecture(name=network, width=WIDTH[network]),
         data=Part(name="cifar10", train=10_000, validation=300),
         protocol=protocol,
@@ -60,3 +129,147 @@ def cpu(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -
         tuning=replace(stored if protocol == "static" else made, epochs=5),
         seed=seed,
     )
+    return Row(study=study, whitebox=_strong(radius), autoattack=100)
+
+
+def _strong(radius: float) -> PGD:
+    return PGD(epsilon=radius, step_size=radius / 4, steps=20, stop_when_fooled=True)
+
+
+EXPERIMENTS = {"table-1": table_1}
+AVAILABLE = ("smoke", "cpu")  # profiles that have settings
+
+
+def rows(name: str, profile: str) -> tuple[Row, ...]:
+    """Return the rows of an experiment in a profile, in the order in which they run."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment {name!r}; known: {', '.join(EXPERIMENTS)}")
+    if profile not in AVAILABLE:
+        raise ValueError(f"no settings for profile {profile!r}; known: {', '.join(AVAILABLE)}")
+    return EXPERIMENTS[name](profile)
+
+
+def run(
+    row: Row, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Train what is missing, measure everything, and return the three tables."""
+    study = row.study
+    clean = parts(study, root, download=download)
+    standard = yield from standard_network(study, clean)
+    examples = static_examples(study, clean, standard)
+    samples = examples if study.protocol == "static" else clean
+    robust = yield from robust_network(study, samples)
+    networks = {"standard": standard, "robust": robust, "random": random_network(study)}
+    attacked = attacked_test(study, clean, examples, robust)
+    tables: dict[str, list[dict[str, Any]]] = {"networks": [], "trials": [], "rho": []}
+
+    def add(name: str, network: nn.Sequential, **where: Any) -> None:
+        found = accuracies(row, network, clean.test, examples.test)
+        tables["networks"].append({"network": name, **where, **found})
+
+    for name in ("standard", "robust"):
+        add(name, networks[name])
+        tables["rho"] += dependence(row, name, networks[name], attacked)
+    for n_b in study.n_b:
+        a = cut(standard, n_b)
+        spliced = splice(robust, standard, a)
+        add("spliced", spliced, n_b=n_b)
+        tables["rho"] += dependence(row, "spliced", spliced, attacked, a=a, n_b=n_b)
+        for front in ("robust", *row.controls):
+            measure = partial(published_rho, samples=attacked, a=a)
+            outcomes = yield from tuned_networks(
+                study, samples, networks, n_b=n_b, measure=measure, front=front
+            )
+            tuned, where = best(outcomes).network, {"n_b": n_b, "front": front}
+            add("tuned", tuned, **where)
+            tables["rho"] += dependence(row, "tuned", tuned, attacked, a=a, **where)
+            tables["trials"] += [{**where, **_without_network(trial)} for trial in outcomes]
+    return tables
+
+
+def attacked_test(
+    study: Study, clean: DataSet, examples: DataSet, robust: nn.Sequential
+) -> Samples:
+    """Return the test images on which rho is read, the same for all networks of a study.
+
+    static: the stored examples; online: examples against (f_a*, f_b*).
+    """
+    if study.protocol == "static":
+        return examples.test
+    images = perturbed(robust, clean.test, study.attack, precision=study.standard.precision)
+    return Samples(images, clean.test.labels)
+
+
+def accuracies(
+    row: Row, network: nn.Sequential, clean: Samples, examples: Samples
+) -> dict[str, float]:
+    """Return one accuracy for each threat model, in 0..1."""
+    found = {
+        "clean": accuracy(network, clean),
+        "static": accuracy(network, examples),
+        "whitebox": share_standing(network, subset(clean, row.images), row.whitebox),
+    }
+    if row.autoattack:
+        attack = AutoAttack(epsilon=row.whitebox.epsilon)
+        found["autoattack"] = share_standing(network, subset(clean, row.autoattack), attack)
+    return found
+
+
+def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:
+    """Return rho_j in bits as the paper estimates it, without the null."""
+    edge = Edge.preset("paper", permutations=0)
+    found = information.rho(network, samples.x, samples.y, edge=edge, a=a)
+    return {j: one.value for j, one in found.items()}
+
+
+def dependence(
+    row: Row, name: str, network: nn.Sequential, samples: Samples, *, a: int = 1, **where: Any
+) -> list[dict[str, Any]]:
+    """Return one record of rho_j for each layer and preset, with null and ceiling."""
+    return [
+        {**where, "preset": preset, **record}
+        for preset in row.presets
+        for record in information.records(
+            {name: information.rho(network, samples.x, samples.y, edge=Edge.preset(preset), a=a)}
+        )
+    ]
+
+
+def _without_network(trial: Any) -> dict[str, Any]:
+    fields = ("number", "spliced_accuracy", "accuracy", "epochs", "accuracies", "rho")
+    return {name: getattr(trial, name) for name in fields}
+
+
+def recorded(name: str, profile: str) -> list[results.Record]:
+    """Return the recorded rows of an experiment in a profile, in the order of the rows."""
+    keys = [results.key(row) for row in rows(name, profile)]
+    return [results.load(name, key) for key in keys if results.path_of(name, key).exists()]
+
+
+def run_and_record(
+    name: str,
+    row: Row,
+    profile: str,
+    root: str | Path | None = None,
+    *,
+    download: bool = False,
+    replace_old: bool = False,
+) -> Generator[Progress, None, Path]:
+    """Run a row and store its record with where and how it was computed."""
+    with results.measured() as cost:
+        tables = yield from run(row, root, download=download)
+    origin = results.provenance(threads=torch.get_num_threads())
+    origin |= {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds}
+    origin |= {"peak_memory_mb": cost.peak_memory_mb}
+    return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)
+
+
+def finish(
+    steps: Generator[Progress, None, Any], seen: Callable[[Progress], object] = lambda _: None
+) -> Any:
+    """Return what a generator of progress returns, after showing each of its steps to ``seen``."""
+    while True:
+        try:
+            seen(next(steps))
+        except StopIteration as end:
+            return end.value

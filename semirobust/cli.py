@@ -1,0 +1,280 @@
+"""The command line: ``semirobust doctor | run | status | evaluate | book``.
+
+Only this module prints. Errors that a user can mend are one line, and the exit status is 1.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from semirobust import __version__, results
+
+EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = _parser()
+    chosen = parser.parse_args(words)
+    if not hasattr(chosen, "do"):
+        parser.print_help()
+        return 0
+    try:
+        chosen.do(chosen)
+    except EXPECTED as error:
+        print(f"semirobust: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("semirobust: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="semirobust",
+        description="Read, run and test the paper on the robustness of subnetworks.",
+        epilog="Start with: semirobust doctor; semirobust run table-1; semirobust book.",
+    )
+    parser.add_argument("--version", action="version", version=f"semirobust {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="")
+    for add in (_add_doctor, _add_run, _add_status, _add_evaluate, _add_book):
+        add(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # argparse gives its type no public name
+
+
+def _command(
+    commands: "Commands[argparse.ArgumentParser]",
+    name: str,
+    do: Callable[[argparse.Namespace], None],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text.splitlines()[0],
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(do=do)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of the data sets; default: $SEMIROBUST_DATA"
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="let torchvision fetch what is missing there"
+    )
+
+
+def _add_profile(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        default=default,
+        help="smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default: "
+        + (default or "the largest that has a result"),
+    )
+
+
+def _add_doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "What works here, and what to do about the rest."
+    _add_data(_command(commands, "doctor", doctor, text))
+
+
+def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = (
+        "Run an experiment; rows that are recorded are left out.\n\n"
+        "Stop it whenever you like: the same command goes on with the epoch that was running.\n\n"
+        "  semirobust run table-1                       digits, a minute\n"
+        "  semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data"
+    )
+    parser = _command(commands, "run", run, text)
+    parser.add_argument("name", help="the experiment; `semirobust status` lists them")
+    _add_profile(parser, "smoke")
+    parser.add_argument(
+        "--only", metavar="WORD", nargs="*", default=[], help="rows whose title has all the words"
+    )
+    parser.add_argument("--replace", action="store_true", help="run recorded rows again")
+    _add_data(parser)
+
+
+def _add_status(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "Which rows are recorded, which are missing, and what they cost."
+    _add_profile(_command(commands, "status", status, text), None)
+
+
+def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = (
+        "White-box robust accuracy of a network file, with the checks a sceptic asks for.\n\n"
+        "  semirobust evaluate artifacts/networks/NAME.safetensors --epsilon 8"
+    )
+    parser = _command(commands, "evaluate", evaluate, text)
+    parser.add_argument("checkpoint", type=Path, help="a file written by save_network")
+    parser.add_argument("--epsilon", type=float, default=8.0, help="in 255ths; default 8")
+    parser.add_argument("--data", default="digits", help="data set; default digits")
+    parser.add_argument("--images", type=int, default=200, help="test images; default 200")
+    _add_data(parser)
+
+
+def _add_book(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = (
+        "Run the notebooks that changed and build the HTML book.\n\n"
+        "  semirobust book                              what changed, then the pages\n"
+        "  semirobust book --no-execute                 from what is recorded, without torch\n"
+        "  semirobust book --save-outputs               also keep the smoke outputs in notebooks/"
+    )
+    parser = _command(commands, "book", book, text)
+    _add_profile(parser, None)
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
+    parser.add_argument("--no-execute", action="store_true", help="build from what was run before")
+    parser.add_argument("--save-outputs", action="store_true", help="write outputs to notebooks/")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a notebook parameter",
+    )
+
+
+def doctor(chosen: argparse.Namespace) -> None:
+    """Print versions, device, data and disk, and what to do about what is missing."""
+    import torch
+
+    from semirobust import data
+
+    origin = results.provenance()
+    print(f"semirobust {__version__}, Python {origin['python']}, {origin['platform']}")
+    for name, found in origin["versions"].items():
+        print(f"  {name:14} {found or 'missing: run make book, which sets everything up'}")
+    if torch.cuda.is_available():
+        print(f"device         {torch.cuda.get_device_name()}: profile gpu")
+    else:
+        print("device         CPU: profiles smoke and cpu")
+    cores = os.cpu_count() or 1
+    print(f"threads        {torch.get_num_threads()} of {cores} cores; OMP_NUM_THREADS=1 and one")
+    print("               process a core is fastest")
+    root = data.data_root(chosen.data_root)
+    print(f"data           {root}")
+    for name in data.NAMES:
+        print(f"  {name:14} {_found(name, root)}")
+    free = shutil.disk_usage(_existing(results.artifacts_root())).free / 1e9
+    advice = "" if free > 10 else ": little; set SEMIROBUST_ARTIFACTS to a larger disk"
+    print(f"disk           {free:.0f} GB free for artifacts{advice}")
+
+
+def _found(name: str, root: Path) -> str:
+    from semirobust import data
+
+    if name == "digits":
+        return "comes with scikit-learn"
+    folder = data.found(name, root)
+    return f"found, {folder.name}" if folder else "not there; --download fetches it on first use"
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Run the rows of an experiment that are missing."""
+    import torch
+    from tqdm import tqdm
+
+    from semirobust import experiments
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    rows = [row for row in experiments.rows(chosen.name, chosen.profile) if _asked(row, chosen)]
+    if not rows:
+        raise ValueError(f"no row of {chosen.name} has all of: {', '.join(chosen.only)}")
+    for row in rows:
+        path = results.path_of(chosen.name, results.key(row))
+        if path.exists() and not chosen.replace:
+            print(f"{row.title}: recorded, {path}")
+            continue
+        with tqdm(desc=row.title, unit=" epoch", disable=None) as bar:
+            path = experiments.finish(
+                experiments.run_and_record(
+                    chosen.name,
+                    row,
+                    chosen.profile,
+                    chosen.data_root,
+                    download=chosen.download,
+                    replace_old=chosen.replace,
+                ),
+                partial(_show, bar),
+            )
+        print(f"{row.title}: {path}")
+
+
+def _show(bar: Any, step: Any) -> None:
+    bar.set_postfix_str(step.stage)
+    bar.update()
+
+
+def _asked(row: object, chosen: argparse.Namespace) -> bool:
+    title = getattr(row, "title", "")
+    return all(word in title.split() or word in title for word in chosen.only)
+
+
+def status(chosen: argparse.Namespace) -> None:
+    """Print every row of every experiment with its state and cost."""
+    from semirobust import experiments
+
+    for name in experiments.EXPERIMENTS:
+        for profile in [chosen.profile] if chosen.profile else experiments.AVAILABLE:
+            rows = experiments.rows(name, profile)
+            done = experiments.recorded(name, profile)
+            print(f"{name}, profile {profile}: {len(done)} of {len(rows)} rows recorded")
+            costs = {record.key: record.provenance.get("cpu_seconds") for record in done}
+            known = [cost for cost in costs.values() if cost]
+            guess = f"about {sum(known) / len(known):.0f} CPU s" if known else "cost unknown"
+            for row in rows:
+                key = results.key(row)
+                state = f"recorded, {costs[key]:.0f} CPU s" if key in costs else f"missing, {guess}"
+                print(f"  {key}  {row.title:38} {state}")
+
+
+def evaluate(chosen: argparse.Namespace) -> None:
+    """Print the report of one network."""
+    raise ValueError(f"no evaluation of {chosen.checkpoint} yet")
+
+
+def book(chosen: argparse.Namespace) -> None:
+    """Build the book and print where it is."""
+    from semirobust import book as pages
+
+    parameters = dict(_parameter(word) for word in chosen.parameters)
+    built = pages.build(
+        chosen.profile, execute=not chosen.no_execute, overrides=parameters, jobs=chosen.jobs
+    )
+    if chosen.save_outputs:
+        from semirobust import execution, notebooks
+
+        for path in execution.save_outputs(notebooks.notebooks()):
+            print(f"outputs kept in {path}")
+    print(f"{'built' if built.changed else 'up to date'}: {built.index}")
+
+
+def _parameter(word: str) -> tuple[str, object]:
+    import yaml
+
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise ValueError(f"a parameter is given as NAME=VALUE, got {word!r}")
+    return name, yaml.safe_load(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
