@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -104,7 +105,7 @@ def smoke(network: str, protocol: Literal["static", "online"], *, seed: int = 0)
         tuning=replace(base if protocol == "static" else made, epochs=3),
         seed=seed,
     )
-    return Row(study=study, whitebox=_strong(radius), images=200)
+    return Row(study=study, whitebox=_strong(radius), images=200, controls=("standard",))
 
 
 def cpu(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -> Row:
@@ -238,6 +239,35 @@ def dependence(
 def _without_network(trial: Any) -> dict[str, Any]:
     fields = ("number", "spliced_accuracy", "accuracy", "epochs", "accuracies", "rho")
     return {name: getattr(trial, name) for name in fields}
+
+
+def tables(
+    name: str, profile: str, *, only: str = "", root: str | Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return the tables "networks", "trials" and "rho" of the rows whose title holds ``only``.
+
+    Rows of the smoke profile are run here and now; those of larger profiles are read from results.
+    """
+    chosen = [row for row in rows(name, profile) if only in row.title]
+    found: dict[str, list[pd.DataFrame]] = {"networks": [], "trials": [], "rho": []}
+    for row in chosen:
+        content = _metrics(name, row, profile, root)
+        about: dict[str, Any] = {
+            "model": row.study.architecture.name,
+            "data": row.study.data.name,
+            "protocol": row.study.protocol,
+            "seed": row.study.seed,
+        }
+        for table, parts_of in found.items():
+            parts_of.append(pd.DataFrame(content[table]).assign(**about))
+    return {table: pd.concat(parts_of, ignore_index=True) for table, parts_of in found.items()}
+
+
+def _metrics(name: str, row: Row, profile: str, root: str | Path | None) -> dict[str, Any]:
+    if profile == "smoke":
+        with results.scratch_artifacts():  # nothing trained by older code is taken up
+            return finish(run(row, root))
+    return results.load(name, results.key(row)).metrics
 
 
 def recorded(name: str, profile: str) -> list[results.Record]:

@@ -107,3 +107,56 @@ def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(sorted(data["j"].unique()))
     ax.legend(frameon=False, fontsize="x-small")
     return ax
+
+
+# Experiments: accuracies by threat model, rho_j by depth.
+
+THREATS = {"clean": "clean", "static": "static transfer", "whitebox": "white-box PGD-20"}
+ORDER = ("standard", "robust", "spliced", "tuned", "frozen standard f_a", "frozen random f_a")
+
+
+def named(networks: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with a column ``label``: controls are named by the f_a that is frozen."""
+    control = networks["front"].isin(["standard", "random"])
+    label = networks["network"].where(~control, "frozen " + networks["front"].astype(str) + " f_a")
+    return networks.assign(label=label)
+
+
+def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
+    ax = _axes(ax, width=6.4, height=3.2)
+    table = named(networks)
+    long = table.melt(["label"], list(THREATS), var_name="threat", value_name="accuracy")
+    order = [label for label in ORDER if label in set(table["label"])]
+    sns.pointplot(
+        long.replace({"threat": THREATS}),
+        y="label",
+        x="accuracy",
+        hue="threat",
+        order=order,
+        palette="colorblind",
+        markers=list(MARKERS[: len(THREATS)]),
+        linestyle="none",
+        dodge=0.4,
+        errorbar="sd",
+        ax=ax,
+    )
+    ax.set(xlim=(-0.03, 1.03), ylabel="", xlabel="accuracy on test images")
+    ax.grid(visible=True, axis="y", alpha=0.3)
+    sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, title=None)
+    return ax
+
+
+def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw ρ_j by layer, a line a network, with the shuffled null of each as a dashed line."""
+    ax = _axes(ax, width=6.4, height=3.0)
+    table = named(rho)
+    palette = dict(zip(ORDER, sns.color_palette("colorblind"), strict=False))
+    for marker, (label, part) in zip(MARKERS, table.groupby("label", sort=False), strict=False):
+        mean = part.groupby("j")[["value", "null_mean"]].mean()
+        colour = palette[str(label)]
+        ax.plot(mean.index, mean["value"], color=colour, marker=marker, markersize=4, label=label)
+        ax.plot(mean.index, mean["null_mean"], color=colour, linestyle="dashed", linewidth=1)
+    ax.set(xlabel="layer j", ylabel="ρ_j in bits (dashed: shuffled)")
+    ax.legend(frameon=False, fontsize="x-small", ncols=2)
+    return ax
