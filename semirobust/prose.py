@@ -1,9 +1,9 @@
 """Prose: numbers in sentences, filled from result files when the book is staged.
 
-``{{ results/table-1/*.json[profile=cpu]:metrics.accuracy.0:.1% }}`` becomes the value in that format.
-The path may hold a ``*``, and conditions in brackets choose among the files; one must remain. A part
-of a page that needs results stands between ``<!-- when results/table-1/*.json -->`` and
-``<!-- end -->``; what stands for it until then follows ``<!-- otherwise -->``.
+``{{ results/table-1/*.json[profile=cpu]:metrics.accuracy.0:.1% }}`` becomes the value in that
+format. The path may hold a ``*``, and conditions in brackets choose among the files; one must
+remain. A part of a page that needs results stands between ``<!-- when results/table-1/*.json -->``
+and ``<!-- end -->``; what stands for it until then follows ``<!-- otherwise -->``.
 """
 
 import re
