@@ -125,7 +125,7 @@ class Shown:
     def strip(self) -> str:
         """Return the strip under the title: profile, device, time, commit, versions, parameters."""
         if self.record is None:
-            return _directive("warning stale", "**Not recorded**: nothing says which code made it.")
+            return _directive("provenance stale", UNRECORDED)
         record, origin = self.record, self.record.provenance
         versions = origin.get("versions", {})
         words = [f"**{record.profile} run**, {MEANING[record.profile]}"]
@@ -141,6 +141,7 @@ class Shown:
         return strip + _directive("provenance stale", STALE) if self.stale else strip
 
 
+UNRECORDED = "**Not recorded.** Nothing says which code made what this page shows."
 STALE = (
     "**Older than the code.** The code behind this page has changed since this run, so its numbers"
     " may no longer be what the code gives. `make book` runs it again."
