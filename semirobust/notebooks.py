@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import nbformat
 from nbformat import NotebookNode
 
+from semirobust.prose import value_at
 from semirobust.results import ROOT, write_atomically
 
 PROFILES = ("smoke", "cpu", "gpu", "paper")  # from small to large
@@ -30,11 +31,19 @@ Parameters: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as found: where it lies, its parameters with defaults, what it experiments on."""
+    """A notebook as found.
+
+    Attributes:
+        path: Where it lies.
+        parameters: Its parameters with their defaults.
+        experiments: The experiments whose results it shows.
+        where: Values that a result must hold to be one of them, by dotted name.
+    """
 
     path: Path
     parameters: dict[str, Any]
     experiments: tuple[str, ...]
+    where: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -55,9 +64,10 @@ def notebooks(root: Path = ROOT) -> list[Notebook]:
 def find(path: Path) -> Notebook:
     """Return one notebook with its parameters; a damaged file is named."""
     content = read(path)
-    experiment = content.metadata.get("semirobust", {}).get("experiment", [])
+    about = content.metadata.get("semirobust", {})
+    experiment = about.get("experiment", [])
     names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
-    return Notebook(path.resolve(), parameters(content), names)
+    return Notebook(path.resolve(), parameters(content), names, dict(about.get("where", {})))
 
 
 def read(path: Path) -> NotebookNode:
@@ -173,13 +183,18 @@ def _is_text(node: Any) -> bool:
 
 
 def results(notebook: Notebook, profile: str) -> list[Path]:
-    """Return the result files of a notebook's experiments that hold a profile, sorted."""
-    files = [
+    """Return the result files that a notebook shows in a profile, sorted."""
+    wanted = {**notebook.where, "profile": profile}
+    return [
         path
         for name in notebook.experiments
         for path in sorted((notebook.root / "results" / name).glob("*.json"))
+        if _holds(json.loads(path.read_bytes()), wanted)
     ]
-    return [path for path in files if json.loads(path.read_bytes()).get("profile") == profile]
+
+
+def _holds(document: Any, wanted: Mapping[str, Any]) -> bool:
+    return all(value_at(document, name) == value for name, value in wanted.items())
 
 
 def largest_profile(notebook: Notebook) -> str:

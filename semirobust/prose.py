@@ -69,8 +69,18 @@ def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
     return [
         document
         for document in documents
-        if all(str(reduce(_part, name.split("."), document)) == value for name, value in wanted)
+        if all(str(value_at(document, name)) == value for name, value in wanted)
     ]
+
+
+def value_at(document: Any, name: str) -> Any:
+    """Return a nested value by its dotted name, or None where there is none.
+
+    Example:
+        >>> value_at({"a": [{"b": 1}]}, "a.0.b")
+        1
+    """
+    return reduce(_part, name.split("."), document)
 
 
 def _part(value: Any, part: str) -> Any:

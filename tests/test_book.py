@@ -146,6 +146,15 @@ def test_a_profile_is_the_largest_with_a_result_of_every_experiment(checkout):
     assert notebooks.largest_profile(notebook) == "gpu"
 
 
+def test_only_results_that_the_notebook_shows_count(checkout):
+    where = {"metrics.accuracy.0": 0.25}
+    notebook = tiny_notebook(checkout, "31-one", experiment="first", where=where)
+    store_result(checkout, "first", "cpu", accuracy=0.75)
+    assert notebooks.largest_profile(notebook) == "smoke"
+    store_result(checkout, "first", "cpu", accuracy=0.25)
+    assert notebooks.largest_profile(notebook) == "cpu"
+
+
 def store_result(root, experiment, profile, accuracy=0.25):
     folder = root / "results" / experiment
     folder.mkdir(parents=True, exist_ok=True)
