@@ -1,0 +1,81 @@
+"""Experiments: settings whose names stay, tables that fit together, records that reproduce."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from semirobust import experiments, results
+from semirobust.attacks import PGD
+from semirobust.models import Architecture
+from semirobust.subnetwork import Part
+from semirobust.training import Training
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path / "results"))
+    return tmp_path
+
+
+def tiny(protocol="static"):
+    row = experiments.rows("table-1", "smoke")[0]
+    brief = Training(epochs=1, learning_rate=0.05, batch=32)
+    study = replace(
+        row.study,
+        architecture=Architecture(name="cnn", width=0.25),
+        data=Part(train=120, validation=60, test=250),
+        protocol=protocol,
+        attack=PGD(epsilon=16 / 255, step_size=8 / 255, steps=2),
+        n_b=(2,),
+        standard=brief,
+        robust=brief,
+        tuning=brief,
+    )
+    return replace(row, study=study, images=50)
+
+
+def test_keys_of_published_settings_are_pinned():
+    """A changed key orphans recorded results: add fields with defaults instead."""
+    found = {row.title: results.key(row) for row in experiments.rows("table-1", "cpu")}
+    assert found["vgg16 cifar10 static seed 0"] == "0e964dbf43ad"
+    assert found["vgg16 cifar10 online seed 0"] == "10c0186a68d9"
+    assert len(set(found.values())) == len(found)
+
+
+def test_every_row_has_a_title_of_its_own():
+    for profile in experiments.AVAILABLE:
+        titles = [row.title for row in experiments.rows("table-1", profile)]
+        assert len(set(titles)) == len(titles)
+
+
+def test_unknown_experiments_and_profiles_list_the_known_ones():
+    with pytest.raises(ValueError, match="known: table-1"):
+        experiments.rows("table-7", "smoke")
+    with pytest.raises(ValueError, match="known: smoke, cpu"):
+        experiments.rows("table-1", "huge")
+
+
+def test_a_row_fills_three_tables_and_its_record_reproduces():
+    row = tiny()
+    path = experiments.finish(experiments.run_and_record("table-1", row, "smoke"))
+    record = results.load("table-1", path.stem)
+    names = [entry["network"] for entry in record.metrics["networks"]]
+    assert names == ["standard", "robust", "spliced", "tuned", "tuned"]
+    for entry in record.metrics["networks"]:
+        assert entry["whitebox"] <= entry["clean"] + 1e-9 or entry["clean"] < 0.3
+    assert {entry["preset"] for entry in record.metrics["rho"]} == {"paper", "calibrated"}
+    for entry in record.metrics["rho"]:
+        assert entry["value"] <= entry["ceiling"] + 1e-9
+    (trial, control) = record.metrics["trials"]
+    assert (trial["front"], control["front"]) == ("robust", "standard")
+    with results.scratch_artifacts():
+        again = experiments.finish(experiments.run(row))
+    assert json.loads(json.dumps(again)) == record.metrics
+    assert record.provenance["cpu_seconds"] > 0
+
+
+def test_a_record_that_is_missing_is_named_with_the_command_that_makes_it():
+    with pytest.raises(FileNotFoundError, match="semirobust run table-1"):
+        experiments.tables("table-1", "cpu", only="vgg16")

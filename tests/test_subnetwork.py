@@ -1,0 +1,144 @@
+"""Studies: artefacts that resume, static examples in their ball, a cache that changes nothing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from semirobust import experiments, subnetwork
+from semirobust.algorithm1 import best
+from semirobust.attacks import NFGSM, PGD
+from semirobust.layers import split
+from semirobust.methods import Online
+from semirobust.models import Architecture
+from semirobust.subnetwork import Part, Study, parts
+from semirobust.training import Training, accuracy
+
+RADIUS = 16 / 255
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path))
+    return tmp_path
+
+
+def tiny(protocol="static", **changes):
+    plain = Training(epochs=2, learning_rate=0.05, batch=32)
+    online = replace(plain, method=Online(attack=NFGSM(epsilon=RADIUS)))
+    chosen = plain if protocol == "static" else online
+    study = Study(
+        architecture=Architecture(name="cnn", width=0.25),
+        data=Part(train=120, validation=60, test=100),
+        protocol=protocol,
+        attack=PGD(epsilon=RADIUS, step_size=RADIUS / 2, steps=2),
+        n_b=(2,),
+        standard=plain,
+        robust=replace(chosen, epochs=4),
+        tuning=chosen,
+    )
+    return replace(study, **changes)
+
+
+def prepared(study):
+    clean = parts(study)
+    standard = experiments.finish(subnetwork.standard_network(study, clean))
+    examples = subnetwork.static_examples(study, clean, standard)
+    samples = examples if study.protocol == "static" else clean
+    robust = experiments.finish(subnetwork.robust_network(study, samples))
+    return clean, samples, {"standard": standard, "robust": robust}
+
+
+def tuned(study, samples, networks, **how):
+    return experiments.finish(
+        subnetwork.tuned_networks(study, samples, networks, n_b=2, measure=lambda _: {}, **how)
+    )
+
+
+def test_static_examples_lie_in_their_ball_and_are_made_once(store):
+    study = tiny()
+    clean, examples, networks = prepared(study)
+    assert (examples.test.x - clean.test.x).abs().max() <= RADIUS + 1e-6
+    assert accuracy(networks["standard"], examples.test) < accuracy(
+        networks["standard"], clean.test
+    )
+    (file,) = (store / "static").glob("*.safetensors")
+    before = file.stat().st_mtime_ns
+    prepared(study)
+    assert file.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("protocol", ["static", "online"])
+def test_a_second_run_takes_everything_up_and_changes_no_number(protocol):
+    study = tiny(protocol)
+    runs = []
+    for _ in range(2):
+        _, samples, networks = prepared(study)
+        trial = best(tuned(study, samples, networks))
+        weights = torch.cat([value.flatten() for value in trial.network.parameters()])
+        runs.append((trial.accuracies, weights))
+    assert runs[0][0] == runs[1][0]
+    assert torch.equal(runs[0][1], runs[1][1])
+
+
+def test_f_a_of_a_tuned_network_is_the_robust_one_bit_for_bit():
+    study = tiny("online")
+    _, samples, networks = prepared(study)
+    network = best(tuned(study, samples, networks)).network
+    front, robust = split(network, 2)[0], split(networks["robust"], 2)[0]
+    assert all(map(torch.equal, front.state_dict().values(), robust.state_dict().values()))
+    back, start = split(network, 2)[1], split(networks["standard"], 2)[1]
+    assert not all(map(torch.equal, back.state_dict().values(), start.state_dict().values()))
+
+
+def test_a_control_freezes_another_front_and_aims_at_the_same_accuracy():
+    study = tiny("online", tolerance=1.0)
+    _, samples, networks = prepared(study)
+    (trial,) = tuned(study, samples, networks, front="standard")
+    assert trial.epochs == 0  # a tolerance of 1 is always reached
+    front, source = split(trial.network, 2)[0], split(networks["standard"], 2)[0]
+    assert all(map(torch.equal, front.state_dict().values(), source.state_dict().values()))
+
+
+def test_training_f_b_on_cached_activations_equals_training_it_behind_f_a(monkeypatch, store):
+    study = tiny()
+    _, samples, networks = prepared(study)
+    with_cache = best(tuned(study, samples, networks))
+    for file in (store / "training").glob("*.pt"):
+        file.unlink()
+    monkeypatch.setattr(subnetwork, "CACHE_BYTES", 0)
+    without = best(tuned(study, samples, networks))
+    assert with_cache.accuracies == pytest.approx(without.accuracies, abs=0.02)
+    for mine, theirs in zip(
+        with_cache.network.parameters(), without.network.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_another_seed_is_another_artefact(store):
+    prepared(tiny())
+    files = set((store / "training").glob("*.pt"))
+    prepared(tiny(seed=1))
+    assert len(set((store / "training").glob("*.pt"))) == 2 * len(files)
+
+
+def test_trials_differ_by_their_seed_only():
+    study = tiny("online", trials=2)
+    _, samples, networks = prepared(study)
+    first, second = tuned(study, samples, networks)
+    assert first.spliced_accuracy == second.spliced_accuracy
+    weights = [next(iter(split(t.network, 2)[1].parameters())) for t in (first, second)]
+    assert not torch.equal(*weights)
+
+
+def test_studies_that_cannot_be_meant_are_refused():
+    with pytest.raises(ValueError, match='protocol is "static" or "online"'):
+        tiny(protocol="offline")
+    with pytest.raises(ValueError, match="n_b names no cut"):
+        tiny(n_b=())
+    study = tiny(n_b=(4,))
+    _, samples, networks = prepared(study)
+    with pytest.raises(ValueError, match=r"n_b must lie in 1\.\.3"):
+        experiments.finish(
+            subnetwork.tuned_networks(study, samples, networks, n_b=4, measure=lambda _: {})
+        )
