@@ -116,11 +116,13 @@ def _add_status(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     text = (
         "White-box robust accuracy of a network file, with the checks a sceptic asks for.\n\n"
-        "  semirobust evaluate artifacts/networks/NAME.safetensors --epsilon 8"
+        "  semirobust evaluate artifacts/networks/KEY/robust.safetensors --epsilon 8"
     )
     parser = _command(commands, "evaluate", evaluate, text)
     parser.add_argument("checkpoint", type=Path, help="a file written by save_network")
-    parser.add_argument("--epsilon", type=float, default=8.0, help="in 255ths; default 8")
+    parser.add_argument("--epsilon", type=int, default=8, help="in 255ths; default 8")
+    parser.add_argument("--attack", default="autoattack", help="its name; default autoattack")
+    parser.add_argument("--probes", type=int, default=100, help="images of the further checks")
     parser.add_argument("--data", default="digits", help="data set; default digits")
     parser.add_argument("--images", type=int, default=200, help="test images; default 200")
     _add_data(parser)
@@ -248,7 +250,19 @@ def status(chosen: argparse.Namespace) -> None:
 
 def evaluate(chosen: argparse.Namespace) -> None:
     """Print the report of one network."""
-    raise ValueError(f"no evaluation of {chosen.checkpoint} yet")
+    from semirobust import data, scrutiny
+    from semirobust.training import load_network
+
+    network = load_network(chosen.checkpoint)
+    found = data.load(chosen.data, chosen.data_root, download=chosen.download)
+    settings = scrutiny.Evaluation(
+        attack=chosen.attack,
+        epsilon=chosen.epsilon,
+        n=chosen.images,
+        probes=min(chosen.probes, chosen.images),
+        dataset=chosen.data,
+    )
+    print(scrutiny.formatted(scrutiny.evaluate(network, found.test, settings)))
 
 
 def book(chosen: argparse.Namespace) -> None:

@@ -3,9 +3,9 @@
 ``smoke`` runs on digits in about a minute and says only that everything works; ``cpu`` shows the
 phenomenon on CIFAR-10 with narrow networks.
 
-One row is one network, data set, protocol and seed. Its record holds three flat tables: the
-networks with their accuracies (one column for each threat model), the trials of Algorithm 1, and
-rho_j with null and ceiling.
+One row is one network, data set, protocol and seed. Its record holds four flat tables: the
+networks with their accuracies (one column for each threat model), the reports behind the white-box
+columns, the trials of Algorithm 1, and rho_j with null and ceiling.
 """
 
 from collections.abc import Callable, Generator
@@ -19,11 +19,13 @@ import torch
 from torch import nn
 
 from semirobust import information, results
+from semirobust._types import Attack
 from semirobust.algorithm1 import best
 from semirobust.attacks import NFGSM, PGD
 from semirobust.autoattack import AutoAttack
 from semirobust.data import DataSet, Samples, subset
 from semirobust.edge import Edge
+from semirobust.evaluation import robust_accuracy
 from semirobust.layers import cut, splice
 from semirobust.methods import Online, Plain
 from semirobust.models import Architecture
@@ -36,18 +38,18 @@ from semirobust.subnetwork import (
     perturbed,
     random_network,
     robust_network,
-    share_standing,
     standard_network,
     static_examples,
     tuned_networks,
 )
-from semirobust.training import Training, accuracy
+from semirobust.training import Training, accuracy, save_network
 
 PROTOCOLS: tuple[Literal["static", "online"], ...] = ("static", "online")
 N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,), "vit": (12,)}
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
 RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
 PRESETS = ("paper", "calibrated")
+TABLES = ("networks", "reports", "trials", "rho")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ def rows(name: str, profile: str) -> tuple[Row, ...]:
 def run(
     row: Row, root: str | Path | None = None, *, download: bool = False
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """Train what is missing, measure everything, and return the three tables."""
+    """Train what is missing, measure everything, and return the four tables."""
     study = row.study
     clean = parts(study, root, download=download)
     standard = yield from standard_network(study, clean)
@@ -162,11 +164,13 @@ def run(
     robust = yield from robust_network(study, samples)
     networks = {"standard": standard, "robust": robust, "random": random_network(study)}
     attacked = attacked_test(study, clean, examples, robust)
-    tables: dict[str, list[dict[str, Any]]] = {"networks": [], "trials": [], "rho": []}
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
 
     def add(name: str, network: nn.Sequential, **where: Any) -> None:
-        found = accuracies(row, network, clean.test, examples.test)
+        found, reports = accuracies(row, network, clean.test, examples.test)
         tables["networks"].append({"network": name, **where, **found})
+        save_network(network, study.architecture, network_file(row, name, **where))
+        tables["reports"] += [{"network": name, **where, **report} for report in reports]
 
     for name in ("standard", "robust"):
         add(name, networks[name])
@@ -188,6 +192,12 @@ def run(
     return tables
 
 
+def network_file(row: Row, name: str, **where: Any) -> Path:
+    """Return where the weights of one of a row's networks are kept, for `semirobust evaluate`."""
+    words = "-".join([name, *(str(value) for value in where.values())])
+    return results.artifacts_root() / "networks" / results.key(row) / f"{words}.safetensors"
+
+
 def attacked_test(
     study: Study, clean: DataSet, examples: DataSet, robust: nn.Sequential
 ) -> Samples:
@@ -203,17 +213,20 @@ def attacked_test(
 
 def accuracies(
     row: Row, network: nn.Sequential, clean: Samples, examples: Samples
-) -> dict[str, float]:
-    """Return one accuracy for each threat model, in 0..1."""
-    found = {
-        "clean": accuracy(network, clean),
-        "static": accuracy(network, examples),
-        "whitebox": share_standing(network, subset(clean, row.images), row.whitebox),
-    }
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return one accuracy for each threat model, in 0..1, and the reports of the white-box ones."""
+    found = {"clean": accuracy(network, clean), "static": accuracy(network, examples)}
+    asked: dict[str, tuple[Attack, int]] = {"whitebox": (row.whitebox, row.images)}
     if row.autoattack:
-        attack = AutoAttack(epsilon=row.whitebox.epsilon)
-        found["autoattack"] = share_standing(network, subset(clean, row.autoattack), attack)
-    return found
+        asked["autoattack"] = (AutoAttack(epsilon=row.whitebox.epsilon), row.autoattack)
+    reports = []
+    for column, (attack, images) in asked.items():
+        few = subset(clean, images)
+        report = robust_accuracy(network, few.x, few.y, {column: attack}, batch=250)
+        found[column] = report.accuracy
+        found[f"{column}_two_errors"] = report.two_errors
+        reports.append({"column": column, **report.as_record()})
+    return found, reports
 
 
 def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:
@@ -244,12 +257,12 @@ def _without_network(trial: Any) -> dict[str, Any]:
 def tables(
     name: str, profile: str, *, only: str = "", root: str | Path | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables "networks", "trials" and "rho" of the rows whose title holds ``only``.
+    """Return the tables of ``TABLES`` of the rows whose title holds ``only``.
 
     Rows of the smoke profile are run here and now; those of larger profiles are read from results.
     """
     chosen = [row for row in rows(name, profile) if only in row.title]
-    found: dict[str, list[pd.DataFrame]] = {"networks": [], "trials": [], "rho": []}
+    found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for row in chosen:
         content = _metrics(name, row, profile, root)
         about: dict[str, Any] = {

@@ -57,7 +57,7 @@ def test_unknown_experiments_and_profiles_list_the_known_ones():
         experiments.rows("table-1", "huge")
 
 
-def test_a_row_fills_three_tables_and_its_record_reproduces():
+def test_a_row_fills_its_tables_and_its_record_reproduces():
     row = tiny()
     path = experiments.finish(experiments.run_and_record("table-1", row, "smoke"))
     record = results.load("table-1", path.stem)
@@ -68,6 +68,9 @@ def test_a_row_fills_three_tables_and_its_record_reproduces():
     assert {entry["preset"] for entry in record.metrics["rho"]} == {"paper", "calibrated"}
     for entry in record.metrics["rho"]:
         assert entry["value"] <= entry["ceiling"] + 1e-9
+    for report in record.metrics["reports"]:
+        assert report["protocol"] == "whitebox"
+        assert all(canary["passed"] for canary in report["canaries"])
     (trial, control) = record.metrics["trials"]
     assert (trial["front"], control["front"]) == ("robust", "standard")
     with results.scratch_artifacts():
