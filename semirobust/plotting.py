@@ -31,7 +31,9 @@ def _axes(ax: Axes | None, *, width: float = 4.5, height: float = 3.2) -> Axes:
 # Dependence: what an estimate is made of.
 
 
-def plot_parts(records: Records, *, by: str = "j", ax: Axes | None = None) -> Axes:
+def plot_parts(
+    records: Records, *, by: str = "j", legend: bool = True, ax: Axes | None = None
+) -> Axes:
     """Draw each estimate as its null (grey) plus its excess, under its ceiling (dashes)."""
     data, ax = _frame(records), _axes(ax)
     place = range(len(data))
@@ -48,7 +50,8 @@ def plot_parts(records: Records, *, by: str = "j", ax: Axes | None = None) -> Ax
     )
     ax.set_xticks(list(place), [str(value) for value in data[by]])
     ax.set(xlabel=by, ylabel="bits")
-    ax.legend(frameon=False, fontsize="small")
+    if legend:
+        ax.legend(frameon=False, fontsize="small")
     return ax
 
 
@@ -65,12 +68,12 @@ def plot_truth(records: Records, *, ax: Axes | None = None) -> Axes:
 def plot_sizes(records: Records, *, x: str = "samples per class", ax: Axes | None = None) -> Axes:
     """Draw value, null and ceiling against the size in column ``x``."""
     data, ax = _frame(records), _axes(ax)
-    for name, colour, style, label in (
-        ("ceiling", LINE, "dashed", "ceiling"),
-        ("value", COLOUR, "solid", "estimate"),
-        ("null_mean", GREY, "solid", "shuffled"),
+    for name, colour, style, wide, label in (
+        ("ceiling", LINE, "dashed", 1.5, "ceiling"),
+        ("value", COLOUR, "solid", 5.0, "estimate"),
+        ("null_mean", GREY, "solid", 1.5, "shuffled"),
     ):
-        ax.plot(data[x], data[name], color=colour, linestyle=style, marker="o", label=label)
+        ax.plot(data[x], data[name], color=colour, linestyle=style, linewidth=wide, label=label)
     ax.set(xscale="log", xlabel=x, ylabel="bits", ylim=(0, None))
     ax.set_xticks(list(data[x]), [str(value) for value in data[x]], minor=False)
     ax.minorticks_off()
