@@ -259,9 +259,17 @@ def tables(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of ``TABLES`` of the rows whose title holds ``only``.
 
-    Rows of the smoke profile are run here and now; those of larger profiles are read from results.
+    Rows of the smoke profile are run here and now; of larger profiles those that are recorded are
+    read, and how many seeds there are is for the reader to see.
     """
     chosen = [row for row in rows(name, profile) if only in row.title]
+    if profile != "smoke":
+        chosen = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
+    if not chosen:
+        raise FileNotFoundError(
+            f"no {only} row of {name} is recorded in profile {profile}: "
+            f"semirobust run {name} --profile {profile}"
+        )
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for row in chosen:
         content = _metrics(name, row, profile, root)

@@ -125,6 +125,20 @@ def named(networks: pd.DataFrame) -> pd.DataFrame:
     return networks.assign(label=label)
 
 
+def summary(networks: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and, from two seeds on, standard deviation of each accuracy, with the count."""
+    by = [name for name in ("model", "protocol", "n_b", "label") if name in networks]
+    columns = [name for name in (*THREATS, "autoattack") if name in networks]
+    groups = networks.groupby(by, sort=False, dropna=False)
+    shown = groups[columns].agg(_spread)
+    return shown.assign(seeds=groups.size()).reset_index().astype(object).fillna("")
+
+
+def _spread(values: pd.Series) -> str:
+    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{spread}"
+
+
 def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
     ax = _axes(ax, width=6.4, height=3.2)
