@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy as mean_cross_entropy
 
-from semirobust._types import Attack, Features, Images, Labels, Logits
+from semirobust._types import Attack, Classifier, Features, Images, Labels, Logits
 from semirobust.ball import (
     attacking,
     check_radius,
@@ -81,7 +81,7 @@ class Search:
 
     def __call__(
         self,
-        network: nn.Module,
+        network: Classifier,
         x: Images,
         y: Labels,
         *,

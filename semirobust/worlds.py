@@ -180,6 +180,16 @@ def affine_network(widths: Sequence[int], generator: Generator) -> nn.Sequential
     return nn.Sequential(*links).requires_grad_(requires_grad=False)
 
 
+def linear_gammas(rows: ArrayLike, x: ArrayLike, y: ArrayLike, epsilon: float) -> Table:
+    """Return E[inf over ‖delta‖_inf <= epsilon of y w·(x + delta)] for each row w, without a box.
+
+    The infimum of y w·delta is -epsilon ‖w‖_1, whatever x is.
+    """
+    W, points, signs = (np.asarray(values, dtype=float) for values in (rows, x, y))
+    check_radius(epsilon)
+    return (signs @ (points @ W.T)) / len(points) - epsilon * np.abs(W).sum(axis=1)
+
+
 def affine(network: nn.Module, x: Images) -> tuple[Tensor, Tensor]:
     """Return W and b with network(x) = W x + b, or refuse a network that is not affine on x."""
     x = x.detach()
