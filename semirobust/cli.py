@@ -266,18 +266,22 @@ def evaluate(chosen: argparse.Namespace) -> None:
 
 
 def book(chosen: argparse.Namespace) -> None:
-    """Build the book and print where it is."""
+    """Run what changed, build the book and print where it is."""
     from semirobust import book as pages
+    from semirobust import execution, notebooks
 
     parameters = dict(_parameter(word) for word in chosen.parameters)
-    built = pages.build(
-        chosen.profile, execute=not chosen.no_execute, overrides=parameters, jobs=chosen.jobs
-    )
+    found = notebooks.notebooks()
+    profile = "smoke" if chosen.save_outputs else chosen.profile
+    if not chosen.no_execute:
+        for record in execution.execute(
+            found, profile=profile, overrides=parameters, jobs=chosen.jobs
+        ):
+            print(f"{record.notebook}: ran in profile {record.profile}, {record.seconds} s")
     if chosen.save_outputs:
-        from semirobust import execution, notebooks
-
-        for path in execution.save_outputs(notebooks.notebooks()):
+        for path in execution.save_outputs(found):
             print(f"outputs kept in {path}")
+    built = pages.build(chosen.profile, execute=False)
     print(f"{'built' if built.changed else 'up to date'}: {built.index}")
 
 
@@ -287,7 +291,10 @@ def _parameter(word: str) -> tuple[str, object]:
     name, equals, value = word.partition("=")
     if not equals:
         raise ValueError(f"a parameter is given as NAME=VALUE, got {word!r}")
-    return name, yaml.safe_load(value)
+    try:
+        return name, int(value) if value.lstrip("+-").isdigit() else float(value)
+    except ValueError:
+        return name, yaml.safe_load(value)
 
 
 if __name__ == "__main__":
