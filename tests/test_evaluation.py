@@ -1,6 +1,7 @@
 """Robust accuracy: known answers, what costs what, and the checks that catch a false defence."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from semirobust.ball import fooled
 from semirobust.canaries import plausible
 from semirobust.carlini_wagner import CarliniWagner
 from semirobust.data import Samples, load
+from semirobust.draft import draft, folded
 from semirobust.evaluation import robust_accuracy
 from semirobust.fake_defences import FAKE_DEFENCES, NoisyInput
 from semirobust.scrutiny import (
@@ -364,6 +366,55 @@ def test_the_noise_of_a_fake_defence_is_its_own(standard, samples):
     fake, x = NoisyInput(standard), samples.x[:3]
     assert not torch.equal(fake(x), fake(x))
     assert torch.equal(NoisyInput(standard)(x), NoisyInput(standard)(x))
+
+
+def test_a_stand_in_only_shortens_the_search(robust, samples):
+    x, y = batch(samples, 60)
+    attack = FastEnsemble(epsilon=EPSILON, steps=20, targeted_steps=10)
+    exact = robust_accuracy(robust, x, y, attack)
+    quick = robust_accuracy(robust, x, y, attack, stand_in=draft(robust, x))
+    assert torch.equal(quick.standing, ~fooled(robust, quick.x_adv, y) & quick.clean)
+    assert (quick.standing != exact.standing).sum() <= 1
+    assert quick.protocol == "whitebox"
+    assert quick.forward == pytest.approx(exact.forward, rel=0.2)
+
+
+def test_what_only_the_stand_in_takes_for_fooled_is_searched_for_again(robust, samples):
+    x, y = batch(samples, 60)
+    attack = FastEnsemble(epsilon=EPSILON, steps=20, targeted_steps=10)
+    exact = robust_accuracy(robust, x, y, attack)
+    lie = lambda z: robust(z).roll(1, dims=1)  # noqa: E731
+    assert torch.equal(robust_accuracy(robust, x, y, attack, stand_in=lie).standing, exact.standing)
+    with pytest.raises(ValueError, match="leave out stand_in"):
+        robust_accuracy(robust, x, y, attack, stand_in=lie, surrogate=robust)
+
+
+def test_a_draft_gives_nearly_the_logits_whether_or_not_a_norm_can_be_folded(robust, samples):
+    x = samples.x[:20]
+
+    class NormFirst(nn.Module):
+        """Lists a convolution and a norm one after the other, and applies them the other way."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+            self.norm.running_mean += 0.5
+            self.norm.running_var *= 0.1
+
+        def forward(self, z: Tensor) -> Tensor:
+            return self.convolution(self.norm(z)).flatten(1)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        other = NormFirst().eval()
+    for network in (robust, other):
+        near = draft(network, x)(x)
+        assert near.dtype == torch.float32
+        assert (near - network(x)).abs().mean() < 0.02 * network(x).std()
+    kept = [
+        module for module in folded(deepcopy(robust)).modules() if "Norm" in type(module).__name__
+    ]
+    assert kept == []
 
 
 @pytest.mark.slow
