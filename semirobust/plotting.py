@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -107,6 +108,36 @@ def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
         ax.fill_between(part["j"], part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
     ax.axhline(0, color=LINE, linewidth=0.6)
     ax.set(xlabel="layer j", ylabel="γ_j")
+    ax.set_xticks(sorted(data["j"].unique()))
+    ax.legend(frameon=False, fontsize="x-small")
+    return ax
+
+
+def plot_slack(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw ρ (``rho``, in bits) against U - 1 (``slack``) with the bounds of Lemma 1."""
+    data, ax = _frame(records), _axes(ax)
+    excess = (data["slack"] - 1).sort_values()
+    ax.scatter(data["slack"] - 1, data["rho"], s=12, color=COLOUR, label="pairs of layers")
+    ax.plot(excess, excess / np.log(2), color=LINE, linestyle="dashed", label="(U - 1) / ln 2")
+    ax.plot(excess, np.log2(1 + excess), color=LINE, label="log₂ U")
+    ax.plot(excess, excess, color=GREY, label="U - 1, in bits no bound")
+    ax.set(xlabel="U - 1", ylabel="ρ in bits")
+    ax.legend(frameon=False, fontsize="x-small")
+    return ax
+
+
+def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None) -> Axes:
+    """Draw the growth of the score per layer beside what A2 requires (``growth``, ``required``)."""
+    data, ax = _frame(records), _axes(ax)
+    palette = sns.color_palette("colorblind")
+    for (name, part), colour, marker in zip(
+        data.groupby(by, sort=False), palette, MARKERS, strict=False
+    ):
+        ax.plot(part["j"], part["growth"], color=colour, marker=marker, label=f"{name}: growth")
+        ax.plot(part["j"], part["required"], color=colour, linestyle="dashed")
+    ax.axhline(2, color=LINE, linewidth=0.6)
+    ax.annotate("largest growth of a bounded score", (data["j"].min(), 2.02), fontsize="x-small")
+    ax.set(xlabel="layer j", ylabel="change of the score")
     ax.set_xticks(sorted(data["j"].unique()))
     ax.legend(frameon=False, fontsize="x-small")
     return ax

@@ -157,6 +157,13 @@ def deterministic(prior: ArrayLike, given: ArrayLike, layer: Sequence[int]) -> P
     return Pair(np.asarray(prior, dtype=float), p)
 
 
+def random_pair(seed: int, *, classes: int = 2, shape: tuple[int, int] = (3, 4)) -> Pair:
+    """Return a pair whose tables are drawn from Dirichlet distributions; some cells nearly empty."""
+    draw = np.random.default_rng(seed).dirichlet
+    p = draw(np.full(shape[0] * shape[1], 0.4), classes).reshape(classes, *shape)
+    return Pair(draw(np.ones(classes)), p)
+
+
 def gaussian_pair(r: float) -> tuple[float, float]:
     """Return (rho, U) of a Gaussian pair of correlation r: -log2(1 - r²) / 2 and 1 / (1 - r²).
 

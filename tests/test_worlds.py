@@ -19,12 +19,6 @@ def random_world(seed: int, m: int = 6) -> Finite:
     return Finite(p, reach, layers)
 
 
-def random_pair(seed: int, classes: int = 2, shape: tuple[int, int] = (3, 4)) -> Pair:
-    rng = np.random.default_rng(seed)
-    p = rng.dirichlet(np.full(math.prod(shape), 0.4), classes).reshape(classes, *shape)
-    return Pair(rng.dirichlet(np.ones(classes)), p)
-
-
 def test_gamma_of_a_readout_is_the_sum_over_inputs():
     world, readout = random_world(1), np.array([0.3, -0.7, 1.0, 0.1])
     total, codes = 0.0, world.codes(1)
@@ -77,7 +71,7 @@ def test_a_deterministic_layer_has_the_entropy_and_the_number_of_its_values():
 @pytest.mark.parametrize("seed", range(20))
 def test_slack_bounds_dependence_in_both_units(seed):
     """log t <= t - 1 gives rho <= (U - 1) / ln 2 in bits; Jensen gives rho <= log2 U."""
-    pair = random_pair(seed)
+    pair = worlds.random_pair(seed)
     assert pair.slack >= 1
     assert pair.rho <= math.log2(pair.slack) + 1e-12
     assert math.log2(pair.slack) <= (pair.slack - 1) / math.log(2) + 1e-12
@@ -94,7 +88,7 @@ def test_in_bits_dependence_can_exceed_slack_minus_one():
 
 
 def test_growth_is_the_mean_change_of_the_score():
-    pair, before, after = random_pair(3), [0.5, -1, 2], [1, 0, -2, 3]
+    pair, before, after = worlds.random_pair(3), [0.5, -1, 2], [1, 0, -2, 3]
     total = 0.0
     for (c, y), g, h in itertools.product(enumerate((-1, 1)), range(3), range(4)):
         total += pair.prior[c] * pair.p[c, g, h] * y * (after[h] - before[g])
