@@ -13,6 +13,11 @@ blocks, the first included, are projected while they pass: every image passes on
 no more than a block is ever held. ``block=None`` holds two layers and gives the published estimate
 exactly, with directions of its own for each class.
 
+Measured effect of streaming, on a narrow trained VGG16 with 400 images of ten classes each: with
+512 images in the block the published values move by -0.8 (first pair) to 0.4 bits and their excess
+by at most 0.15; with 128 by -2.4. Principal directions shared by the classes find 0.03 to 1.0 bits
+less than those of each class. So hold the layers for values that stand beside published ones.
+
 Every class gives the same number of samples, because estimates from different numbers have
 different ceilings and nulls; π still comes from all labels.
 """
