@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"semirobust {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
-    for add in (_add_doctor, _add_run, _add_status, _add_evaluate, _add_book):
+    for add in (_add_doctor, _add_run, _add_status, _add_evaluate, _add_figure, _add_book):
         add(commands)
     return parser
 
@@ -126,6 +126,18 @@ def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--data", default="digits", help="data set; default digits")
     parser.add_argument("--images", type=int, default=200, help="test images; default 200")
     _add_data(parser)
+
+
+def _add_figure(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = (
+        "Draw recorded accuracies under every threat model into a file.\n\n"
+        "  semirobust figure table-1 vgg16 book/assets/table-1-vgg16.png"
+    )
+    parser = _command(commands, "figure", figure, text)
+    parser.add_argument("name", help="the experiment")
+    parser.add_argument("only", help="the network")
+    parser.add_argument("file", type=Path, help="where to write; the ending decides the format")
+    _add_profile(parser, "cpu")
 
 
 def _add_book(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -263,6 +275,18 @@ def evaluate(chosen: argparse.Namespace) -> None:
         dataset=chosen.data,
     )
     print(scrutiny.formatted(scrutiny.evaluate(network, found.test, settings)))
+
+
+def figure(chosen: argparse.Namespace) -> None:
+    """Draw a recorded experiment, with the keys of its results in the file's description."""
+    from semirobust import experiments, plotting
+
+    networks = experiments.tables(chosen.name, chosen.profile, only=chosen.only)["networks"]
+    about = networks.iloc[0]
+    seeds = networks["seed"].nunique()
+    title = f"{about['model']}, {about['data']}, profile {chosen.profile}, seeds: {seeds}"
+    plotting.plot_protocols(networks, title=title).savefig(chosen.file, dpi=160)
+    print(chosen.file)
 
 
 def book(chosen: argparse.Namespace) -> None:

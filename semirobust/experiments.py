@@ -49,6 +49,7 @@ N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,)
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
 RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
 PRESETS = ("paper", "calibrated")
+BLOCK = {"paper": None, "calibrated": 512}  # None: the published estimate exactly, layers held
 TABLES = ("networks", "reports", "trials", "rho")
 
 
@@ -232,7 +233,7 @@ def accuracies(
 def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:
     """Return rho_j in bits as the paper estimates it, without the null."""
     edge = Edge.preset("paper", permutations=0)
-    found = information.rho(network, samples.x, samples.y, edge=edge, a=a)
+    found = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=None)
     return {j: one.value for j, one in found.items()}
 
 
@@ -240,13 +241,14 @@ def dependence(
     row: Row, name: str, network: nn.Sequential, samples: Samples, *, a: int = 1, **where: Any
 ) -> list[dict[str, Any]]:
     """Return one record of rho_j for each layer and preset, with null and ceiling."""
-    return [
-        {**where, "preset": preset, **record}
-        for preset in row.presets
-        for record in information.records(
-            {name: information.rho(network, samples.x, samples.y, edge=Edge.preset(preset), a=a)}
-        )
-    ]
+    rows = []
+    for preset in row.presets:
+        edge, block = Edge.preset(preset), BLOCK[preset]
+        found = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=block)
+        rows += [
+            {**where, "preset": preset, **record} for record in information.records({name: found})
+        ]
+    return rows
 
 
 def _without_network(trial: Any) -> dict[str, Any]:

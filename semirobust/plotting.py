@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 Records: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
 
@@ -146,6 +147,7 @@ def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None
 # Experiments: accuracies by threat model, rho_j by depth.
 
 THREATS = {"clean": "clean", "static": "static transfer", "whitebox": "white-box PGD-20"}
+MADE = {"static": "stored examples", "online": "examples made in training"}
 ORDER = ("standard", "robust", "spliced", "tuned", "frozen standard f_a", "frozen random f_a")
 
 
@@ -193,6 +195,19 @@ def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(visible=True, axis="y", alpha=0.3)
     sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, title=None)
     return ax
+
+
+def plot_protocols(networks: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw the accuracies under both protocols side by side, of the deepest cut."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.1), sharey=True, layout="constrained")
+    deepest = networks["n_b"].isna() | (networks["n_b"] == networks["n_b"].max())
+    for ax, (protocol, part) in zip(axes, networks[deepest].groupby("protocol"), strict=True):
+        plot_accuracies(part, ax=ax)
+        ax.get_legend().remove()
+        ax.set_title(f"made robust to {MADE[str(protocol)]}", fontsize="medium")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, title=title)
+    return figure
 
 
 def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
