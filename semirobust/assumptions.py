@@ -101,6 +101,7 @@ def audit(
     attack: Attack,
     search: Search,
     *,
+    searched: Samples | None = None,
     edge: Edge | None = None,
     seed: int = 0,
 ) -> Iterator[Audit]:
@@ -112,6 +113,7 @@ def audit(
         samples: Images, some of each class.
         attack: Makes the images on which dependence is measured.
         search: Finds the worst perturbation of each score, and of its growth.
+        searched: Images whose scores are searched, which costs most; all samples if None.
         edge: Settings of the estimate of dependence.
         seed: Of every attack.
     """
@@ -119,24 +121,26 @@ def audit(
     if len(layers) < 2 or layers != list(range(layers[0], layers[-1] + 1)):
         raise ValueError(f"readouts are needed for consecutive layers, got {layers}")
     x, y, edge = samples.x, samples.y, edge or Edge()
+    scored = searched or samples
     with evaluating(network):
         h = activations(network, attack(network, x, y, generator=Generator().manual_seed(seed)))
         h[0] = x
         found = {
-            j: gamma(network, j, G, samples, search, generator=Generator().manual_seed(seed))
+            j: gamma(network, j, G, scored, search, generator=Generator().manual_seed(seed))
             for j, G in readouts.items()
         }
         for j in layers[1:]:
             u, v = edge.coordinates(h[j - 1], h[j], y)
             both = Both(*(through(network, k, readouts[k]) for k in (j - 1, j)))
-            worst = least_growth(both, x, y, search, generator=Generator().manual_seed(seed))
+            draw = Generator().manual_seed(seed)
+            worst = least_growth(both, scored.x, scored.y, search, generator=draw)
             yield Audit(
                 j=j,
                 dependence=edge.measure(u, v),
                 slack=coded_slack(u, v),
                 slack_null=coded_slack(u, v, shuffle=np.random.default_rng(seed)),
                 growth=float(worst.mean()),
-                growth_clean=float(growth(both(x), y).mean()),
+                growth_clean=float(growth(both(scored.x), scored.y).mean()),
                 before=found[j - 1],
                 after=found[j],
             )

@@ -134,7 +134,7 @@ class Pair:
     def rho(self) -> float:
         """Σ_y π(y) I(g; h | y) in bits: the left side of A1, Eq. 5."""
         weight, ratio = self._ratios()
-        return float((weight * np.log2(ratio)).sum())
+        return max(0.0, float((weight * np.log2(ratio)).sum()))
 
     @property
     def slack(self) -> float:
@@ -158,7 +158,7 @@ def deterministic(prior: ArrayLike, given: ArrayLike, layer: Sequence[int]) -> P
 
 
 def random_pair(seed: int, *, classes: int = 2, shape: tuple[int, int] = (3, 4)) -> Pair:
-    """Return a pair whose tables are drawn from Dirichlet distributions; some cells nearly empty."""
+    """Return a pair whose tables are drawn from Dirichlet laws; some cells are nearly empty."""
     draw = np.random.default_rng(seed).dirichlet
     p = draw(np.full(shape[0] * shape[1], 0.4), classes).reshape(classes, *shape)
     return Pair(draw(np.ones(classes)), p)

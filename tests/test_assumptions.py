@@ -97,6 +97,17 @@ def test_slack_of_coordinates_weighs_classes_and_averages_sets():
     assert found == pytest.approx(0.25 * (4 + 1) / 2 + 0.75 * 1)
 
 
+def test_scores_may_be_searched_on_fewer_images_than_dependence_is_measured_on(network, samples):
+    readouts, few = (
+        {3: probes.linear(network, 3, samples), 4: nn.Sequential()},
+        samples.take(torch.arange(30)),
+    )
+    whole, part = (rows(network, readouts, samples, searched=one)[0] for one in (None, few))
+    assert (part.after.n, whole.after.n) == (30, 200)
+    assert part.dependence.value == whole.dependence.value
+    assert part.growth != whole.growth
+
+
 @pytest.mark.parametrize("layers", [(1, 3), (2,), ()])
 def test_readouts_with_gaps_are_refused(layers, network, samples):
     with pytest.raises(ValueError, match="consecutive layers"):
