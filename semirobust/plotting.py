@@ -223,3 +223,38 @@ def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="layer j", ylabel="ρ_j in bits (dashed: shuffled)")
     ax.legend(frameon=False, fontsize="x-small", ncols=2)
     return ax
+
+
+def plot_constants(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw constants γ_n (column ``gamma``) by number of layers ``n``, a line a ``kind``."""
+    data, ax = _frame(records), _axes(ax)
+    palette = sns.color_palette("colorblind")
+    for (name, part), colour, marker in zip(
+        data.groupby("kind", sort=False), palette, MARKERS, strict=False
+    ):
+        ax.plot(part["n"], part["gamma"], color=colour, marker=marker, markersize=4, label=name)
+    ax.set(xlabel="number of layers n", ylabel="γ_n")
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set_xticks(sorted(data["n"].unique()))
+    ax.legend(frameon=False, fontsize="x-small")
+    return ax
+
+
+def plot_line(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw the loss between two networks (``t``, ``loss``) beside its expansion at t = 0."""
+    data, ax = _frame(records), _axes(ax)
+    ax.plot(data["t"], data["loss"], color=COLOUR, marker="o", markersize=3, label="loss")
+    ax.plot(data["t"], data["expansion"], color=LINE, linestyle="dashed", label="expansion (9)")
+    ax.set(xlabel="t, from f_b* (0) to f̃_b (1)", ylabel="mean cross-entropy")
+    ax.legend(frameon=False, fontsize="x-small")
+    return ax
+
+
+def plot_bounds(records: Records, *, ax: Axes | None = None) -> Axes:
+    """Draw bounds (columns ``bound``, ``value``) on a logarithmic axis, a row each."""
+    data, ax = _frame(records), _axes(ax, height=2.4)
+    place = range(len(data))[::-1]
+    ax.barh(list(place), data["value"], color=[LINE, *[COLOUR] * (len(data) - 1)], height=0.6)
+    ax.set_yticks(list(place), list(data["bound"]))
+    ax.set(xscale="log", xlabel="difference of losses, nats")
+    return ax
