@@ -254,7 +254,7 @@ def dependence(
 
 
 def _unmeasured(_: nn.Sequential) -> dict[int, float]:
-    """Return nothing: rho of a single trial is that of the tuned network, measured with its null."""
+    """Return nothing: rho of a single trial is read once, with its null."""
     return {}
 
 
