@@ -17,7 +17,6 @@ from semirobust._types import Classifier, Images, Labels
 from semirobust.ball import (
     Found,
     Norm,
-    Search,
     attacking,
     cascade,
     check_radius,
@@ -26,6 +25,7 @@ from semirobust.ball import (
     on_sphere,
     per_sample,
     steepest,
+    target_by_target,
     value_and_gradient,
     wrong,
 )
@@ -117,15 +117,12 @@ class TargetedAPGD:
         ranked = likeliest_others(network, x, y)[:, : self.targets]
         objective = dlr_towards if self.loss == "dlr" else towards
 
-        def runs(target: Labels) -> Search:
-            def run(rows: Tensor, noise: Noise) -> Found:
-                start = on_sphere(x[rows], self.epsilon, self.norm, noise)
-                aim = lambda left: objective(target[rows[left]])  # noqa: E731
-                return climb(network, x[rows], y[rows], start, aim, self)
+        def run(rows: Tensor, target: Labels, noise: Noise) -> Found:
+            start = on_sphere(x[rows], self.epsilon, self.norm, noise)
+            aim = lambda left: objective(target[left])  # noqa: E731
+            return climb(network, x[rows], y[rows], start, aim, self)
 
-            return run
-
-        return cascade([runs(target) for target in ranked.unbind(dim=1)], x, noise)
+        return target_by_target(run, ranked, x, noise)
 
 
 @torch.no_grad()

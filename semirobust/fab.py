@@ -19,14 +19,13 @@ from semirobust.apgd import likeliest_others
 from semirobust.ball import (
     Found,
     Norm,
-    Search,
     attacking,
-    cascade,
     check_radius,
     check_steps,
     distance,
     fooled,
     per_sample,
+    target_by_target,
     value_and_gradient,
 )
 from semirobust.noise import Noise, sample_noise
@@ -73,13 +72,10 @@ class FAB:
         """Return the perturbed inputs, and which of them fool the network."""
         ranked = likeliest_others(network, x, y)[:, : self.targets]
 
-        def runs(target: Labels) -> Search:
-            def run(rows: Tensor, noise: Noise) -> Found:  # noqa: ARG001  a run begins at x
-                return self.approach(network, x[rows], y[rows], target[rows])
+        def run(rows: Tensor, target: Labels, noise: Noise) -> Found:  # noqa: ARG001  it begins at x
+            return self.approach(network, x[rows], y[rows], target)
 
-            return run
-
-        return cascade([runs(target) for target in ranked.unbind(dim=1)], x, noise)
+        return target_by_target(run, ranked, x, noise)
 
     def approach(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Found:
         """Return the points found inside the ball on the way to one class each, and whose."""

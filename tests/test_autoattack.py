@@ -87,7 +87,7 @@ def test_a_linear_network_falls_exactly_where_the_radius_reaches_its_boundary(no
     network, x, y = halfspace(11, dead=3)
     nearest = margin(network(x), y) / 2 / network.w.norm(p=dual)
     epsilon = nearest[5].item() * 1.02  # the samples are sorted by their distance
-    x_adv = kind(epsilon=epsilon, norm=norm)(network, x, y, generator=draws())
+    x_adv = kind(epsilon=epsilon, norm=norm, steps=30)(network, x, y, generator=draws())
     assert fooled(network, x_adv, y).tolist() == [True] * 6 + [False] * 5
 
 
@@ -132,6 +132,24 @@ def test_what_search_says_is_fooled_is_fooled(attack):
     x_adv, broken = attack.search(network, x, y, sample_noise(draws(), x))
     assert torch.equal(broken, fooled(network, x_adv, y))
     assert broken.any()
+
+
+@pytest.mark.parametrize("kind", [TargetedAPGD, FAB])
+def test_classes_tried_in_one_batch_find_what_they_find_in_turn(kind):
+    network = small_network(8)
+    x, y = labelled(network, 24)
+    network, x, sizes = network.double(), x.double(), []
+    attack = kind(epsilon=0.012, steps=10)
+    counted = lambda z: sizes.append(len(z)) or network(z)  # noqa: E731
+    in_turn = attack(counted, x, y, generator=draws())  # 24 samples: two classes at a time
+    one_by_one, generator = [], draws()
+    for a, b in zip(x.split(1), y.split(1), strict=True):  # one sample: all seven at once
+        one_by_one.append(attack(network, a, b, generator=generator))
+    assert max(sizes) > 24
+    torch.testing.assert_close(torch.cat(one_by_one), in_turn)
+    broken = fooled(network, in_turn, y)
+    assert broken.any()
+    assert not broken.all()
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
