@@ -39,10 +39,11 @@ Front: TypeAlias = Literal["robust", "standard", "random"]
 
 
 class Progress(NamedTuple):
-    """One finished epoch of one of a study's trainings."""
+    """One finished epoch of one of a study's trainings, or one taken up from an earlier run."""
 
     stage: str
     epoch: Epoch
+    taken_up: bool = False
 
 
 Built: TypeAlias = Generator[Progress, None, nn.Sequential]
@@ -298,5 +299,6 @@ def _fitted(
     path = artifacts_root() / "training" / f"{key(about)}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
+        known = path.stat().st_mtime_ns if path.exists() else None
         for epoch in fit(network, samples, training, a=a, validate=validate, checkpoint=path):
-            yield Progress(stage, epoch)
+            yield Progress(stage, epoch, known == path.stat().st_mtime_ns)

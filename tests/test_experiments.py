@@ -77,6 +77,13 @@ def test_a_row_fills_its_tables_and_its_record_reproduces():
         again = experiments.finish(experiments.run(row))
     assert json.loads(json.dumps(again)) == record.metrics
     assert record.provenance["cpu_seconds"] > 0
+    epochs = record.provenance["epochs"]["computed"]
+    assert epochs >= 2
+    assert record.provenance["epochs"]["taken_up"] == 0
+    path.unlink()
+    experiments.finish(experiments.run_and_record("table-1", row, "smoke"))
+    record = results.load("table-1", path.stem)
+    assert record.provenance["epochs"] == {"computed": 0, "taken_up": epochs}
 
 
 def test_a_record_that_is_missing_is_named_with_the_command_that_makes_it():
