@@ -6,6 +6,7 @@ remain. A part of a page that needs results stands between ``<!-- when results/t
 and ``<!-- end -->``; what stands for it until then follows ``<!-- otherwise -->``.
 """
 
+import json
 import re
 from functools import reduce
 from pathlib import Path
@@ -65,12 +66,16 @@ def _number(found: re.Match[str], root: Path, place: str) -> str:
 def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
     """Return the content of the files under a path whose values are as the conditions say."""
     wanted = [word.split("=") for word in (conditions or "").split(",") if word]
-    documents = [yaml.safe_load(file.read_bytes()) for file in sorted(root.glob(path))]
+    documents = [_content(file) for file in sorted(root.glob(path))]
     return [
         document
         for document in documents
         if all(str(value_at(document, name)) == value for name, value in wanted)
     ]
+
+
+def _content(file: Path) -> Any:
+    return (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_bytes())
 
 
 def value_at(document: Any, name: str) -> Any:
