@@ -28,6 +28,7 @@ from semirobust.canaries import (
 from semirobust.noise import Noise, sample_noise
 
 Protocol: TypeAlias = Literal["whitebox", "static"]
+LOOKS = 50  # samples on which gradients and answers are looked at
 
 
 @dataclass
@@ -168,9 +169,9 @@ def robust_accuracy(
             search.run(name, member, torch.Generator().manual_seed(seed))
         lost = scored(classifier, search.x_adv, y, batch)
         looks = (
-            has_gradients(classifier, x[:batch], y[:batch]),
-            is_function(classifier, x[:batch]),
-            gives_logits(classifier, x[:batch]),
+            has_gradients(classifier, x[:LOOKS], y[:LOOKS]),
+            is_function(classifier, x[:LOOKS]),
+            gives_logits(classifier, x[:LOOKS]),
         )
     epsilon, norm = threat(named)
     return Report(
