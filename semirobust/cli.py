@@ -218,16 +218,14 @@ def run(chosen: argparse.Namespace) -> None:
             print(f"{row.title}: recorded, {path}")
             continue
         with tqdm(desc=row.title, unit=" epoch", disable=None) as bar:
-            path = experiments.finish(
-                experiments.run_and_record(
-                    chosen.name,
-                    row,
-                    chosen.profile,
-                    chosen.data_root,
-                    download=chosen.download,
-                    replace_old=chosen.replace,
-                ),
-                partial(_show, bar),
+            path = experiments.run_and_record(
+                chosen.name,
+                row,
+                chosen.profile,
+                chosen.data_root,
+                download=chosen.download,
+                replace_old=chosen.replace,
+                seen=partial(_show, bar),
             )
         print(f"{row.title}: {path}")
 

@@ -314,22 +314,20 @@ def run_and_record(
     *,
     download: bool = False,
     replace_old: bool = False,
-) -> Generator[Progress, None, Path]:
+    seen: Callable[[Progress], object] = lambda _: None,
+) -> Path:
     """Run a row and store its record with where and how it was computed.
 
     The seconds are those of this run: epochs that it took up from artefacts are counted apart.
     """
     epochs = {"computed": 0, "taken_up": 0}
-    steps = run(row, root, download=download)
+
+    def count(step: Progress) -> None:
+        epochs["taken_up" if step.taken_up else "computed"] += 1
+        seen(step)
+
     with results.measured() as cost:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                tables = end.value
-                break
-            epochs["taken_up" if step.taken_up else "computed"] += 1
-            yield step
+        tables = finish(run(row, root, download=download), count)
     origin = results.provenance(threads=torch.get_num_threads())
     origin |= {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds}
     origin |= {"peak_memory_mb": cost.peak_memory_mb, "epochs": epochs}

@@ -20,6 +20,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Generator, Tensor, nn
 
 from semirobust._types import Classifier
+from semirobust.ball import evaluating
 from semirobust.data import Samples, batches
 from semirobust.methods import Atta, Batch, Method, Plain
 from semirobust.models import Architecture
@@ -117,7 +118,7 @@ def fit(
             loss = run.epoch(epoch)
             if not math.isfinite(loss):
                 raise FloatingPointError(_diverged(loss, epoch, checkpoint))
-            with resting(network):
+            with evaluating(network):
                 validation = validate(network) if validate else None
             history.append(Epoch(epoch, loss, validation))
             if checkpoint:
@@ -232,18 +233,6 @@ def freeze(network: nn.Sequential, a: int) -> None:
     for link in list(network)[:a]:
         link.eval()
         link.requires_grad_(False)  # noqa: FBT003
-
-
-@contextmanager
-def resting(network: nn.Module) -> Iterator[None]:
-    """Hold the network in evaluation mode, and give every module its mode back."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @torch.no_grad()

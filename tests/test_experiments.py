@@ -59,7 +59,7 @@ def test_unknown_experiments_and_profiles_list_the_known_ones():
 
 def test_a_row_fills_its_tables_and_its_record_reproduces():
     row = tiny()
-    path = experiments.finish(experiments.run_and_record("table-1", row, "smoke"))
+    path = experiments.run_and_record("table-1", row, "smoke")
     record = results.load("table-1", path.stem)
     names = [entry["network"] for entry in record.metrics["networks"]]
     assert names == ["standard", "robust", "spliced", "tuned", "tuned"]
@@ -81,7 +81,7 @@ def test_a_row_fills_its_tables_and_its_record_reproduces():
     assert epochs >= 2
     assert record.provenance["epochs"]["taken_up"] == 0
     path.unlink()
-    experiments.finish(experiments.run_and_record("table-1", row, "smoke"))
+    experiments.run_and_record("table-1", row, "smoke")
     record = results.load("table-1", path.stem)
     assert record.provenance["epochs"] == {"computed": 0, "taken_up": epochs}
 
