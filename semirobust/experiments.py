@@ -141,7 +141,7 @@ def cpu(network: str, protocol: Literal["static", "online"], *, seed: int = 0) -
 
 
 def imagenette(protocol: Literal["static", "online"]) -> Row:
-    """Return a row on a few Imagenette images of 64 x 64 pixels: longer training, fewer controls."""
+    """Return a row on a few Imagenette images at 64 x 64 pixels, trained longer."""
     row = cpu("vgg16", protocol, seed=1)
     study = replace(
         row.study,
