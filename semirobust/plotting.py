@@ -1,7 +1,9 @@
 """Figures: records in, axes out; the only module that draws.
 
 Every function takes records (dicts or a frame of them) and optional axes, labels them with the
-paper's symbol and the unit, and returns the axes.
+paper's symbol and the unit, and returns the axes through ``told``, which keeps the records for the
+table and the text beside the figure. Importing this module sets the style of the book: colours that
+colour-blind readers tell apart, on white, which the page inverts where it is dark.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,9 +16,24 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from semirobust.telling import told
+
 Records: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
 
 GREY, COLOUR, LINE = "#b8b8b8", "#2a6f97", "#333333"
+STYLE = {
+    "figure.dpi": 130,
+    "axes.grid": True,
+    "grid.alpha": 0.35,
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": LINE,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+}
+sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85, rc=STYLE)
 
 
 def _frame(records: Records) -> pd.DataFrame:
@@ -54,7 +71,7 @@ def plot_parts(
     ax.set(xlabel=by, ylabel="bits")
     if legend:
         ax.legend(frameon=False, fontsize="small")
-    return ax
+    return told(ax, data, x=by, y=("value", "null_mean", "ceiling"))
 
 
 def plot_truth(records: Records, *, ax: Axes | None = None) -> Axes:
@@ -64,7 +81,7 @@ def plot_truth(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.axline((0, 0), slope=1, color=LINE, linestyle="dashed", linewidth=1)
     ax.set(xlabel="true information in bits", ylabel="estimate in bits")
     ax.legend(frameon=False, fontsize="small", title=None)
-    return ax
+    return told(ax, data, x="truth", y="value", by="estimator")
 
 
 def plot_sizes(records: Records, *, x: str = "samples per class", ax: Axes | None = None) -> Axes:
@@ -80,7 +97,7 @@ def plot_sizes(records: Records, *, x: str = "samples per class", ax: Axes | Non
     ax.set_xticks(list(data[x]), [str(value) for value in data[x]], minor=False)
     ax.minorticks_off()
     ax.legend(frameon=False, fontsize="small")
-    return ax
+    return told(ax, data, x=x, y=("ceiling", "value", "null_mean"))
 
 
 def plot_replica(records: Records, *, ax: Axes | None = None) -> Axes:
@@ -90,7 +107,7 @@ def plot_replica(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.axline((4, 4), slope=1, color=LINE, linestyle="dashed", linewidth=1)
     ax.set(xlabel="independent noise, bits", ylabel="published ρ, bits")
     ax.legend(frameon=False, fontsize="x-small", ncols=2)
-    return ax
+    return told(ax, data, x="noise", y="rho", by="data", points=True)
 
 
 # Theory: gamma by depth, the scale of A2, constants of Theorem 3, losses along a line.
@@ -111,7 +128,7 @@ def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="layer j", ylabel="γ_j")
     ax.set_xticks(sorted(data["j"].unique()))
     ax.legend(frameon=False, fontsize="x-small")
-    return ax
+    return told(ax, data, x="j", y="gamma", by="readout")
 
 
 def plot_slack(records: Records, *, ax: Axes | None = None) -> Axes:
@@ -124,7 +141,7 @@ def plot_slack(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.plot(excess, excess, color=GREY, label="U - 1, in bits no bound")
     ax.set(xlabel="U - 1", ylabel="ρ in bits")
     ax.legend(frameon=False, fontsize="x-small")
-    return ax
+    return told(ax, data, x="slack", y="rho", points=True)
 
 
 def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None) -> Axes:
@@ -141,7 +158,20 @@ def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None
     ax.set(xlabel="layer j", ylabel="change of the score")
     ax.set_xticks(sorted(data["j"].unique()))
     ax.legend(frameon=False, fontsize="x-small")
-    return ax
+    return told(ax, data, x="j", y=("growth", "required"), by=by)
+
+
+def plot_radius(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw accuracy under attack by radius (the index, in 255ths), a line a column."""
+    ax = _axes(ax, width=6.4)
+    long = curves.rename_axis("radius").reset_index().melt("radius", None, "network", "accuracy")
+    lines = {"x": "radius", "y": "accuracy", "hue": "network", "style": "network"}
+    sns.lineplot(long, **lines, markers=True, dashes=True, ax=ax)
+    ax.axhline(0.1, color=LINE, linestyle="dotted", linewidth=1)
+    ax.set(xscale="symlog", ylim=(-0.05, 1.05), xlabel="radius over 255", ylabel="accuracy")
+    ax.set_xticks(list(curves.index), [str(radius) for radius in curves.index])
+    ax.legend(title=None, fontsize="x-small")
+    return told(ax, long, x="radius", y="accuracy", by="network")
 
 
 # Experiments: accuracies by threat model, rho_j by depth.
@@ -194,7 +224,7 @@ def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.03, 1.03), ylabel="", xlabel="accuracy on test images")
     ax.grid(visible=True, axis="y", alpha=0.3)
     sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, title=None)
-    return ax
+    return told(ax, table, x="label", y=tuple(THREATS))
 
 
 def plot_protocols(networks: pd.DataFrame, *, title: str = "") -> Figure:
@@ -222,7 +252,7 @@ def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(mean.index, mean["null_mean"], color=colour, linestyle="dashed", linewidth=1)
     ax.set(xlabel="layer j", ylabel="ρ_j in bits (dashed: shuffled)")
     ax.legend(frameon=False, fontsize="x-small", ncols=2)
-    return ax
+    return told(ax, table, x="j", y=("value", "null_mean"), by="label")
 
 
 def plot_constants(records: Records, *, ax: Axes | None = None) -> Axes:
@@ -237,7 +267,7 @@ def plot_constants(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.set_yscale("symlog", linthresh=1)
     ax.set_xticks(sorted(data["n"].unique()))
     ax.legend(frameon=False, fontsize="x-small")
-    return ax
+    return told(ax, data, x="n", y="gamma", by="kind")
 
 
 def plot_line(records: Records, *, ax: Axes | None = None) -> Axes:
@@ -247,7 +277,7 @@ def plot_line(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.plot(data["t"], data["expansion"], color=LINE, linestyle="dashed", label="expansion (9)")
     ax.set(xlabel="t, from f_b* (0) to f̃_b (1)", ylabel="mean cross-entropy")
     ax.legend(frameon=False, fontsize="x-small")
-    return ax
+    return told(ax, data, x="t", y=("loss", "expansion"))
 
 
 def plot_bounds(records: Records, *, ax: Axes | None = None) -> Axes:
@@ -257,4 +287,4 @@ def plot_bounds(records: Records, *, ax: Axes | None = None) -> Axes:
     ax.barh(list(place), data["value"], color=[LINE, *[COLOUR] * (len(data) - 1)], height=0.6)
     ax.set_yticks(list(place), list(data["bound"]))
     ax.set(xscale="log", xlabel="difference of losses, nats")
-    return ax
+    return told(ax, data, x="bound", y="value")
