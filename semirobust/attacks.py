@@ -254,11 +254,17 @@ class TRADES:
         check_steps(steps=self.steps)
 
     def __call__(
-        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+        self,
+        network: Classifier,
+        x: Images,
+        y: Labels,
+        *,
+        generator: Generator,
+        start: Images | None = None,
     ) -> Images:
         """Return the perturbed inputs x + delta, detached from the graph."""
         shift = sample_noise(generator, x).normal(*x.shape[1:]).to(x.dtype)
-        x_adv = project(x + self.spread * shift, x, self.epsilon)
+        x_adv = project((x if start is None else start) + self.spread * shift, x, self.epsilon)
         with attacking(network, x, y) as classifier:
             objective = divergence_from(clean_logits(classifier, x))
             for _ in range(self.steps):

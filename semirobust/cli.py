@@ -244,8 +244,8 @@ def status(chosen: argparse.Namespace) -> None:
     """Print every row of every experiment with its state and cost."""
     from semirobust import experiments
 
-    for name in experiments.EXPERIMENTS:
-        for profile in [chosen.profile] if chosen.profile else experiments.AVAILABLE:
+    for name, experiment in experiments.EXPERIMENTS.items():
+        for profile in [chosen.profile] if chosen.profile else experiment.profiles[:2]:
             rows = experiments.rows(name, profile)
             done = experiments.recorded(name, profile)
             print(f"{name}, profile {profile}: {len(done)} of {len(rows)} rows recorded")

@@ -77,9 +77,14 @@ class Trades:
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the mean of both terms."""
         x_adv = self.attack(network, batch.x, batch.y, generator=batch.generator)
-        clean, attacked = network(torch.cat([batch.x, x_adv])).chunk(2)
-        divergence = divergence_from(clean)(attacked, batch.y).mean()
-        return cross_entropy(clean, batch.y) + self.beta * divergence
+        return trades_loss(network, batch, x_adv, self.beta)
+
+
+def trades_loss(network: nn.Module, batch: Batch, x_adv: Images, beta: float) -> Tensor:
+    """Return the mean of CE(F(x), y) + beta KL(F(x) || F(x_adv)), in one forward pass."""
+    clean, attacked = network(torch.cat([batch.x, x_adv])).chunk(2)
+    divergence = divergence_from(clean)(attacked, batch.y).mean()
+    return cross_entropy(clean, batch.y) + beta * divergence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +105,40 @@ class Atta:
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the mean cross-entropy at x + delta, and carry delta on."""
-        delta = carried(batch, fresh=(batch.epoch - 1) % self.reset == 0)
-        x_adv = self.ascend(network, batch, project(batch.x + delta, batch.x, self.attack.epsilon))
-        batch.memory["delta"][batch.places] = x_adv - batch.x
-        return cross_entropy(network(x_adv), batch.y)
+        return cross_entropy(network(carried_on(self.attack, self.reset, network, batch)), batch.y)
 
-    def ascend(self, network: Classifier, batch: Batch, start: Images) -> Images:
-        """Return the attack's examples from the carried start."""
-        return self.attack(network, batch.x, batch.y, generator=batch.generator, start=start)
+
+@dataclass(frozen=True, kw_only=True)
+class AttaTrades:
+    """ATTA's carried perturbations in the loss of TRADES, as in the paper's later revision.
+
+    Args:
+        attack: The inner maximisation, few steps.
+        beta: Weight of the divergence.
+        reset: Perturbations begin anew every so many epochs.
+    """
+
+    attack: attacks.TRADES = field(
+        default_factory=lambda: attacks.TRADES(epsilon=8 / 255, step_size=4 / 255, steps=3)
+    )
+    beta: float = 6.0
+    reset: int = 10
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean of both terms, and carry delta on."""
+        x_adv = carried_on(self.attack, self.reset, network, batch)
+        return trades_loss(network, batch, x_adv, self.beta)
+
+
+def carried_on(
+    attack: attacks.PGD | attacks.TRADES, reset: int, network: Classifier, batch: Batch
+) -> Images:
+    """Return examples from where the last epoch left them, and remember where they are now."""
+    delta = carried(batch, fresh=(batch.epoch - 1) % reset == 0)
+    start = project(batch.x + delta, batch.x, attack.epsilon)
+    x_adv = attack(network, batch.x, batch.y, generator=batch.generator, start=start)
+    batch.memory["delta"][batch.places] = x_adv - batch.x
+    return x_adv
 
 
 def carried(batch: Batch, *, fresh: bool) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 from semirobust._types import Classifier
 from semirobust.ball import evaluating
 from semirobust.data import Samples, batches
-from semirobust.methods import Atta, Batch, Method, Plain
+from semirobust.methods import Atta, AttaTrades, Batch, Method, Plain
 from semirobust.models import Architecture
 from semirobust.results import key, write_atomically
 
@@ -74,7 +74,7 @@ class Training:
             raise ValueError(f"need epochs >= 1, batch >= 2; got {self.epochs} and {self.batch}")
         if self.schedule not in RATES:
             raise ValueError(f"unknown schedule {self.schedule!r}; known: {', '.join(RATES)}")
-        if self.augment and isinstance(self.method, Atta):
+        if self.augment and isinstance(self.method, Atta | AttaTrades):
             raise ValueError("ATTA carries perturbations from epoch to epoch: set augment=False")
 
 

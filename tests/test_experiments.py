@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from semirobust import experiments, results
+from semirobust import comparison, experiments, results
 from semirobust.attacks import PGD
 from semirobust.models import Architecture
 from semirobust.subnetwork import Part
@@ -45,15 +45,17 @@ def test_keys_of_published_settings_are_pinned():
 
 
 def test_every_row_has_a_title_of_its_own():
-    for profile in experiments.AVAILABLE:
-        titles = [row.title for row in experiments.rows("table-1", profile)]
-        assert len(set(titles)) == len(titles)
+    for name, experiment in experiments.EXPERIMENTS.items():
+        for profile in experiment.profiles:
+            rows = experiments.rows(name, profile)
+            assert len({row.title for row in rows}) == len(rows)
+            assert len({results.key(row) for row in rows}) == len(rows)
 
 
 def test_unknown_experiments_and_profiles_list_the_known_ones():
     with pytest.raises(ValueError, match="known: table-1"):
         experiments.rows("table-7", "smoke")
-    with pytest.raises(ValueError, match="known: smoke, cpu"):
+    with pytest.raises(ValueError, match="known: smoke, cpu, gpu, paper"):
         experiments.rows("table-1", "huge")
 
 
@@ -74,7 +76,7 @@ def test_a_row_fills_its_tables_and_its_record_reproduces():
     (trial, control) = record.metrics["trials"]
     assert (trial["front"], control["front"]) == ("robust", "standard")
     with results.scratch_artifacts():
-        again = experiments.finish(experiments.run(row))
+        again = experiments.finish(comparison.run(row))
     assert json.loads(json.dumps(again)) == record.metrics
     assert record.provenance["cpu_seconds"] > 0
     epochs = record.provenance["epochs"]["computed"]

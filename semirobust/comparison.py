@@ -1,0 +1,220 @@
+"""One row of a table: standard, robust, spliced and tuned network, each under every threat model.
+
+Its record holds four flat tables: the networks with their accuracies (one column for each threat
+model), the reports behind the white-box columns, the trials of Algorithm 1, and rho_j with null and
+ceiling.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from semirobust import information, results
+from semirobust._types import Attack
+from semirobust.algorithm1 import Trial, best
+from semirobust.attacks import PGD
+from semirobust.autoattack import AutoAttack
+from semirobust.data import DataSet, Samples, subset
+from semirobust.edge import Edge
+from semirobust.evaluation import robust_accuracy
+from semirobust.layers import cut, splice
+from semirobust.subnetwork import (
+    Front,
+    Progress,
+    Study,
+    parts,
+    perturbed,
+    random_network,
+    robust_network,
+    standard_network,
+    static_examples,
+    tuned_networks,
+)
+from semirobust.training import accuracy, save_network
+
+PRESETS = ("paper", "calibrated")
+BLOCK = {"paper": None, "calibrated": 512}  # None: the published estimate exactly, layers held
+TABLES = ("networks", "reports", "trials", "rho")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A study with the way it is measured.
+
+    Args:
+        study: What is trained.
+        whitebox: Attack of the white-box column, made against the very network under evaluation.
+        images: Test images of that column.
+        autoattack: Test images of the AutoAttack column; None leaves it out.
+        controls: Other networks whose f_a is frozen in the place of f_a*.
+        presets: Settings of the dependence estimates, by name.
+        label: What tells the row from others of its experiment, beside network, data and protocol.
+    """
+
+    study: Study
+    whitebox: PGD
+    images: int = 1000
+    autoattack: int | None = None
+    controls: tuple[Front, ...] = ("standard", "random")
+    presets: tuple[str, ...] = field(default=PRESETS)
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from others at a glance."""
+        study = self.study
+        words = (study.architecture.name, study.data.name, study.protocol, self.label)
+        return " ".join([*filter(None, words), f"seed {study.seed}"])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return the columns that every record of the row gets."""
+        study = self.study
+        label = {"setting": self.label} if self.label else {}
+        return {
+            "model": study.architecture.name,
+            "data": study.data.name,
+            "protocol": study.protocol,
+            "seed": study.seed,
+            **label,
+        }
+
+
+class Contender(NamedTuple):
+    """One of a study's networks; ``where`` says at which cut and behind whose f_a."""
+
+    name: str
+    network: nn.Sequential
+    where: dict[str, Any]
+    a: int = 1
+
+
+class Lineup(NamedTuple):
+    """All networks of a study, the images on which rho is read, and the trials."""
+
+    clean: DataSet
+    examples: DataSet
+    attacked: Samples
+    contenders: list[Contender]
+    trials: list[dict[str, Any]]
+
+
+def run(
+    row: Row, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Train what is missing, measure everything, and return the four tables."""
+    found = yield from lineup(row.study, root, fronts=("robust", *row.controls), download=download)
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    tables["trials"] = found.trials
+    for name, network, where, a in found.contenders:
+        save_network(network, row.study.architecture, network_file(row, name, **where))
+        columns, reports = accuracies(row, network, found.clean.test, found.examples.test)
+        tables["networks"].append({"network": name, **where, **columns})
+        tables["reports"] += [{"network": name, **where, **report} for report in reports]
+        if where.get("front", "robust") == "robust":
+            tables["rho"] += dependence(row, name, network, found.attacked, a=a, **where)
+    return tables
+
+
+def lineup(
+    study: Study,
+    root: str | Path | None = None,
+    *,
+    fronts: tuple[Front, ...] = ("robust",),
+    download: bool = False,
+) -> Generator[Progress, None, Lineup]:
+    """Train the standard and the robust network, and run Algorithm 1 at each cut and front."""
+    clean = parts(study, root, download=download)
+    standard = yield from standard_network(study, clean)
+    examples = static_examples(study, clean, standard)
+    samples = examples if study.protocol == "static" else clean
+    robust = yield from robust_network(study, samples)
+    networks = {"standard": standard, "robust": robust, "random": random_network(study)}
+    attacked = attacked_test(study, clean, examples, robust)
+    found = [Contender(name, networks[name], {}) for name in ("standard", "robust")]
+    records: list[dict[str, Any]] = []
+    for n_b in study.n_b:
+        a = cut(standard, n_b)
+        found.append(Contender("spliced", splice(robust, standard, a), {"n_b": n_b}, a))
+        for front in fronts:
+            wanted = front == "robust" and study.trials > 1
+            measure = partial(published_rho, samples=attacked, a=a) if wanted else _unmeasured
+            outcomes = yield from tuned_networks(
+                study, samples, networks, n_b=n_b, measure=measure, front=front
+            )
+            where = {"n_b": n_b, "front": front}
+            found.append(Contender("tuned", best(outcomes).network, where, a))
+            records += [{**where, **_without_network(trial)} for trial in outcomes]
+    return Lineup(clean, examples, attacked, found, records)
+
+
+def network_file(row: Row, name: str, **where: Any) -> Path:
+    """Return where the weights of one of a row's networks are kept, for `semirobust evaluate`."""
+    words = "-".join([name, *(str(value) for value in where.values())])
+    return results.artifacts_root() / "networks" / results.key(row) / f"{words}.safetensors"
+
+
+def attacked_test(
+    study: Study, clean: DataSet, examples: DataSet, robust: nn.Sequential
+) -> Samples:
+    """Return the test images on which rho is read, the same for all networks of a study.
+
+    static: the stored examples; online: examples against (f_a*, f_b*).
+    """
+    if study.protocol == "static":
+        return examples.test
+    images = perturbed(robust, clean.test, study.attack, precision=study.standard.precision)
+    return Samples(images, clean.test.labels)
+
+
+def accuracies(
+    row: Row, network: nn.Sequential, clean: Samples, examples: Samples
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return one accuracy for each threat model, in 0..1, and the reports of the white-box ones."""
+    found = {"clean": accuracy(network, clean), "static": accuracy(network, examples)}
+    asked: dict[str, tuple[Attack, int]] = {"whitebox": (row.whitebox, row.images)}
+    if row.autoattack:
+        asked["autoattack"] = (AutoAttack(epsilon=row.whitebox.epsilon), row.autoattack)
+    reports = []
+    for column, (attack, images) in asked.items():
+        few = subset(clean, images)
+        report = robust_accuracy(network, few.x, few.y, {column: attack}, batch=250)
+        found[column] = report.accuracy
+        found[f"{column}_two_errors"] = report.two_errors
+        reports.append({"column": column, **report.as_record()})
+    return found, reports
+
+
+def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:
+    """Return rho_j in bits as the paper estimates it, without the null."""
+    edge = Edge.preset("paper", permutations=0)
+    found = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=None)
+    return {j: one.value for j, one in found.items()}
+
+
+def dependence(
+    row: Row, name: str, network: nn.Sequential, samples: Samples, *, a: int = 1, **where: Any
+) -> list[dict[str, Any]]:
+    """Return one record of rho_j for each layer and preset, with null and ceiling."""
+    rows = []
+    for preset in row.presets:
+        edge, block = Edge.preset(preset), BLOCK[preset]
+        found = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=block)
+        rows += [
+            {**where, "preset": preset, **record} for record in information.records({name: found})
+        ]
+    return rows
+
+
+def _unmeasured(_: nn.Sequential) -> dict[int, float]:
+    """Return nothing: rho of a single trial is read once, with its null."""
+    return {}
+
+
+def _without_network(trial: Trial) -> dict[str, Any]:
+    fields = ("number", "spliced_accuracy", "accuracy", "epochs", "accuracies", "rho")
+    return {name: getattr(trial, name) for name in fields}
