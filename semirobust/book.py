@@ -14,6 +14,7 @@ from pathlib import Path
 from semirobust import execution, notebooks
 from semirobust.notebooks import Parameters
 from semirobust.results import ROOT, write_atomically
+from semirobust.sources import hashed
 from semirobust.staging import stage
 
 TOOLS = ("jupyter-book", "sphinx", "sphinx-book-theme", "sphinx-proof", "myst-nb")
@@ -105,7 +106,7 @@ def fingerprint(staged: Path) -> str:
         for path in files
     }
     tools = [version(name) for name in TOOLS]
-    return notebooks.hashed([digests, tools])
+    return hashed([digests, tools])
 
 
 class Loads(HTMLParser):

@@ -15,7 +15,8 @@ from torch import nn
 
 from semirobust import information, results
 from semirobust._types import Attack
-from semirobust.algorithm1 import Trial, best
+from semirobust.algorithm1 import best
+from semirobust.artefacts import Artefact, held, publish
 from semirobust.attacks import PGD
 from semirobust.autoattack import AutoAttack
 from semirobust.data import DataSet, Samples, subset
@@ -26,19 +27,22 @@ from semirobust.subnetwork import (
     Front,
     Progress,
     Study,
+    content,
     parts,
-    perturbed,
     random_network,
+    robust_artefact,
     robust_network,
     standard_network,
     static_examples,
-    tuned_networks,
+    stored_examples,
 )
 from semirobust.training import accuracy, save_network
+from semirobust.tuning import as_record, tuned_networks
 
 PRESETS = ("paper", "calibrated")
 BLOCK = {"paper": None, "calibrated": 512}  # None: the published estimate exactly, layers held
 TABLES = ("networks", "reports", "trials", "rho")
+Tables = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +112,35 @@ def run(
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Train what is missing, measure everything, and return the four tables."""
     found = yield from lineup(row.study, root, fronts=("robust", *row.controls), download=download)
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    tables: Tables = {name: [] for name in TABLES}
     tables["trials"] = found.trials
-    for name, network, where, a in found.contenders:
-        save_network(network, row.study.architecture, network_file(row, name, **where))
-        columns, reports = accuracies(row, network, found.clean.test, found.examples.test)
-        tables["networks"].append({"network": name, **where, **columns})
-        tables["reports"] += [{"network": name, **where, **report} for report in reports]
-        if where.get("front", "robust") == "robust":
-            tables["rho"] += dependence(row, name, network, found.attacked, a=a, **where)
+    for one in found.contenders:
+        file = network_file(row, one.name, **one.where)
+        save_network(one.network, row.study.architecture, file)
+        for table, records in evaluated(row, one, found).items():
+            tables[table] += records
     return tables
+
+
+def evaluation_artefact(row: Row, name: str, where: dict[str, Any]) -> Artefact:
+    """Return what the evaluation of one of a row's networks is named by."""
+    about = (results.key(row), row.whitebox, row.images, row.autoattack, row.presets, name, where)
+    return Artefact(stage="evaluation", about=about, code=(evaluated, Samples))
+
+
+def evaluated(row: Row, one: Contender, found: Lineup) -> Tables:
+    """Return one network's records in the tables "networks", "reports" and "rho"."""
+    clean, examples, attacked = found.clean.test, found.examples.test, found.attacked
+    inputs = {"network": content(one.network), "samples": content(clean, examples, attacked)}
+    with held(evaluation_artefact(row, one.name, one.where), inputs) as work:
+        if work.record is not None:
+            return work.facts
+        who = {"network": one.name, **one.where}
+        columns, reports = accuracies(row, one.network, clean, examples)
+        read = one.where.get("front", "robust") == "robust"
+        rho = dependence(row, one, attacked) if read else []
+        reports = [{**who, **report} for report in reports]
+        return publish(work, {}, {"networks": [{**who, **columns}], "reports": reports, "rho": rho})
 
 
 def lineup(
@@ -148,7 +171,7 @@ def lineup(
             )
             where = {"n_b": n_b, "front": front}
             found.append(Contender("tuned", best(outcomes).network, where, a))
-            records += [{**where, **_without_network(trial)} for trial in outcomes]
+            records += [{**where, **as_record(trial)} for trial in outcomes]
     return Lineup(clean, examples, attacked, found, records)
 
 
@@ -167,8 +190,13 @@ def attacked_test(
     """
     if study.protocol == "static":
         return examples.test
-    images = perturbed(robust, clean.test, study.attack, precision=study.standard.precision)
-    return Samples(images, clean.test.labels)
+    return stored_examples(attacked_artefact(study), study, {"test": clean.test}, robust)["test"]
+
+
+def attacked_artefact(study: Study) -> Artefact:
+    """Return what the test images of the online protocol are named by."""
+    about = (*robust_artefact(study).about, study.attack)
+    return Artefact(stage="attacked", about=about, code=(attacked_test, Samples))
 
 
 def accuracies(
@@ -196,25 +224,17 @@ def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[i
     return {j: one.value for j, one in found.items()}
 
 
-def dependence(
-    row: Row, name: str, network: nn.Sequential, samples: Samples, *, a: int = 1, **where: Any
-) -> list[dict[str, Any]]:
+def dependence(row: Row, one: Contender, samples: Samples) -> list[dict[str, Any]]:
     """Return one record of rho_j for each layer and preset, with null and ceiling."""
     rows = []
     for preset in row.presets:
         edge, block = Edge.preset(preset), BLOCK[preset]
-        found = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=block)
-        rows += [
-            {**where, "preset": preset, **record} for record in information.records({name: found})
-        ]
+        found = information.rho(one.network, samples.x, samples.y, edge=edge, a=one.a, block=block)
+        records = information.records({one.name: found})
+        rows += [{**one.where, "preset": preset, **record} for record in records]
     return rows
 
 
 def _unmeasured(_: nn.Sequential) -> dict[int, float]:
     """Return nothing: rho of a single trial is read once, with its null."""
     return {}
-
-
-def _without_network(trial: Trial) -> dict[str, Any]:
-    fields = ("number", "spliced_accuracy", "accuracy", "epochs", "accuracies", "rho")
-    return {name: getattr(trial, name) for name in fields}

@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from semirobust import notebooks
 from semirobust.notebooks import DEFAULT, Notebook, Parameters
 from semirobust.results import provenance, write_atomically
+from semirobust.sources import hashed
 
 KERNEL = "semirobust"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -60,7 +61,7 @@ def device() -> tuple[str, str]:
 def run_digest(code: str, versions: Mapping[str, str | None], kind: str) -> str:
     """Return the digest that decides on running again: the code's, the versions, the device."""
     python = ".".join(map(str, sys.version_info[:2]))
-    return notebooks.hashed([code, dict(versions), python, kind])
+    return hashed([code, dict(versions), python, kind])
 
 
 def kept(notebook: Notebook, profile: str) -> tuple[Path, Path]:

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from semirobust.prose import value_at
 from semirobust.results import ROOT, write_atomically
+from semirobust.sources import bare, hashed
 
 PROFILES = ("smoke", "cpu", "gpu", "paper")  # from small to large
 DEFAULT = PROFILES[0]
@@ -166,20 +167,7 @@ def _imports(code: str, package: Path) -> list[Path]:
 
 def _skeleton(path: Path) -> str:
     """Return a digest of a module without comments, layout and docstrings."""
-    return hashed(_bare(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def _bare(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_bare(item) for item in node if not _is_text(item)]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    parts = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    return [type(node).__name__, {name: _bare(value) for name, value in parts.items()}]
-
-
-def _is_text(node: Any) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return hashed(bare(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def results(notebook: Notebook, profile: str) -> list[Path]:
@@ -210,12 +198,6 @@ def _read_results(notebook: Notebook, values: Parameters) -> dict[str, str]:
     profile = values.get("profile", DEFAULT)
     read_files = [] if profile == DEFAULT else results(notebook, profile)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read_files}
-
-
-def hashed(value: Any) -> str:
-    """Return sixteen hex digits of anything that JSON holds."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def normalise(content: NotebookNode) -> NotebookNode:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import NamedTemporaryFile
 from time import perf_counter, process_time
 from typing import Any
 
@@ -33,20 +33,6 @@ def results_root() -> Path:
 def artifacts_root() -> Path:
     """Return the folder of weights and checkpoints: $SEMIROBUST_ARTIFACTS or ``artifacts/``."""
     return Path(os.environ.get("SEMIROBUST_ARTIFACTS", ROOT / "artifacts"))
-
-
-@contextmanager
-def scratch_artifacts() -> Iterator[Path]:
-    """Send artefacts to a folder that is gone afterwards, so that all is computed afresh."""
-    before = os.environ.get("SEMIROBUST_ARTIFACTS")
-    with TemporaryDirectory() as folder:
-        os.environ["SEMIROBUST_ARTIFACTS"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            os.environ.pop("SEMIROBUST_ARTIFACTS")
-            if before is not None:
-                os.environ["SEMIROBUST_ARTIFACTS"] = before
 
 
 def describe(settings: Any) -> Any:

@@ -1,7 +1,7 @@
 """One study of a subnetwork: standard and robust training, Algorithm 1 at each cut, the controls.
 
-Everything trained here is an artefact: a file under ``artifacts/`` named by the settings that made
-it, built once, gone on with where it was stopped, and shared by all studies that ask for the same.
+Everything trained here is an artefact: named by the settings and the code that make it, built once,
+gone on with where it was stopped, and shared by all studies that ask for the same.
 Two protocols (two threat models; every number names its own):
 
 static   examples are made once against the standard network and stored as bytes; networks train on
@@ -12,29 +12,27 @@ The functions are generators of progress that return what they built: ``network 
 """
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from filelock import FileLock
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from semirobust import data
 from semirobust._types import Attack
-from semirobust.algorithm1 import Algorithm1, Measure, Trial, trials
+from semirobust.artefacts import Artefact, held, publish
 from semirobust.attacks import PGD
 from semirobust.ball import fooled
 from semirobust.data import DataSet, Samples, batches, subset, to_bytes
-from semirobust.layers import cut, split
 from semirobust.models import Architecture
-from semirobust.results import artifacts_root, key, write_atomically
-from semirobust.training import Epoch, Precision, Training, accuracy, fit
+from semirobust.training import Epoch, Precision, Training, accuracy, fit, load_weights
 
-CACHE_BYTES = 1_500_000_000  # a larger block of activations is computed anew in every epoch
+WEIGHTS, EXAMPLES = "network.safetensors", "examples.safetensors"
 Front: TypeAlias = Literal["robust", "standard", "random"]
 
 
@@ -114,19 +112,50 @@ def _parts(part: Part, root: str | Path | None, download: bool) -> DataSet:  # n
     )
 
 
+def content(*values: DataSet | Samples | nn.Module | torch.Tensor) -> str:
+    """Return the digest of samples or weights: what an artefact was made from, to the last bit."""
+    state = sha256()
+    for value in values:
+        for tensor in _tensors(value):
+            state.update(tensor.detach().cpu().contiguous().numpy().data)
+    return state.hexdigest()[:16]
+
+
+def _tensors(value: DataSet | Samples | nn.Module | torch.Tensor) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, nn.Module):
+        return list(value.state_dict().values())
+    if isinstance(value, Samples):
+        return [value.images, value.labels]
+    return [one for part in (value.train, value.validation, value.test) for one in _tensors(part)]
+
+
+def standard_artefact(study: Study) -> Artefact:
+    """Return what (f_a, f_b) is named by."""
+    about = (study.architecture, study.data, study.seed, seeded(study, study.standard))
+    return Artefact(stage="standard", about=about, code=(standard_network, Samples))
+
+
 def standard_network(study: Study, samples: DataSet) -> Built:
     """Train (f_a, f_b) on clean images."""
     network = study.architecture.build(seed=study.seed)
-    about = ("standard", study.architecture, study.data, _seeded(study, study.standard))
-    yield from _fitted("standard", about, network, samples.train, about[-1])
+    training = seeded(study, study.standard)
+    yield from _fitted(standard_artefact(study), network, samples, training)
     return network
+
+
+def robust_artefact(study: Study) -> Artefact:
+    """Return what (f_a*, f_b*) is named by."""
+    about = ("robust", *_origin(study), study.seed, seeded(study, study.robust))
+    return Artefact(stage="robust", about=about, code=(robust_network, Samples))
 
 
 def robust_network(study: Study, samples: DataSet) -> Built:
     """Train (f_a*, f_b*): on ``samples``, which hold the static examples, or online."""
     network = study.architecture.build(seed=study.seed)
-    about = ("robust", *_origin(study), _seeded(study, study.robust))
-    yield from _fitted("robust", about, network, samples.train, about[-1])
+    training = seeded(study, study.robust)
+    yield from _fitted(robust_artefact(study), network, samples, training)
     return network
 
 
@@ -135,30 +164,35 @@ def random_network(study: Study) -> nn.Sequential:
     return study.architecture.build(seed=study.seed + 1)
 
 
+def examples_artefact(study: Study) -> Artefact:
+    """Return what the static examples are named by."""
+    about = (*standard_artefact(study).about, study.attack)
+    return Artefact(stage="examples", about=about, code=(static_examples, Samples))
+
+
 def static_examples(study: Study, samples: DataSet, standard: nn.Sequential) -> DataSet:
     """Return the data set attacked once against the standard network, stored as bytes."""
-    trained = ("standard", study.architecture, study.data, _seeded(study, study.standard))
-    path = artifacts_root() / "static" / f"{key((*trained, study.attack))}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            attacked = {
-                name: perturbed(
-                    standard,
-                    getattr(samples, name),
-                    study.attack,
-                    precision=study.standard.precision,
-                )
-                for name in ("train", "validation", "test")
+    clean = {name: getattr(samples, name) for name in ("train", "validation", "test")}
+    made = stored_examples(examples_artefact(study), study, clean, standard)
+    return replace(samples, **made)
+
+
+def stored_examples(
+    artefact: Artefact, study: Study, clean: dict[str, Samples], network: nn.Sequential
+) -> dict[str, Samples]:
+    """Return samples attacked once with the study's attack, by name, stored as bytes."""
+    inputs = {"samples": content(*clean.values()), "network": content(network)}
+    half = study.standard.precision
+    with held(artefact, inputs) as work:
+        if work.record is None:
+            images = {
+                name: perturbed(network, part, study.attack, precision=half)
+                for name, part in clean.items()
             }
-            write_atomically(path, to_safetensors(attacked))
-    stored = from_safetensors(path.read_bytes())
-    return replace(
-        samples,
-        train=Samples(stored["train"], samples.train.labels),
-        validation=Samples(stored["validation"], samples.validation.labels),
-        test=Samples(stored["test"], samples.test.labels),
-    )
+            publish(work, {EXAMPLES: to_safetensors(images)})
+        else:
+            images = from_safetensors(work.payload(EXAMPLES))
+    return {name: Samples(images[name], part.labels) for name, part in clean.items()}
 
 
 def perturbed(
@@ -190,82 +224,7 @@ def share_standing(network: nn.Module, samples: Samples, attack: Attack, *, seed
     return standing / len(samples)
 
 
-def tuned_networks(
-    study: Study,
-    samples: DataSet,
-    networks: dict[str, nn.Sequential],
-    *,
-    n_b: int,
-    measure: Measure,
-    front: Front = "robust",
-) -> Generator[Progress, None, list[Trial]]:
-    """Run Algorithm 1 at one cut and return its trials.
-
-    Args:
-        study: Its settings.
-        samples: The static examples, or the clean images of the online protocol.
-        networks: "standard", "robust" and "random".
-        n_b: Trainable layers of f_b.
-        measure: Reads rho_j of a finished trial.
-        front: Whose f_a is frozen; another than "robust" is a control.
-    """
-    a = cut(networks["standard"], n_b)
-    settings = Algorithm1(a=a, tolerance=study.tolerance, trials=study.trials)
-    score = _score(study, samples)
-    seen: list[Progress] = []
-    features = cached(split(networks[front], a)[0], samples) if study.protocol == "static" else None
-
-    def tune(network: nn.Sequential, number: int) -> Iterator[Epoch]:
-        tuning = _seeded(study, study.tuning, number)
-        about = ("tuned", *_origin(study), _seeded(study, study.robust), front, a, tuning)
-        stage = f"f_b={n_b} behind {front} f_a, trial {number + 1}"
-        run = partial(_fitted, stage, about)
-        if features is None:
-            steps = run(network, samples.train, tuning, a=a, validate=score)
-        else:
-            stored = partial(accuracy, samples=features.validation)
-            steps = run(split(network, a)[1], features.train, tuning, validate=stored)
-        for step in steps:
-            seen.append(step)
-            yield step.epoch
-
-    outcomes = []
-    for trial in trials(
-        settings,
-        networks[front],
-        networks["standard"],
-        target=score(networks["robust"]),
-        tune=tune,
-        accuracy=score,
-        measure=measure,
-    ):
-        yield from seen
-        seen.clear()
-        outcomes.append(trial)
-    return outcomes
-
-
-def cached(f_a: nn.Sequential, samples: DataSet) -> DataSet | None:
-    """Return h_a of every sample in the place of the images; None where it would be too large.
-
-    A frozen f_a and stored examples give the same h_a in every epoch: f_b trains on it directly.
-    """
-    with torch.no_grad():
-        wide = f_a(samples.train.x[:1]).numel() * 4 * len(samples.train)
-        if wide > CACHE_BYTES:
-            return None
-        return replace(
-            samples,
-            train=_through(f_a, samples.train),
-            validation=_through(f_a, samples.validation),
-        )
-
-
-def _through(f_a: nn.Sequential, samples: Samples) -> Samples:
-    return Samples(torch.cat([f_a(x) for x, _, _ in batches(samples, 250)]), samples.labels)
-
-
-def _score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
+def score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
     """Return what the protocol chooses by: accuracy on stored examples, or under its attack."""
     if study.protocol == "static":
         return partial(accuracy, samples=samples.validation)
@@ -273,7 +232,8 @@ def _score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
     return partial(share_standing, samples=samples.validation, attack=attack)
 
 
-def _seeded(study: Study, training: Training, trial: int = 0) -> Training:
+def seeded(study: Study, training: Training, trial: int = 0) -> Training:
+    """Return a training with the seed of a trial."""
     return replace(training, seed=1000 * study.seed + trial)
 
 
@@ -282,23 +242,45 @@ def _origin(study: Study) -> tuple[Any, ...]:
     shared = (study.protocol, study.architecture, study.data)
     if study.protocol == "online":
         return shared
-    return (*shared, _seeded(study, study.standard), study.attack)
+    return (*shared, seeded(study, study.standard), study.attack)
 
 
 def _fitted(
+    artefact: Artefact, network: nn.Sequential, samples: DataSet, training: Training
+) -> Iterator[Progress]:
+    """Fit, or load what was fitted before to the same samples and yield its epochs again."""
+    with held(artefact, {"samples": content(samples.train)}) as work:
+        if work.record is None:
+            path, epochs = work.folder / "checkpoint.pt", []
+            for step in stepped(artefact.stage, network, samples.train, training, path):
+                epochs.append(asdict(step.epoch))
+                yield step
+            publish(work, {WEIGHTS: packed(network)}, facts={"epochs": epochs})
+        else:
+            if training.channels_last:
+                network.to(memory_format=torch.channels_last)
+            load_weights(network, from_safetensors(work.payload(WEIGHTS)), work.folder / WEIGHTS)
+            for epoch in work.facts["epochs"]:
+                yield Progress(artefact.stage, Epoch(**epoch), taken_up=True)
+
+
+def packed(network: nn.Module) -> bytes:
+    """Return the weights as the content of a safetensors file."""
+    state = network.state_dict()
+    return to_safetensors({name: weight.cpu().contiguous() for name, weight in state.items()})
+
+
+def stepped(
     stage: str,
-    about: tuple[Any, ...],
     network: nn.Sequential,
     samples: Samples,
     training: Training,
+    checkpoint: Path,
     *,
     a: int = 0,
     validate: Callable[[nn.Sequential], float] | None = None,
 ) -> Iterator[Progress]:
-    """Fit with a checkpoint named by ``about``; a finished one gives back its epochs at once."""
-    path = artifacts_root() / "training" / f"{key(about)}.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        known = path.stat().st_mtime_ns if path.exists() else None
-        for epoch in fit(network, samples, training, a=a, validate=validate, checkpoint=path):
-            yield Progress(stage, epoch, known == path.stat().st_mtime_ns)
+    """Fit with a checkpoint; epochs that it holds already count as taken up."""
+    known = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
+    for epoch in fit(network, samples, training, a=a, validate=validate, checkpoint=checkpoint):
+        yield Progress(stage, epoch, known == checkpoint.stat().st_mtime_ns)

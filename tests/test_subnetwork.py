@@ -1,11 +1,14 @@
 """Studies: artefacts that resume, static examples in their ball, a cache that changes nothing."""
 
+import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from semirobust import experiments, subnetwork
+from semirobust import experiments, sources, subnetwork, tuning
 from semirobust.algorithm1 import best
 from semirobust.attacks import NFGSM, PGD
 from semirobust.layers import split
@@ -51,7 +54,7 @@ def prepared(study):
 
 def tuned(study, samples, networks, **how):
     return experiments.finish(
-        subnetwork.tuned_networks(study, samples, networks, n_b=2, measure=lambda _: {}, **how)
+        tuning.tuned_networks(study, samples, networks, n_b=2, **{"measure": unmeasured, **how})
     )
 
 
@@ -62,7 +65,7 @@ def test_static_examples_lie_in_their_ball_and_are_made_once(store):
     assert accuracy(networks["standard"], examples.test) < accuracy(
         networks["standard"], clean.test
     )
-    (file,) = (store / "static").glob("*.safetensors")
+    (file,) = (store / "examples").glob("*/*.safetensors")
     before = file.stat().st_mtime_ns
     prepared(study)
     assert file.stat().st_mtime_ns == before
@@ -104,9 +107,8 @@ def test_training_f_b_on_cached_activations_equals_training_it_behind_f_a(monkey
     study = tiny()
     _, samples, networks = prepared(study)
     with_cache = best(tuned(study, samples, networks))
-    for file in (store / "training").glob("*.pt"):
-        file.unlink()
-    monkeypatch.setattr(subnetwork, "CACHE_BYTES", 0)
+    shutil.rmtree(store / "tuned")
+    monkeypatch.setattr(tuning, "CACHE_BYTES", 0)
     without = best(tuned(study, samples, networks))
     assert with_cache.accuracies == pytest.approx(without.accuracies, abs=0.02)
     for mine, theirs in zip(
@@ -115,11 +117,69 @@ def test_training_f_b_on_cached_activations_equals_training_it_behind_f_a(monkey
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("protocol", ["static", "online"])
+def test_all_code_that_runs_while_an_artefact_is_made_is_part_of_its_name(protocol):
+    """A function that runs but is not reached could change without making the artefact stale."""
+    study = tiny(protocol)
+    clean = parts(study)
+    networks, used = {}, {}
+
+    def made(artefact, make):
+        done, ran = watched(make)
+        reached = {(one.module, one.name) for one in sources.reached(artefact.entries)}
+        used[artefact.stage] = ran
+        driver = {("experiments", "finish")}
+        strange = {one for one in ran - reached - driver if one[0] not in sources.PLUMBING}
+        assert not strange, artefact.stage
+        return done
+
+    networks["standard"] = made(
+        subnetwork.standard_artefact(study),
+        lambda: experiments.finish(subnetwork.standard_network(study, clean)),
+    )
+    examples = made(
+        subnetwork.examples_artefact(study),
+        lambda: subnetwork.static_examples(study, clean, networks["standard"]),
+    )
+    samples = examples if protocol == "static" else clean
+    networks["robust"] = made(
+        subnetwork.robust_artefact(study),
+        lambda: experiments.finish(subnetwork.robust_network(study, samples)),
+    )
+    made(
+        tuning.tuned_artefact(study, 2, "robust", unmeasured),
+        lambda: tuned(study, samples, networks, measure=unmeasured),
+    )
+    assert ("training", "fit") in used["tuned"]
+    assert ("attacks", "PGD") in used["examples"]
+
+
+def unmeasured(_):
+    return {}
+
+
+def watched(make):
+    """Return what a call returns, and the definitions of the package that ran in it."""
+    seen = set()
+
+    def look(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.parent == sources.PACKAGE:
+            seen.add((path.stem, frame.f_code.co_qualname.split(".")[0]))
+
+    sys.setprofile(look)
+    try:
+        result = make()
+    finally:
+        sys.setprofile(None)
+    return result, {one for one in seen if not one[1].startswith("<")}
+
+
 def test_another_seed_is_another_artefact(store):
     prepared(tiny())
-    files = set((store / "training").glob("*.pt"))
+    files = set(store.glob("*/*/manifest.json"))
     prepared(tiny(seed=1))
-    assert len(set((store / "training").glob("*.pt"))) == 2 * len(files)
+    assert len(set(store.glob("*/*/manifest.json"))) == 2 * len(files)
 
 
 def test_trials_differ_by_their_seed_only():
@@ -140,5 +200,5 @@ def test_studies_that_cannot_be_meant_are_refused():
     _, samples, networks = prepared(study)
     with pytest.raises(ValueError, match=r"n_b must lie in 1\.\.3"):
         experiments.finish(
-            subnetwork.tuned_networks(study, samples, networks, n_b=4, measure=lambda _: {})
+            tuning.tuned_networks(study, samples, networks, n_b=4, measure=unmeasured)
         )
