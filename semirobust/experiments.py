@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from semirobust import comparison, connectivity, results, revision, settings
+from semirobust import comparison, connectivity, results, revision, settings, ticket_experiments
 from semirobust.subnetwork import Progress
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -46,6 +46,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "sweep": Experiment("attack and radius", settings.sweep, comparison.run),
     "revision": Experiment("Tables S2 to S4: three attacks", settings.revision, revision.run),
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, connectivity.run),
+    "tickets": Experiment(
+        "robust winning tickets", ticket_experiments.hunts, ticket_experiments.run, PROFILES[:3]
+    ),
 }
 
 

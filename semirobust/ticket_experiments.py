@@ -44,7 +44,7 @@ class Hunt:
     epsilon: float = 0.3
     side: int = 28
     images: int | None = 100
-    attacked: int = 2
+    attacked: int = 1
 
     @property
     def title(self) -> str:
@@ -94,11 +94,11 @@ def hunts(profile: str) -> tuple[Hunt, ...]:
         return (replace(row, tickets=few),)
     if profile == "cpu":
         digits = [hunt("digits", kind, 200, epsilon=0.1, side=8) for kind in TRAININGS]
-        mnist = [_cut(hunt("mnist", kind, 300, side=14)) for kind in TRAININGS]
-        near = _cut(hunt("mnist", "pgd", 200, epsilon=0.1, side=14))
+        mnist = [_cut(hunt("mnist", kind, 200, side=14)) for kind in TRAININGS]
+        near = _cut(hunt("mnist", "pgd", 160, epsilon=0.1, side=14))
         return (digits[0], mnist[0], near, digits[1], mnist[1])
     return tuple(
-        hunt(name, kind, 50_000, images=1000)
+        hunt(name, kind, 50_000, images=1000, attacked=5)
         for name in ("mnist", "fashion-mnist")
         for kind in TRAININGS
     )

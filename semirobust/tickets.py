@@ -142,10 +142,11 @@ def _largest(size: Tensor, count: int) -> Tensor:
 
 def initial(settings: Tickets, sizes: Sequence[int], *, draw: int = 0) -> Weights:
     """Return initial weights of the trials; draw 0 is the original one."""
-    return drawn(sizes, _seeds(settings, draw))
+    return drawn(sizes, seeds_of(settings, draw))
 
 
-def _seeds(settings: Tickets, draw: int) -> list[int]:
+def seeds_of(settings: Tickets, draw: int) -> list[int]:
+    """Return one seed a trial: of weights of that draw, or of the order at that level."""
     return [1_000_000 * settings.seed + 1000 * draw + trial for trial in range(settings.trials)]
 
 
@@ -213,7 +214,7 @@ def _advance(
         state.weights = start(settings, sizes, number, state.weights)
     steps, masks, scores = settings.steps, state.masks, []
     every = max(1, steps.iterations // settings.looks)
-    seeds = _seeds(settings, number) * (len(state.weights[0]) // settings.trials)
+    seeds = seeds_of(settings, number) * (len(state.weights[0]) // settings.trials)
     for taken, state.weights in fit(state.weights, masks, train, steps, seeds, every=every):  # noqa: B020
         flags = standing(state.weights, masks, validation, steps.attack)
         scores.append((taken, flags.double().mean(dim=1)))
