@@ -2,25 +2,21 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
-from semirobust import execution, notebooks
+from semirobust import execution, inspection, notebooks
 from semirobust.notebooks import Parameters
+from semirobust.repository import configuration
 from semirobust.results import ROOT, write_atomically
 from semirobust.sources import hashed
 from semirobust.staging import stage
 
 TOOLS = ("jupyter-book", "sphinx", "sphinx-book-theme", "sphinx-proof", "myst-nb")
-
-LOADED = {"link": "href", "object": "data"}  # every other element loads its src
-IN_STYLE = re.compile(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,8 @@ def build(
         root: The checkout.
 
     Raises:
-        RuntimeError: Sphinx warned; the message holds the warnings and the place of the log.
+        RuntimeError: Sphinx warned, or a page has a dead link, a figure without words, or would
+            load something from elsewhere; the message tells.
     """
     if execute:
         for _ in execution.execute(
@@ -61,9 +58,11 @@ def build(
     if index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
         return Built(index, changed=False)
     made = _sphinx(staged, root)
-    strangers = loaded_from_outside(made)
-    if strangers:
-        raise RuntimeError("pages would load from elsewhere:\n" + "\n".join(strangers))
+    home = configuration(root)["html"]["baseurl"]
+    write_atomically(made / "sitemap.xml", inspection.sitemap(made, home).encode())
+    wrong = inspection.complaints(made)
+    if wrong:
+        raise RuntimeError("the book is not sound:\n" + "\n".join(wrong))
     stamp.unlink(missing_ok=True)
     shutil.rmtree(index.parent, ignore_errors=True)
     made.rename(index.parent)
@@ -107,32 +106,3 @@ def fingerprint(staged: Path) -> str:
     }
     tools = [version(name) for name in TOOLS]
     return hashed([digests, tools])
-
-
-class Loads(HTMLParser):
-    """Collects the addresses that a browser fetches by itself when it shows a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what one element loads; links to follow load nothing."""
-        values = dict(attrs)
-        address = None if tag == "a" else values.get(LOADED.get(tag, "src"))
-        self.found += [address] if address else []
-        self.found += [part.split()[0] for part in (values.get("srcset") or "").split(",") if part]
-
-
-def loaded_from_outside(html: Path) -> list[str]:
-    """Return what pages and styles would fetch from other hosts, as ``page: address``."""
-    found = []
-    for path in sorted(html.rglob("*.html")):
-        parser = Loads()
-        parser.feed(path.read_text(encoding="utf-8"))
-        away = [name for name in parser.found if re.match(r"(https?:)?//", name)]
-        found += [f"{path.relative_to(html)}: {name}" for name in away]
-    for path in sorted(html.rglob("*.css")):
-        away = IN_STYLE.findall(path.read_text(encoding="utf-8"))
-        found += [f"{path.relative_to(html)}: {name}" for name in away]
-    return found

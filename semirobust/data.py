@@ -166,8 +166,10 @@ def load(
         root: Folder with the files in torchvision's layout; see ``data_root``.
         seed: Chooses the validation samples.
         size: Height and width that images of varying size are brought to.
-        download: Whether files that are missing may be fetched into the root.
+        download: Whether files that are missing may be fetched into the root; with
+            $SEMIROBUST_DOWNLOAD set, they always may.
     """
+    download = download or bool(os.environ.get("SEMIROBUST_DOWNLOAD"))
     if name not in LOADERS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(NAMES)}")
     if name == "digits":

@@ -4,23 +4,21 @@ Every notebook becomes its executed copy and says under its title where the copy
 whether the code has changed since; numbers in prose are filled from result files.
 """
 
-import base64
 import json
-import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import yaml
 from nbformat import NotebookNode
 
-from semirobust import execution, notebooks, reference
+from semirobust import answer, changed, colab, execution, ledger, notebooks, reference
 from semirobust.execution import Execution
 from semirobust.notebooks import DEFAULT, PROFILES, Notebook
+from semirobust.pictures import pictures_of
 from semirobust.prose import fill
+from semirobust.repository import blob, configuration
 from semirobust.results import ROOT, write_atomically
 
 SOURCES = ("*.md", "*.bib")
@@ -42,7 +40,7 @@ def stage(profile: str | None = None, *, root: Path = ROOT) -> Path:
         root: The checkout.
     """
     shown = [show(notebook, profile) for notebook in notebooks.notebooks(root)]
-    files = _pages(root, shown) | _assets(root)
+    files = _pages(root) | _generated(root, shown) | _assets(root)
     for page in shown:
         files |= page.files()
     staged = root / "_build" / "stage"
@@ -56,21 +54,6 @@ def stage(profile: str | None = None, *, root: Path = ROOT) -> Path:
     return staged
 
 
-def configuration(root: Path = ROOT) -> dict[str, Any]:
-    """Return the book's configuration, the only place that holds the repository's address."""
-    path = root / "_config.yml"
-    if not path.exists():
-        raise FileNotFoundError(f"{root} is no checkout of the repository: {path.name} is missing")
-    settings: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return settings
-
-
-def blob(root: Path = ROOT, commit: str | None = None) -> str:
-    """Return the address under which the repository shows files of a commit."""
-    repository = configuration(root)["repository"]
-    return f"{repository['url']}/blob/{commit or repository['branch']}"
-
-
 def _assets(root: Path) -> dict[str, bytes]:
     nothing = {"book/extra/.nojekyll": b""}  # so that hosts serve folders with an underscore
     files = [root / name for name in CONFIGURATION]
@@ -79,14 +62,52 @@ def _assets(root: Path) -> dict[str, bytes]:
     return nothing | copies
 
 
-def _pages(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
+def _generated(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
+    """Return what is computed from the records: figure, ledger, tables, and the data they show."""
+    entries, points = ledger.found(root), answer.points(root)
+    texts = {
+        "generated/runs.md": runs(shown),
+        "generated/experiments.md": experiments(root),
+        "generated/counts.md": ledger.counts(entries),
+        "generated/headlines.md": ledger.headlines(entries),
+        "generated/ledger.md": ledger.ledger(entries),
+        "generated/table-1.md": ledger.table_1(root),
+        "generated/answer.md": answer.figure(points),
+        "extra/figures/answer.csv": answer.table(points),
+        "extra/404.html": lost(root),
+    }
+    used = ledger.files(entries)
+    data = {path.relative_to(root).as_posix(): path.read_bytes() for path in used}
+    for name in ("published.csv", "claims.toml"):
+        data[f"book/extra/data/{name}"] = (root / "book" / name).read_bytes()
+    return {f"book/{name}": text.encode() for name, text in texts.items()} | data
+
+
+def lost(root: Path = ROOT) -> str:
+    """Return the page that a host shows for an address that leads nowhere."""
+    settings = configuration(root)
+    return LOST.format(title=settings["title"], home=settings["html"]["baseurl"])
+
+
+LOST = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Not found: {title}</title>
+<meta name="viewport" content="width=device-width"><style>:root {{color-scheme: light dark}}
+body {{font: 1.1rem/1.6 system-ui, sans-serif; margin: 15vh auto; max-width: 34rem;
+padding: 0 1.2rem}}</style></head>
+<body><main><h1>There is no such page</h1>
+<p>The address may be of an older version. The figures keep theirs.</p>
+<p><a href="{home}book/index.html">{title}</a> · <a href="{home}search.html">Search</a></p>
+</main></body></html>
+"""
+
+
+def _pages(root: Path) -> dict[str, bytes]:
     """Return the written pages with their numbers filled in, and the generated ones."""
     paths = sorted(path for pattern in SOURCES for path in (root / "book").glob(pattern))
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     texts = {name: fill(text, root, name) for name, text in texts.items()}
     made = reference.pages(root / "semirobust", blob(root))
     texts |= {f"book/reference/{name}": text for name, text in made.items()}
-    texts["book/generated/runs.md"] = runs(shown)
     return {name: text.encode() for name, text in texts.items()}
 
 
@@ -102,11 +123,11 @@ class Shown:
     def files(self) -> dict[str, bytes]:
         """Return the staged page, its pictures under lasting names, and the results it rests on."""
         page = deepcopy(self.content)
-        pictures = _name_pictures(page, self.notebook.name)
+        pictures = pictures_of(page, self.notebook.name)
         for cell in page.cells:
             if cell.cell_type == "markdown":
                 cell.source = fill(cell.source, self.notebook.root, self.notebook.name)
-        under_title(page, self.strip())
+        under_title(page, self.strip() + changed.box(self.results(), self.notebook.root))
         text = json.dumps(page, indent=1, ensure_ascii=False, sort_keys=True)
         root = self.notebook.root
         data = {path.relative_to(root).as_posix(): path.read_bytes() for path in self.results()}
@@ -197,33 +218,10 @@ def combined(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
 def under_title(page: NotebookNode, text: str) -> None:
     """Put text under the first line of a notebook, which is its title."""
     first = page.cells[0]
-    title, _, rest = first.source.partition("\n")
+    title, _, rest = colab.without_badge(first.source).partition("\n")
     if first.cell_type != "markdown" or not title.startswith("# "):
         raise ValueError(f"the first cell must start with a title '# ...', got {title!r}")
     first.source = f"{title}\n\n{text}{rest.lstrip()}"
-
-
-def _name_pictures(page: NotebookNode, name: str) -> dict[str, bytes]:
-    """Return the pictures by a lasting address, and write that address below each.
-
-    Its alternative text is the cell's ``mystnb.image.alt``, else the heading that it stands under.
-    """
-    pictures: dict[str, bytes] = {}
-    cells, heading = [], name
-    for cell in page.cells:
-        cells.append(cell)
-        heading = (re.findall(r"^#+ (.*)", cell.source, re.MULTILINE) or [heading])[-1]
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                address = f"figures/{name}-{len(pictures) + 1}.png"
-                pictures[f"book/extra/{address}"] = base64.b64decode(output.data["image/png"])
-                cell.metadata.setdefault("mystnb", {"image": {"alt": f"Picture: {heading}"}})
-                link = f'<p class="address"><a href="../{address}">{Path(address).stem}</a></p>'
-                below = nbformat.v4.new_markdown_cell(link)  # type: ignore[no-untyped-call]
-                below.id = Path(address).stem
-                cells.append(below)
-    page.cells = cells
-    return pictures
 
 
 def runs(shown: list[Shown]) -> str:
@@ -238,3 +236,23 @@ def runs(shown: list[Shown]) -> str:
         rows.append(f"| {link} | {page.profile} | {device} | {seconds} | {state} |")
     head = "| notebook | profile | device | seconds | record |\n|:--|:--|:--|--:|:--|"
     return "\n".join([head, *rows]) + "\n"
+
+
+def experiments(root: Path = ROOT) -> str:
+    """Return a table of the recorded experiments: how many runs, and what they cost."""
+    lines = ["| experiment | profile | runs | CPU seconds a run | epochs taken up |"]
+    lines.append("|:--|:--|--:|--:|--:|")
+    for folder in sorted((root / "results").glob("*")):
+        documents = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+        for profile in PROFILES:
+            runs_of = [one["provenance"] for one in documents if one.get("profile") == profile]
+            if runs_of:
+                lines.append(f"| {folder.name} | {profile} | {_cost(runs_of)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cost(origins: list[dict[str, Any]]) -> str:
+    seconds = [one["cpu_seconds"] for one in origins if one.get("cpu_seconds")]
+    taken_up = sum(one.get("epochs", {}).get("taken_up", 0) for one in origins)
+    mean = f"{sum(seconds) / len(seconds):.0f}" if seconds else "–"
+    return f"{len(origins)} | {mean} | {taken_up}"

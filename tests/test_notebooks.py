@@ -10,7 +10,7 @@ import pytest
 import yaml
 from nbformat import NotebookNode
 
-from semirobust import notebooks
+from semirobust import colab, notebooks, pictures, telling
 from semirobust.results import ROOT
 
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -32,6 +32,7 @@ TIME = re.compile(
 )
 LONGEST = 12
 LARGEST = 300_000
+SHORTEST = 40  # characters that can say what is seen
 
 
 def code_cells(content: NotebookNode) -> list[NotebookNode]:
@@ -47,7 +48,8 @@ def text_of(cell: NotebookNode) -> str:
 def complaints(path: Path) -> list[str]:
     """Return every broken rule of a notebook, in words."""
     content = notebooks.read(path)
-    return [*_of_form(path, content), *_of_code(content), *_of_outputs(content)]
+    parts = (_of_form(path, content), _of_code(content), _of_figures(content), _of_outputs(content))
+    return [complaint for part in parts for complaint in part]
 
 
 def _of_form(path: Path, content: NotebookNode) -> Iterator[str]:
@@ -69,7 +71,8 @@ def _of_form(path: Path, content: NotebookNode) -> Iterator[str]:
 
 
 def _of_code(content: NotebookNode) -> Iterator[str]:
-    for count, cell in enumerate(code_cells(content), start=1):
+    own = [cell for cell in code_cells(content) if "setup" not in notebooks.tags(cell)]
+    for count, cell in enumerate(own, start=1):
         tree = ast.parse(cell.source)
         if any(isinstance(node, FORBIDDEN) for node in ast.walk(tree)):
             yield f"cell {count} defines, loops or branches"
@@ -79,6 +82,17 @@ def _of_code(content: NotebookNode) -> Iterator[str]:
             isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree)
         ):
             yield f"cell {count} imports"
+
+
+def _of_figures(content: NotebookNode) -> Iterator[str]:
+    for cell in code_cells(content):
+        for output in cell.outputs:
+            if not {"image/png", telling.CSV} & set(output.get("data", {})):
+                continue
+            if telling.CSV not in output.data:
+                yield f"the figure of cell {cell.id} has no data"
+            if len(pictures.alternative(output) or "") < SHORTEST:
+                yield f"the figure of cell {cell.id} has no text that says what is seen"
 
 
 def _of_outputs(content: NotebookNode) -> Iterator[str]:
@@ -101,6 +115,13 @@ def _of_outputs(content: NotebookNode) -> Iterator[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_notebook_keeps_the_rules(path):
     assert complaints(path) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_notebook_opens_on_colab_at_this_version(path):
+    content = notebooks.read(path)
+    expected = notebooks.normalise(colab.prepared(notebooks.find(path), content))
+    assert content == expected, "run `semirobust book --save-outputs`"
 
 
 def test_numbers_of_notebooks_are_their_order():
@@ -149,6 +170,17 @@ def output(text: str):
     return lambda content: content.cells[-1].outputs[0].update(text=text)
 
 
+def drawn(**metadata: object):
+    """Put a picture into the first code cell, with or without its data and its text."""
+
+    def damage(content: NotebookNode) -> None:
+        data = {"image/png": "aGVsbG8=", **({telling.CSV: "j\n1\n"} if metadata else {})}
+        show = nbformat.v4.new_output("display_data", data=data, metadata={telling.CSV: metadata})
+        content.cells[1].outputs = [show]
+
+    return damage
+
+
 def warned(content: NotebookNode) -> None:
     content.cells[1].outputs = [nbformat.v4.new_output("stream", name="stderr", text="careful\n")]
 
@@ -175,6 +207,9 @@ def warned(content: NotebookNode) -> None:
             "its cells did not run from top",
         ),
         (warned, "cell 1 shows an error or a warning"),
+        (drawn(), "the figure of cell cell-1 has no data"),
+        (drawn(), "the figure of cell cell-1 has no text"),
+        (drawn(alt="A line."), "the figure of cell cell-1 has no text"),
         (lambda content: content.metadata.update(papermill={}), "it is not in normal form"),
     ],
 )

@@ -1,0 +1,111 @@
+"""What may not be in a built book: requests to elsewhere, dead links, figures without words."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LOADED = {"link": "href", "object": "data"}  # every other element loads its src
+NAMED_ONLY = {"canonical", "next", "prev", "search", "index", "genindex", "author"}
+IN_STYLE = re.compile(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')\s]+)""")
+
+
+class Page(HTMLParser):
+    """Collects of a page what a browser loads, where it links to, its anchors, its pictures."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.silent: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what one element loads, names and links to."""
+        values = dict(attrs)
+        self.anchors |= {values[name] or "" for name in ("id", "name") if name in values}
+        if tag == "a":
+            self.links += [values["href"] or ""] if "href" in values else []
+            return
+        if tag == "img" and not (values.get("alt") or "").strip():
+            self.silent.append(values.get("src") or "")
+        address = values.get(LOADED.get(tag, "src"))
+        if address and (values.get("rel") or "") not in NAMED_ONLY:
+            self.loads.append(address)
+        self.loads += [part.split()[0] for part in (values.get("srcset") or "").split(",") if part]
+
+
+@cache
+def _page(path: Path, _: int) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def pages(html: Path) -> Iterator[tuple[Path, Page]]:
+    """Yield every page of a built book with what it holds."""
+    templates = html / "_static"
+    for path in sorted(set(html.rglob("*.html")) - set(templates.rglob("*.html"))):
+        yield path, _page(path, path.stat().st_mtime_ns)
+
+
+def complaints(html: Path) -> list[str]:
+    """Return everything that is wrong, one line each."""
+    return [*loaded_from_outside(html), *dead_links(html), *silent_pictures(html)]
+
+
+def loaded_from_outside(html: Path) -> list[str]:
+    """Return what pages and styles would fetch from other hosts, as ``page: address``."""
+    found = []
+    for path, page in pages(html):
+        away = [name for name in page.loads if re.match(r"(https?:)?//", name)]
+        found += [f"{path.relative_to(html)}: loads {name}" for name in away]
+    for path in sorted(html.rglob("*.css")):
+        away = IN_STYLE.findall(path.read_text(encoding="utf-8"))
+        found += [f"{path.relative_to(html)}: loads {name}" for name in away]
+    return found
+
+
+def dead_links(html: Path) -> list[str]:
+    """Return links to pages, files and anchors of the book that are not there."""
+    return [
+        f"{path.relative_to(html)}: leads nowhere: {link}"
+        for path, page in pages(html)
+        for link in dict.fromkeys([*page.links, *page.loads])
+        if _is_inside(link) and not _leads_somewhere(path, link)
+    ]
+
+
+def _is_inside(link: str) -> bool:
+    return not urlsplit(link).scheme and not link.startswith("//")
+
+
+def _leads_somewhere(path: Path, link: str) -> bool:
+    parts = urlsplit(link)
+    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    if not target.exists():
+        return False
+    if not parts.fragment or target.suffix != ".html":
+        return True
+    return unquote(parts.fragment) in _page(target, target.stat().st_mtime_ns).anchors
+
+
+def silent_pictures(html: Path) -> list[str]:
+    """Return pictures without an alternative text."""
+    return [
+        f"{path.relative_to(html)}: no text for the picture {name}"
+        for path, page in pages(html)
+        for name in page.silent
+    ]
+
+
+def sitemap(html: Path, home: str) -> str:
+    """Return a sitemap of the pages of the book, at the address where it is published."""
+    folders = (html / "book", html / "notebooks")
+    chapters = [path for folder in folders for path in sorted(folder.rglob("*.html"))]
+    names = [path.relative_to(html).as_posix() for path in chapters]
+    lines = [f"<url><loc>{home}{name}</loc></url>" for name in names]
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    return f'{head}<urlset xmlns="{space}">\n' + "\n".join(lines) + "\n</urlset>\n"

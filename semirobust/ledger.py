@@ -1,0 +1,246 @@
+"""Pages made of the claims: the ledger, its counts for the front page, Table 1 beside ours."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from semirobust import claims
+from semirobust.claims import STATUSES, Claim, Finding, Status, Test
+from semirobust.results import ROOT
+
+NAMES = {
+    "alexnet": "AlexNet",
+    "vgg16": "VGG16",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenette": "Imagenette",
+}
+HEADS: Mapping[Status, str] = {
+    "differs": "What differs",
+    "reproduced": "What was reproduced",
+    "smoke only": "Seen on tiny networks only",
+    "not attempted": "Not attempted",
+}
+PAPERS = {"first": "first version", "revision": "later revision"}
+
+Found = dict[str, tuple[Claim, list[Finding]]]
+
+
+def found(root: Path = ROOT) -> Found:
+    """Return every claim with what its tests found, by name."""
+    return {claim.name: (claim, claims.findings(claim, root)) for claim in claims.claims(root)}
+
+
+def ledger(entries: Found) -> str:
+    """Return the body of the ledger: counts, then a table for each status, negatives first."""
+    parts = [counts(entries)]
+    for status in STATUSES:
+        chosen = [entry for entry in entries.values() if claims.status(entry[1]) == status]
+        if chosen:
+            parts += [f"## {HEADS[status]}", _table(chosen)]
+    return "\n\n".join(parts) + "\n"
+
+
+def counts(entries: Found) -> str:
+    """Return how many claims have each status, for each version of the paper."""
+    tally = Counter((claim.paper, claims.status(found)) for claim, found in entries.values())
+    lines = ["| | " + " | ".join(STATUSES) + " | claims |", "|:--" + "|--:" * 5 + "|"]
+    for paper, name in PAPERS.items():
+        row = [tally[paper, status] for status in STATUSES]
+        lines.append(f"| {name} | " + " | ".join(map(str, [*row, sum(row)])) + " |")
+    total = [sum(tally[paper, status] for paper in PAPERS) for status in STATUSES]
+    lines.append("| together | " + " | ".join(map(str, [*total, sum(total)])) + " |")
+    return "\n".join(lines)
+
+
+THEORY = (
+    "theorem-1",
+    "theorem-2",
+    "dependence-guarantees",
+    "theorem-3",
+    "lemma-2",
+    "bound-15",
+    "weights-tell",
+)
+EXPERIMENTS = (
+    "robust-at-all",
+    "table-1-vgg16-cifar10-spliced",
+    "within-two-points",
+    "fewer-than-half",
+    "uses-the-robust-half",
+)
+DEPENDENCE = ("rho-rises", "rho-levels-off", "deeper-better-flow", "rho-is-not-noise")
+
+
+def headlines(entries: Found) -> str:
+    """Return the tables of the front page: the main claims, and what was found for each."""
+    return "\n\n".join(
+        [
+            "**In theory**",
+            _headline("found", THEORY, entries),
+            "**In experiments**",
+            _headline("found, by threat model", EXPERIMENTS, entries),
+            "**About the dependence ρ**",
+            _headline("found", DEPENDENCE, entries),
+        ]
+    )
+
+
+def _headline(found_word: str, names: Iterable[str], entries: Found) -> str:
+    head = "```{list-table}\n:header-rows: 1\n:widths: 46 54\n:class: ledger\n\n"
+    rows = [f"* - claim\n  - {found_word}"]
+    for name in names:
+        claim, findings = entries[name]
+        where = f'<a href="ledger.html#claim-{name}">{claim.place}</a>'
+        rows.append(f"* - {claim.says} *{where}*\n  - {_brief(findings)}")
+    return head + "\n".join(rows) + "\n```"
+
+
+def _brief(findings: list[Finding]) -> str:
+    words = [
+        f"**{finding.status}**"
+        + (f", {finding.test.kind}: {_with_unit(finding)}" if finding.values else "")
+        for finding in findings
+    ]
+    return "<br>".join(words)
+
+
+def _with_unit(finding: Finding) -> str:
+    return finding.shown + (" points" if finding.test.unit == "points" else "")
+
+
+def _table(chosen: Iterable[tuple[Claim, list[Finding]]]) -> str:
+    head = "```{list-table}\n:header-rows: 1\n:widths: 30 16 30 24\n:class: ledger\n\n"
+    head += "* - claim\n  - quoted\n  - found\n  - how, and where\n"
+    return head + "\n".join(_row(claim, findings) for claim, findings in chosen) + "\n```"
+
+
+def _row(claim: Claim, findings: list[Finding]) -> str:
+    place = f"{claim.place}, {PAPERS[claim.paper]}"
+    said = f'<span id="claim-{claim.name}"></span>{claim.says} *({place})*'
+    values = "<br>".join(_value(finding) for finding in findings) or "–"
+    where = f"[{claim.page.rpartition('/')[2]}]({_link(claim.page)})"
+    files = dict.fromkeys(path for finding in findings for path in finding.files)
+    data = " ".join(_file(path) for path in files if path.suffix == ".json")
+    how = f"{claim.how} {where}" + (f" · data {data}" if data else "")
+    return "\n".join([f"* - {said}", f"  - {claim.quoted}", f"  - {values}", f"  - {how}"])
+
+
+def _value(finding: Finding) -> str:
+    shown = _with_unit(finding) if finding.values else finding.shown
+    small = f", {finding.profile} run" if finding.profile and not finding.test.exact else ""
+    low, high = finding.test.within
+    wanted = f"wanted {_range(low, high, 100 if finding.test.unit == 'points' else 1)}"
+    return f"**{finding.status}**, {finding.test.kind}: {shown}{small} ({wanted})"
+
+
+def _range(low: float, high: float, scale: int) -> str:
+    ends = [f"{scale * end:g}".replace("-", "−") for end in (low, high)]
+    if high * scale >= 100:
+        return f"at least {ends[0]}"
+    return f"at most {ends[1]}" if low * scale <= -100 else f"{ends[0]} to {ends[1]}"
+
+
+def _link(page: str) -> str:
+    return f"../{page}.ipynb" if page.startswith("notebooks/") else f"{page.rpartition('/')[2]}.md"
+
+
+def _file(path: Path) -> str:
+    address = f"../results/{path.parent.name}/{path.name}"
+    return f"{{download}}`{path.stem[:6]} <{address}>`"
+
+
+def files(entries: Found) -> list[Path]:
+    """Return the result files that the ledger links to."""
+    every = [path for _, found in entries.values() for one in found for path in one.files]
+    return sorted({path for path in every if path.suffix == ".json"})
+
+
+def published(root: Path = ROOT) -> list[dict[str, str]]:
+    """Return the published numbers of ``book/published.csv``."""
+    with (root / "book" / "published.csv").open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+ACCURACIES = {"robust": "Acc*", "spliced": "Acc_sr", "tuned": "Acc~", "difference": "Diff."}
+COLUMNS = {
+    "static transfer": ("static", "static"),
+    "white-box": ("online", "whitebox"),
+    "AutoAttack": ("online", "autoattack"),
+    "white-box, stored": ("static", "whitebox"),
+}
+BACK = {"rho_n": 0, "rho_n-3": 3, "rho_n-7": 7, "rho_n-11": 11, "rho_n-15": 15}
+LAST = {"alexnet": 8, "vgg16": 16}  # links of a chain in which layers and links are the same
+
+
+def table_1(root: Path = ROOT) -> str:
+    """Return the body of the page that sets the paper's Table 1 beside ours, cell by cell."""
+    rows = [row for row in published(root) if row["place"] == "Table 1"]
+    accuracies = [row for row in rows if row["quantity"] in ACCURACIES]
+    dependence = [row for row in rows if row["quantity"] in BACK]
+    first = ["| network | data | | paper | " + " | ".join(COLUMNS) + " |"]
+    first += ["|:--|:--|:--|--:" + "|--:" * len(COLUMNS) + "|"]
+    first += [_accuracy_row(row, root) for row in accuracies]
+    second = ["| network | data | | paper | estimate as published | shuffled | excess |"]
+    second += ["|:--|:--|:--|--:|--:|--:|--:|", *(_rho_row(row, root) for row in dependence)]
+    tables = ("\n".join(first), "\n".join(second))
+    return f"## Accuracies\n\n{tables[0]}\n\n## Dependence\n\n{tables[1]}\n"
+
+
+def _accuracy_row(row: dict[str, str], root: Path) -> str:
+    cells = [_shown(_accuracy(row, *column), root) for column in COLUMNS.values()]
+    return _cells(row, ACCURACIES[row["quantity"]], cells)
+
+
+def _cells(row: dict[str, str], quantity: str, cells: list[str]) -> str:
+    words = [NAMES[row["model"]], NAMES[row["data"]], quantity, row["value"], *cells]
+    return "| " + " | ".join(words) + " |"
+
+
+def _accuracy(row: dict[str, str], protocol: str, column: str) -> Test:
+    n_b, quantity = int(row["n_b"]), row["quantity"]
+    tuned = {"network": "tuned", "n_b": n_b, "front": "robust"}
+    chosen = {
+        "robust": {"network": "robust"},
+        "spliced": {"network": "spliced", "n_b": n_b},
+        "tuned": tuned,
+        "difference": tuned,
+    }
+    return Test(
+        kind=column,
+        within=(0, 0),
+        experiment="table-1",
+        record={"model": row["model"], "data": row["data"], "protocol": protocol},
+        row=chosen[quantity],
+        column=column,
+        minus={"row": chosen["robust"]} if quantity == "difference" else {},
+        unit="points",
+    )
+
+
+def _rho_row(row: dict[str, str], root: Path) -> str:
+    last = LAST.get(row["model"])
+    names = ("value", "null_mean", "excess")
+    cells = [_shown(_rho(row, last, name), root) if last else "–" for name in names]
+    return _cells(row, f"`{row['quantity']}`", cells)
+
+
+def _rho(row: dict[str, str], last: int, column: str) -> Test:
+    wanted = {"network": "tuned", "n_b": int(row["n_b"]), "front": "robust", "preset": "paper"}
+    return Test(
+        kind="estimate as published",
+        within=(0, 0),
+        experiment="table-1",
+        record={"model": row["model"], "data": row["data"], "protocol": "online"},
+        table="rho",
+        row={**wanted, "j": last - BACK[row["quantity"]]},
+        column=column,
+    )
+
+
+def _shown(test: Test, root: Path) -> str:
+    finding = claims.finding(test, root)
+    return finding.shown if finding.values and finding.profile != "smoke" else "–"
