@@ -25,6 +25,13 @@ PROTOCOLS: tuple[Protocol, ...] = ("static", "online")
 N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,), "vit": (12,)}
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
 AUTOATTACK = {"vgg16": 100}  # images; 50 where it is dearer
+SMOKE = {  # width of the network; images to train on, images to attack
+    "alexnet": (0.125, None, 200),
+    "vgg16": (0.125, 800, 200),
+    "resnet50": (0.0625, 128, 30),
+    "vit": (0.0625, 300, 50),
+}
+QUICK = {"smoke": "alexnet", "cpu": "vgg16"}  # of the experiments that vary something else
 RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
 
 
@@ -44,13 +51,14 @@ def table_1(profile: str) -> tuple[Row, ...]:
 
 
 def smoke(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
-    """Return a row on digits at an eighth of the width, epsilon 16/255."""
+    """Return a row on digits with a very narrow network, epsilon 16/255."""
     radius = 16 / 255
+    width, train, images = SMOKE.get(network, (0.125, 300, 100))
     base = Training(epochs=6, learning_rate=RATE.get(network, 0.05), batch=64)
     made = replace(base, method=Online(attack=NFGSM(epsilon=radius)))
     study = Study(
-        architecture=Architecture(name=network, width=0.125),
-        data=Part(name="digits", test=300, validation=100),
+        architecture=Architecture(name=network, width=width),
+        data=Part(name="digits", train=train, validation=images // 2, test=250),
         protocol=protocol,
         attack=PGD(epsilon=radius, step_size=4 / 255, steps=5),
         n_b=N_B[network][-1:],
@@ -59,7 +67,7 @@ def smoke(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
         tuning=replace(base if protocol == "static" else made, epochs=3),
         seed=seed,
     )
-    return Row(study=study, whitebox=_strong(radius), images=200, controls=("standard",))
+    return Row(study=study, whitebox=_strong(radius), images=images, controls=("standard",))
 
 
 def cpu(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
@@ -164,8 +172,8 @@ def _as_published(training: Training) -> Training:
 def figure_2(profile: str) -> tuple[Row, ...]:
     """Return rows with many cuts, for rho_j and accuracy by the size of f_b (Figure 2)."""
     row = {"smoke": smoke, "cpu": cpu}[profile]
-    sizes = (4, 8, 12) if profile == "smoke" else (2, 4, 6, 8, 10, 12, 14)
-    found = (row("vgg16", protocol) for protocol in ("online", "static"))
+    sizes = (2, 4, 6) if profile == "smoke" else (2, 4, 6, 8, 10, 12, 14)
+    found = (row(QUICK[profile], protocol) for protocol in ("online", "static"))
     images = 200 if profile == "smoke" else 500
     return tuple(
         replace(
@@ -181,14 +189,16 @@ def figure_2(profile: str) -> tuple[Row, ...]:
 
 
 def sweep(profile: str) -> tuple[Row, ...]:
-    """Return rows that differ in the attack and its radius, f_b of 12 layers in VGG16."""
-    row, scale = {"smoke": (smoke, 2), "cpu": (cpu, 1)}[profile]
-    few = (2, 4) if profile == "smoke" else (4, 8, 12)
-    online = tuple(_other_radius(row("vgg16", "online"), scale * n) for n in few)
-    static = tuple(_other_radius(row("vgg16", "static"), scale * n) for n in few)
-    single = PGD(epsilon=8 / 255, step_size=8 / 255, steps=1, random_start=False)
-    base = row("vgg16", "static")
-    fgsm = _swept(replace(base, study=replace(base.study, attack=single)), "FGSM 8")
+    """Return rows that differ in the attack and its radius, f_b as large as in Table 1."""
+    row, radii = {"smoke": (smoke, (8, 16)), "cpu": (cpu, (4, 8, 12))}[profile]
+    base = row(QUICK[profile], "static")
+    online = tuple(_other_radius(row(QUICK[profile], "online"), n) for n in radii)
+    static = tuple(_other_radius(base, n) for n in radii)
+    whole = base.whitebox.epsilon
+    single = PGD(epsilon=whole, step_size=whole, steps=1, random_start=False)
+    fgsm = _swept(
+        replace(base, study=replace(base.study, attack=single)), f"FGSM {255 * whole:.0f}"
+    )
     return (*online, fgsm, *static)
 
 
@@ -205,7 +215,7 @@ def _other_radius(row: Row, n: int) -> Row:
 
 
 def _swept(row: Row, label: str) -> Row:
-    study = replace(row.study, n_b=(12,))
+    study = replace(row.study, n_b=row.study.n_b[-1:])
     presets, images = ("paper",), min(row.images, 500)
     return replace(
         row, study=study, label=label, presets=presets, images=images, autoattack=None, controls=()
@@ -214,7 +224,7 @@ def _swept(row: Row, label: str) -> Row:
 
 def methods(profile: str) -> tuple[Row, ...]:
     """Return rows that differ in how f_b is trained behind one f_a* (later revision, methods)."""
-    row = {"smoke": smoke, "cpu": cpu}[profile]("vgg16", "online")
+    row = {"smoke": smoke, "cpu": cpu}[profile](QUICK[profile], "online")
     radius = row.whitebox.epsilon
     steps = {"smoke": 3, "cpu": 10}[profile]
     inner = PGD(epsilon=radius, step_size=radius / 4, steps=steps)
@@ -233,7 +243,7 @@ def methods(profile: str) -> tuple[Row, ...]:
             row,
             study=replace(
                 row.study,
-                n_b=(12,),
+                n_b=row.study.n_b[-1:],
                 tuning=replace(row.study.tuning, method=method, augment=False),
             ),
             label=name,
@@ -247,12 +257,14 @@ def methods(profile: str) -> tuple[Row, ...]:
 
 
 def connectivity(profile: str) -> tuple[Linear, ...]:
-    """Return the rows of Table S1, f_b of 1, 5 and 9 layers."""
-    row = {"smoke": smoke, "cpu": cpu}[profile]("resnet18", "online")
+    """Return the rows of Table S1, f_b of 1, 5 and 9 layers of ResNet-18."""
+    row = {"smoke": smoke, "cpu": cpu}[profile](
+        {"smoke": "alexnet", "cpu": "resnet18"}[profile], "online"
+    )
     few = {"smoke": (100, 200), "cpu": (500, 2000)}[profile]
     pgd = PGD(epsilon=row.whitebox.epsilon, step_size=row.whitebox.step_size, steps=10)
     single = PGD(epsilon=pgd.epsilon, step_size=pgd.epsilon, steps=1, random_start=False)
-    study = replace(row.study, n_b=(1, 5, 9))
+    study = replace(row.study, n_b=(1, 3, 5) if profile == "smoke" else (1, 5, 9))
     attacks = (("FGSM", single), ("PGD", pgd))
     return (Linear(study=study, attacks=attacks, images=few[0], solving=few[1]),)
 
@@ -260,7 +272,7 @@ def connectivity(profile: str) -> tuple[Linear, ...]:
 def revision(profile: str) -> tuple[Attacked, ...]:
     """Return the rows of Tables S2 to S4: none, FGSM and PGD on the same networks."""
     make = {"smoke": smoke, "cpu": cpu}[profile]
-    networks = ("vgg16",) if profile == "smoke" else ("vgg16", "resnet18")
+    networks = ("alexnet",) if profile == "smoke" else ("vgg16", "resnet18")
     found = []
     for network in networks:
         row = make(network, "online")
