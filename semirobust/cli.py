@@ -1,6 +1,6 @@
-"""The command line: ``semirobust doctor | run | status | evaluate | book``.
+"""The command line: ``semirobust doctor | run | evaluate | figure | book``, and ``grid_cli``.
 
-Only this module prints. Errors that a user can mend are one line, and the exit status is 1.
+Only these two modules print. Errors that a user can mend are one line, and the exit status is 1.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semirobust import __version__, results
+from semirobust import __version__, grid_cli, results
 
 EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
 
@@ -43,8 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"semirobust {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
-    for add in (_add_doctor, _add_run, _add_status, _add_evaluate, _add_figure, _add_book):
+    for add in (_add_doctor, _add_run, _add_evaluate, _add_figure, _add_book):
         add(commands)
+    grid_cli.add(partial(_command, commands))
     return parser
 
 
@@ -106,11 +107,6 @@ def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument("--replace", action="store_true", help="run recorded rows again")
     _add_data(parser)
-
-
-def _add_status(commands: "Commands[argparse.ArgumentParser]") -> None:
-    text = "Which rows are recorded, which are missing, and what they cost."
-    _add_profile(_command(commands, "status", status, text), None)
 
 
 def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -238,24 +234,6 @@ def _show(bar: Any, step: Any) -> None:
 def _asked(row: object, chosen: argparse.Namespace) -> bool:
     title = getattr(row, "title", "")
     return all(word in title.split() or word in title for word in chosen.only)
-
-
-def status(chosen: argparse.Namespace) -> None:
-    """Print every row of every experiment with its state and cost."""
-    from semirobust import experiments
-
-    for name, experiment in experiments.EXPERIMENTS.items():
-        for profile in [chosen.profile] if chosen.profile else experiment.profiles[:2]:
-            rows = experiments.rows(name, profile)
-            done = experiments.recorded(name, profile)
-            print(f"{name}, profile {profile}: {len(done)} of {len(rows)} rows recorded")
-            costs = {record.key: record.provenance.get("cpu_seconds") for record in done}
-            known = [cost for cost in costs.values() if cost]
-            guess = f"about {sum(known) / len(known):.0f} CPU s" if known else "cost unknown"
-            for row in rows:
-                key = results.key(row)
-                state = f"recorded, {costs[key]:.0f} CPU s" if key in costs else f"missing, {guess}"
-                print(f"  {key}  {row.title:38} {state}")
 
 
 def evaluate(chosen: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ model), the reports behind the white-box columns, the trials of Algorithm 1, and
 ceiling.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -164,8 +164,7 @@ def lineup(
         a = cut(standard, n_b)
         found.append(Contender("spliced", splice(robust, standard, a), {"n_b": n_b}, a))
         for front in fronts:
-            wanted = front == "robust" and study.trials > 1
-            measure = partial(published_rho, samples=attacked, a=a) if wanted else _unmeasured
+            measure = partial(measured_by(study, front), samples=attacked, a=a)
             outcomes = yield from tuned_networks(
                 study, samples, networks, n_b=n_b, measure=measure, front=front
             )
@@ -235,6 +234,11 @@ def dependence(row: Row, one: Contender, samples: Samples) -> list[dict[str, Any
     return rows
 
 
-def _unmeasured(_: nn.Sequential) -> dict[int, float]:
+def measured_by(study: Study, front: Front) -> Callable[..., dict[int, float]]:
+    """Return what reads rho_j of each trial: where there is only one, nothing does."""
+    return published_rho if front == "robust" and study.trials > 1 else unmeasured
+
+
+def unmeasured(_: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:  # noqa: ARG001
     """Return nothing: rho of a single trial is read once, with its null."""
     return {}

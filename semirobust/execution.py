@@ -156,6 +156,13 @@ def _is_current(plan: Plan, digest: str) -> bool:
     return record is not None and record.digest == digest
 
 
+def current(notebook: Notebook, profile: str | None = None) -> Execution | None:
+    """Return the record of a notebook's kept copy where that would not have to run again."""
+    plan = _plan(notebook, profile, {})
+    digest = run_digest(plan.code, provenance()["versions"], device()[0])
+    return recorded(notebook, plan.profile) if _is_current(plan, digest) else None
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a process hands back: the executed notebook and how long it took."""

@@ -4,7 +4,7 @@ An experiment is two functions: frozen settings of its rows in a profile (each w
 an ``about``), and a generator of progress that runs one row and returns its flat tables.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,9 +83,14 @@ def tables(
             f"no {only} row of {name} is recorded in profile {profile}: "
             f"semirobust run {name} --profile {profile}"
         )
+    return joined((row, _metrics(name, row, profile, root)) for row in chosen)
+
+
+def joined(runs: Iterable[tuple[Any, Tables]]) -> dict[str, pd.DataFrame]:
+    """Return the tables of several rows, one frame each, with the columns that name the row."""
     found: dict[str, list[pd.DataFrame]] = {}
-    for row in chosen:
-        for table, content in _metrics(name, row, profile, root).items():
+    for row, tables_of in runs:
+        for table, content in tables_of.items():
             found.setdefault(table, []).append(pd.DataFrame(content).assign(**row.about))
     return {table: pd.concat(parts, ignore_index=True) for table, parts in found.items()}
 
