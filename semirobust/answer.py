@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semirobust.claims import Finding, Test, finding
+from semirobust.claims import Check, Finding, finding
 from semirobust.results import ROOT
 
 MODEL, DATA, N_B = "vgg16", "cifar10", 12
@@ -18,12 +18,12 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "robust": {"network": "robust"},
     "spliced": {"network": "spliced", "n_b": N_B},
     "tuned": {"network": "tuned", "n_b": N_B, "front": "robust"},
-    "tuned, standard front": {"network": "tuned", "n_b": N_B, "front": "standard"},
+    "standard front": {"network": "tuned", "n_b": N_B, "front": "standard"},
 }
 PANELS = {"static": "made robust to stored examples", "online": "made robust in training"}
 THREATS = {"static": "stored examples (transfer)", "whitebox": "PGD on the network itself"}
 PAPER = {"robust": 0.79, "spliced": 0.639, "tuned": 0.766}  # Table 1, VGG16 on CIFAR-10
-WIDTH, LEFT, PANEL, GAP, TOP, STEP = 720, 150, 265, 30, 46, 36
+WIDTH, LEFT, RIGHT, TOP, STEP = 400, 122, 26, 42, 36
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def points(root: Path = ROOT) -> list[Point]:
     return [point for point in every if point.found.values and point.found.profile != "smoke"]
 
 
-def _test(protocol: str, row: str, threat: str) -> Test:
-    return Test(
+def _test(protocol: str, row: str, threat: str) -> Check:
+    return Check(
         kind=threat,
         within=(0, 1),
         experiment="table-1",
@@ -67,15 +67,11 @@ def figure(shown: list[Point]) -> str:
     """Return the figure as HTML, with its legend and the runs behind it below."""
     if not shown:
         return "*No run is recorded yet that could answer this.*"
-    height = TOP + STEP * len(ROWS) + 40
-    parts = [_panel(number, name) for number, name in enumerate(PANELS)]
-    parts += [_label(number, row) for number, row in enumerate(ROWS)]
-    parts += [_mark(point) for point in shown]
-    return (
-        f'<figure class="answer"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{html.escape(text(shown))}">{"".join(parts)}</svg>'
-        f"<figcaption>{LEGEND} {about(shown)}</figcaption></figure>"
+    panels = "".join(
+        _panel(name, [point for point in shown if point.panel == name]) for name in PANELS
     )
+    caption = f"<figcaption>{LEGEND} {about(shown)}</figcaption>"
+    return f'<figure class="answer"><div class="panels">{panels}</div>{caption}</figure>'
 
 
 LEGEND = (
@@ -85,19 +81,12 @@ LEGEND = (
 )
 
 
-def text(shown: list[Point]) -> str:
-    """Return the values of the figure in words."""
-    told = {
-        panel: "; ".join(
-            f"{point.row} {point.mean:.0%} under {THREATS[point.threat]}"
-            for point in shown
-            if point.panel == panel
-        )
-        for panel in PANELS
-    }
-    return "Accuracy of four networks. " + ". ".join(
-        f"{PANELS[panel].capitalize()}: {words}" for panel, words in told.items() if words
-    )
+def text(panel: str, shown: list[Point]) -> str:
+    """Return the values of one panel in words."""
+    told = [f"{point.row} {point.mean:.0%} under {THREATS[point.threat]}" for point in shown]
+    paper = [f"{row} {value:.1%}" for row, value in PAPER.items() if panel == "static"]
+    beside = f". In the paper: {', '.join(paper)}" if paper else ""
+    return f"Accuracy of networks {PANELS[panel]}: {'; '.join(told)}{beside}."
 
 
 def table(shown: list[Point]) -> str:
@@ -131,36 +120,43 @@ def about(shown: list[Point]) -> str:
     )
 
 
-def _across(panel: int, accuracy: float) -> float:
-    return LEFT + panel * (PANEL + GAP) + accuracy * PANEL
+def _across(accuracy: float) -> float:
+    return LEFT + accuracy * (WIDTH - LEFT - RIGHT)
 
 
 def _down(row: int) -> float:
     return TOP + STEP * (row + 0.5)
 
 
-def _panel(number: int, name: str) -> str:
+def _panel(name: str, shown: list[Point]) -> str:
     bottom = TOP + STEP * len(ROWS)
-    parts = [f'<text x="{_across(number, 0)}" y="20" class="head">{PANELS[name]}</text>']
+    parts = [f'<text x="8" y="18" class="head">{PANELS[name]}</text>']
     for tick in (0, 0.25, 0.5, 0.75, 1):
-        x = _across(number, tick)
+        x = _across(tick)
         parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP - 8}" y2="{bottom}" class="grid"/>')
         parts.append(f'<text x="{x}" y="{bottom + 18}" class="tick">{tick:.0%}</text>')
-    return "".join(parts)
+    parts += [_label(number, row) for number, row in enumerate(ROWS)]
+    if name == "static":
+        parts += [_diamond(row, value) for row, value in PAPER.items()]
+    parts += [_mark(point) for point in shown]
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {bottom + 26}" role="img" '
+        f'aria-label="{html.escape(text(name, shown))}">{"".join(parts)}</svg>'
+    )
 
 
 def _label(number: int, row: str) -> str:
-    marks = [f'<text x="{LEFT - 12}" y="{_down(number) + 5}" class="name">{row}</text>']
-    if row in PAPER:
-        x, y = _across(0, PAPER[row]), _down(number)
-        marks.append(f'<path d="M{x} {y - 7}l7 7l-7 7l-7 -7z" class="paper"/>')
-    return "".join(marks)
+    return f'<text x="{LEFT - 12}" y="{_down(number) + 5}" class="name">{row}</text>'
+
+
+def _diamond(row: str, value: float) -> str:
+    x, y = _across(value), _down(list(ROWS).index(row))
+    return f'<path d="M{x:.1f} {y - 7}l7 7l-7 7l-7 -7z" class="paper"/>'
 
 
 def _mark(point: Point) -> str:
-    panel, row = list(PANELS).index(point.panel), list(ROWS).index(point.row)
-    x, y = _across(panel, point.mean), _down(row)
-    low, high = (_across(panel, end(point.found.values)) for end in (min, max))
+    x, y = _across(point.mean), _down(list(ROWS).index(point.row))
+    low, high = (_across(end(point.found.values)) for end in (min, max))
     spread = f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" class="{point.threat}"/>'
     if point.threat == "static":
         return f'{spread}<circle cx="{x:.1f}" cy="{y}" r="6.5" class="static"/>'

@@ -35,7 +35,7 @@ FACTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Test:
+class Check:
     """Where the value of a claim stands, and the range that the claim leaves it.
 
     Args:
@@ -93,14 +93,14 @@ class Claim:
     quoted: str
     how: str
     page: str
-    tests: tuple[Test, ...] = ()
+    tests: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What a test found: its values, one a seed, from which profile and files."""
 
-    test: Test
+    test: Check
     status: Status
     profile: str = ""
     values: tuple[float, ...] = ()
@@ -126,7 +126,7 @@ def claims(root: Path = ROOT) -> list[Claim]:
 
 def _claim(entry: dict[str, Any]) -> Claim:
     tests = tuple(
-        Test(**{**test, "within": tuple(test["within"])}) for test in entry.pop("test", [])
+        Check(**{**test, "within": tuple(test["within"])}) for test in entry.pop("test", [])
     )
     try:
         return Claim(**entry, tests=tests)
@@ -144,7 +144,7 @@ def status(found: list[Finding]) -> Status:
     return found[0].status if found else "not attempted"
 
 
-def finding(test: Test, root: Path = ROOT) -> Finding:
+def finding(test: Check, root: Path = ROOT) -> Finding:
     """Return the values of a test, from the largest profile that has one, and their status."""
     by_profile = _of_notebook(test, root) if test.notebook else _of_results(test, root)
     for profile in reversed(PROFILES):
@@ -161,7 +161,7 @@ def finding(test: Test, root: Path = ROOT) -> Finding:
     return Finding(test=test, status="not attempted")
 
 
-def judged(test: Test, profile: str, values: tuple[float, ...]) -> Status:
+def judged(test: Check, profile: str, values: tuple[float, ...]) -> Status:
     """Return the status that values of a profile have."""
     if not test.exact and profile == DEFAULT:
         return "smoke only"
@@ -174,7 +174,7 @@ def judged(test: Test, profile: str, values: tuple[float, ...]) -> Status:
 Values: TypeAlias = dict[str, tuple[dict[int, float], tuple[Path, ...]]]
 
 
-def _of_results(test: Test, root: Path) -> Values:
+def _of_results(test: Check, root: Path) -> Values:
     """Return the values by profile and seed."""
     second = {"record": test.record, "row": test.row, "column": test.column, **test.minus}
     found: Values = {}
@@ -189,7 +189,7 @@ def _of_results(test: Test, root: Path) -> Values:
 
 
 def _selected(
-    test: Test,
+    test: Check,
     root: Path,
     profile: str,
     record: Mapping[str, Any],
@@ -231,7 +231,7 @@ def _read(path: Path, _: int) -> dict[str, Any]:
     return document
 
 
-def _of_notebook(test: Test, root: Path) -> Values:
+def _of_notebook(test: Check, root: Path) -> Values:
     """Return the value that stands in the stored output of a cell."""
     path = root / "notebooks" / f"{test.notebook}.ipynb"
     if not path.exists():
@@ -251,7 +251,7 @@ def output_of(path: Path, cell: str) -> str:
     return "\n".join(parts)
 
 
-def _number(pattern: str, text: str, test: Test) -> float:
+def _number(pattern: str, text: str, test: Check) -> float:
     found = re.search(pattern, text, re.MULTILINE)
     if not found:
         raise ValueError(f"{test.notebook}, cell {test.cell}: nothing matches {pattern!r}")

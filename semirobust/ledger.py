@@ -1,12 +1,13 @@
 """Pages made of the claims: the ledger, its counts for the front page, Table 1 beside ours."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from semirobust import claims
-from semirobust.claims import STATUSES, Claim, Finding, Status, Test
+from semirobust.claims import STATUSES, Check, Claim, Finding, Status
 from semirobust.results import ROOT
 
 NAMES = {
@@ -80,7 +81,7 @@ def headlines(entries: Found) -> str:
     return "\n\n".join(
         [
             "**In theory**",
-            _headline("found", THEORY, entries),
+            _headline("found", THEORY, entries, with_how=True),
             "**In experiments**",
             _headline("found, by threat model", EXPERIMENTS, entries),
             "**About the dependence ρ**",
@@ -89,13 +90,16 @@ def headlines(entries: Found) -> str:
     )
 
 
-def _headline(found_word: str, names: Iterable[str], entries: Found) -> str:
+def _headline(
+    found_word: str, names: Iterable[str], entries: Found, *, with_how: bool = False
+) -> str:
     head = "```{list-table}\n:header-rows: 1\n:widths: 46 54\n:class: ledger\n\n"
     rows = [f"* - claim\n  - {found_word}"]
     for name in names:
         claim, findings = entries[name]
         where = f'<a href="ledger.html#claim-{name}">{claim.place}</a>'
-        rows.append(f"* - {claim.says} *{where}*\n  - {_brief(findings)}")
+        how = f"<br>{typeset(claim.how)}" if with_how else ""
+        rows.append(f"* - {typeset(claim.says)} *{where}*\n  - {_brief(findings)}{how}")
     return head + "\n".join(rows) + "\n```"
 
 
@@ -120,13 +124,24 @@ def _table(chosen: Iterable[tuple[Claim, list[Finding]]]) -> str:
 
 def _row(claim: Claim, findings: list[Finding]) -> str:
     place = f"{claim.place}, {PAPERS[claim.paper]}"
-    said = f'<span id="claim-{claim.name}"></span>{claim.says} *({place})*'
+    said = f'<span id="claim-{claim.name}"></span>{typeset(claim.says)} *({place})*'
     values = "<br>".join(_value(finding) for finding in findings) or "–"
     where = f"[{claim.page.rpartition('/')[2]}]({_link(claim.page)})"
     files = dict.fromkeys(path for finding in findings for path in finding.files)
     data = " ".join(_file(path) for path in files if path.suffix == ".json")
-    how = f"{claim.how} {where}" + (f" · data {data}" if data else "")
-    return "\n".join([f"* - {said}", f"  - {claim.quoted}", f"  - {values}", f"  - {how}"])
+    how = f"{typeset(claim.how)} {where}" + (f" · data {data}" if data else "")
+    return "\n".join([f"* - {said}", f"  - {typeset(claim.quoted)}", f"  - {values}", f"  - {how}"])
+
+
+def typeset(words: str) -> str:
+    """Return words with ``γ_j`` and ``f^(j)`` set as indices.
+
+    Example:
+        >>> typeset("γ_(n-1) of f^(j), Acc_sr")
+        'γ<sub>n-1</sub> of f<sup>(j)</sup>, Acc<sub>sr</sub>'
+    """
+    low = re.sub(r"(?<=\w)_(?:\(([^)]*)\)|(\w+))", r"<sub>\1\2</sub>", words)
+    return re.sub(r"\^(\([^)]*\))", r"<sup>\1</sup>", low)
 
 
 def _value(finding: Finding) -> str:
@@ -200,7 +215,7 @@ def _cells(row: dict[str, str], quantity: str, cells: list[str]) -> str:
     return "| " + " | ".join(words) + " |"
 
 
-def _accuracy(row: dict[str, str], protocol: str, column: str) -> Test:
+def _accuracy(row: dict[str, str], protocol: str, column: str) -> Check:
     n_b, quantity = int(row["n_b"]), row["quantity"]
     tuned = {"network": "tuned", "n_b": n_b, "front": "robust"}
     chosen = {
@@ -209,7 +224,7 @@ def _accuracy(row: dict[str, str], protocol: str, column: str) -> Test:
         "tuned": tuned,
         "difference": tuned,
     }
-    return Test(
+    return Check(
         kind=column,
         within=(0, 0),
         experiment="table-1",
@@ -228,9 +243,9 @@ def _rho_row(row: dict[str, str], root: Path) -> str:
     return _cells(row, f"`{row['quantity']}`", cells)
 
 
-def _rho(row: dict[str, str], last: int, column: str) -> Test:
+def _rho(row: dict[str, str], last: int, column: str) -> Check:
     wanted = {"network": "tuned", "n_b": int(row["n_b"]), "front": "robust", "preset": "paper"}
-    return Test(
+    return Check(
         kind="estimate as published",
         within=(0, 0),
         experiment="table-1",
@@ -241,6 +256,6 @@ def _rho(row: dict[str, str], last: int, column: str) -> Test:
     )
 
 
-def _shown(test: Test, root: Path) -> str:
+def _shown(test: Check, root: Path) -> str:
     finding = claims.finding(test, root)
     return finding.shown if finding.values and finding.profile != "smoke" else "–"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from semirobust.telling import CSV, Bundle, course
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 480, 250, 52, 44, 12, 16
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 480, 260, 52, 44, 26, 16
 COLOURS = ("#2f7fb5", "#d4722a", "#20966b")  # seen on white and on black
 SCRIPT = (
     "(f=>{const d=JSON.parse(f.querySelector('script').text),i=f.querySelector('input'),"
@@ -131,7 +131,7 @@ class Scale:
         below = HEIGHT - BOTTOM + 16
         lines += [_text(self.across(value), below, f"{value:g}", "middle") for value in places]
         words = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x, "middle")
-        return "".join(lines) + words + _text(LEFT + 6, TOP + 10, y, "start")
+        return "".join(lines) + words + _text(LEFT, TOP - 12, y, "start")
 
 
 def _line(level: float) -> str:

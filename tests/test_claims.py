@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from semirobust import answer, changed, claims, ledger, notebooks
-from semirobust.claims import Test as Check
+from semirobust.claims import Check
 from semirobust.results import ROOT
 
 TUNED = {"network": "tuned", "n_b": 12, "front": "robust"}
@@ -211,7 +211,7 @@ def test_the_figure_shows_the_recorded_means_in_words_marks_and_data(tmp_path):
     store(tmp_path, 0.40, 0.20, seed=1)
     points = answer.points(tmp_path)
     drawn = answer.figure(points)
-    assert "Made robust in training: robust 35% under PGD on the network itself" in drawn
+    assert "networks made robust in training: robust 35% under PGD on the network itself" in drawn
     assert drawn.count('class="whitebox"/>') == 2 * len(points) == 4
     assert "2 trained online" in drawn
     assert answer.table(points).count('online,"robust"') == 2
