@@ -165,7 +165,8 @@ def load(
         name: One of ``NAMES``.
         root: Folder with the files in torchvision's layout; see ``data_root``.
         seed: Chooses the validation samples.
-        size: Height and width that images of varying size are brought to.
+        size: Height and width that images of varying size are brought to; 8 gives digits as
+            scikit-learn has them, in grey.
         download: Whether files that are missing may be fetched into the root; with
             $SEMIROBUST_DOWNLOAD set, they always may.
     """
@@ -173,7 +174,7 @@ def load(
     if name not in LOADERS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(NAMES)}")
     if name == "digits":
-        return _digits(seed)
+        return _digits(seed, size)
     folder = data_root(root)
     try:
         train, test = LOADERS[name](folder, size or 224, download)
@@ -191,11 +192,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _digits(seed: int) -> DataSet:
+def _digits(seed: int, size: int | None = None) -> DataSet:
     pixels, labels = load_digits(return_X_y=True)
     small = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) / 16
     large = interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
-    whole = Samples(to_bytes(large.expand(-1, 3, -1, -1)), torch.from_numpy(labels).long())
+    images = small if size == 8 else large.expand(-1, 3, -1, -1)
+    whole = Samples(to_bytes(images), torch.from_numpy(labels).long())
     train, test = halves(whole, 1297, seed=0)
     train, validation = halves(train, 1147, seed=seed)
     return DataSet("digits", train, validation, test, 10, flips=False)

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from semirobust import comparison, connectivity, results, revision, settings, ticket_experiments
+from semirobust import (
+    certified_experiments,
+    comparison,
+    connectivity,
+    results,
+    revision,
+    settings,
+    ticket_experiments,
+)
 from semirobust.subnetwork import Progress
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -48,6 +56,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, connectivity.run),
     "tickets": Experiment(
         "robust winning tickets", ticket_experiments.hunts, ticket_experiments.run, PROFILES[:3]
+    ),
+    "mixtrain": Experiment(
+        "MixTrain beside its baselines",
+        certified_experiments.rows,
+        certified_experiments.run,
+        PROFILES[:3],
     ),
 }
 
