@@ -81,7 +81,7 @@ class Layer(nn.Module):
     def __init__(self, weight: Tensor, mask: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.clone())
-        parametrize.register_parametrization(self, "weight", Masked(mask))
+        parametrize.register_parametrization(self, "weight", Masked(mask.to(weight)))
 
     def forward(self, h: Tensor) -> Tensor:
         """Return R x B x out from R x B x in."""

@@ -17,7 +17,9 @@ from semirobust import (
     connectivity,
     results,
     revision,
+    rewinding,
     settings,
+    sparse,
     ticket_experiments,
 )
 from semirobust.subnetwork import Progress
@@ -56,6 +58,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, connectivity.run),
     "tickets": Experiment(
         "robust winning tickets", ticket_experiments.hunts, ticket_experiments.run, PROFILES[:3]
+    ),
+    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse.run, PROFILES[:3]),
+    "rewinding": Experiment(
+        "tickets of VGG16 under a cut", rewinding.rewindings, rewinding.run, PROFILES[:3]
     ),
     "mixtrain": Experiment(
         "MixTrain beside its baselines",

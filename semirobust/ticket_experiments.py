@@ -95,8 +95,8 @@ def hunts(profile: str) -> tuple[Hunt, ...]:
     if profile == "cpu":
         digits = [hunt("digits", kind, 200, epsilon=0.1, side=8) for kind in TRAININGS]
         mnist = [_cut(hunt("mnist", kind, 200, side=14)) for kind in TRAININGS]
-        near = _cut(hunt("mnist", "pgd", 160, epsilon=0.1, side=14))
-        return (digits[0], mnist[0], near, digits[1], mnist[1])
+        near = _cut(hunt("mnist", "pgd", 140, epsilon=0.1, side=14))
+        return (digits[0], near, digits[1], *mnist)
     return tuple(
         hunt(name, kind, 50_000, images=1000, attacked=5)
         for name in ("mnist", "fashion-mnist")
@@ -117,14 +117,23 @@ def grey(samples: Samples, side: int) -> Samples:
     return Samples(to_bytes(x), samples.labels)
 
 
+def selected(part: Part, root: str | Path | None = None, *, download: bool = False) -> DataSet:
+    """Return as much of a data set as is asked for."""
+    whole_set = load(part.name, root, size=part.size, download=download)
+    chosen = {}
+    for name in ("train", "validation", "test"):
+        every, count = getattr(whole_set, name), getattr(part, name)
+        chosen[name] = every if count is None else subset(every, count)
+    return replace(whole_set, **chosen)
+
+
 def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
     """Return the samples that a row uses."""
-    whole = load(row.data.name, root, download=download)
-    chosen = {
-        name: subset(getattr(whole, name), getattr(row.data, name) or len(getattr(whole, name)))
-        for name in ("train", "validation", "test")
+    found = selected(row.data, root, download=download)
+    grey_parts = {
+        name: grey(getattr(found, name), row.side) for name in ("train", "validation", "test")
     }
-    return replace(whole, **{name: grey(part, row.side) for name, part in chosen.items()})
+    return replace(found, **grey_parts)
 
 
 def checkpoint(row: Hunt) -> Path:

@@ -128,12 +128,12 @@ def remaining(count: int, rate: float, levels: int) -> int:
 def pruned(weights: Sequence[Tensor], masks: Sequence[Tensor], rates: Sequence[float]) -> Masks:
     """Return masks without the smallest remaining weights of each layer of each network."""
     return tuple(
-        _largest(weight.abs().masked_fill(~mask, -1.0), remaining(int(mask[0].sum()), rate, 1))
+        largest(weight.abs().masked_fill(~mask, -1.0), remaining(int(mask[0].sum()), rate, 1))
         for weight, mask, rate in zip(weights, masks, rates, strict=True)
     )
 
 
-def _largest(size: Tensor, count: int) -> Tensor:
+def largest(size: Tensor, count: int) -> Tensor:
     """Return a mask of each network's ``count`` largest entries."""
     flat = size.flatten(1)
     chosen = flat.topk(count, dim=1).indices
