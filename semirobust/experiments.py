@@ -13,6 +13,7 @@ import torch
 
 from semirobust import (
     certified_experiments,
+    certified_settings,
     comparison,
     connectivity,
     results,
@@ -21,6 +22,7 @@ from semirobust import (
     settings,
     sparse,
     ticket_experiments,
+    transfer_experiments,
 )
 from semirobust.subnetwork import Progress
 
@@ -65,8 +67,14 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "mixtrain": Experiment(
         "MixTrain beside its baselines",
-        certified_experiments.rows,
+        certified_settings.rows,
         certified_experiments.run,
+        PROFILES[:3],
+    ),
+    "certified": Experiment(
+        "certified semirobustness: brackets, transfer, readouts at large",
+        transfer_experiments.rows,
+        transfer_experiments.run,
         PROFILES[:3],
     ),
 }
