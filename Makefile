@@ -1,4 +1,5 @@
-# make book    run the notebooks that changed, then build the HTML book
+# make book    the HTML book from recorded results; with PROFILE=smoke it runs every notebook first
+# make pdf     the whole book in _build/book.pdf; needs Chromium
 # make test    the fast tests, then the slow ones
 # make check   format, lint, types, layering, spelling, dependencies
 # make lock    write requirements.lock anew
@@ -12,10 +13,13 @@ READY = $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: book test check lock clean help
+.PHONY: book pdf test check lock clean help
 
 book: $(READY)
-	$(BIN)/semirobust book --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE))
+	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
+
+pdf: $(READY)
+	$(BIN)/semirobust book --no-execute --pdf _build/book.pdf
 
 test: $(READY)
 	$(BIN)/pytest -m "not slow"
@@ -43,4 +47,4 @@ clean:
 	rm -rf _build
 
 help:
-	@sed -n '1,5s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
+	@sed -n '1,6s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help

@@ -1,6 +1,6 @@
-"""The command line: ``semirobust doctor | run | evaluate | figure | book``, and ``grid_cli``.
+"""The command line: ``semirobust doctor | run | evaluate | figure``, ``book_cli`` and ``grid_cli``.
 
-Only these two modules print. Errors that a user can mend are one line, and the exit status is 1.
+Only these three modules print. Errors that a user can mend are one line, and the exit status is 1.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semirobust import __version__, grid_cli, results
+from semirobust import __version__, book_cli, grid_cli, results
 
 EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
 
@@ -43,8 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"semirobust {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
-    for add in (_add_doctor, _add_run, _add_evaluate, _add_figure, _add_book):
+    for add in (_add_doctor, _add_run, _add_evaluate, _add_figure):
         add(commands)
+    book_cli.add(partial(_command, commands), _add_profile)
     grid_cli.add(partial(_command, commands))
     return parser
 
@@ -97,10 +98,13 @@ def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
         "Run an experiment; rows that are recorded are left out.\n\n"
         "Stop it whenever you like: the same command goes on with the epoch that was running.\n\n"
         "  semirobust run table-1                       digits, a minute\n"
-        "  semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data"
+        "  semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data\n"
+        "  semirobust run --all --profile smoke --jobs 2   every notebook, by papermill"
     )
     parser = _command(commands, "run", run, text)
-    parser.add_argument("name", help="the experiment; `semirobust status` lists them")
+    parser.add_argument("name", nargs="?", help="the experiment; `semirobust status` lists them")
+    parser.add_argument("--all", action="store_true", help="all notebooks that changed instead")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
     _add_profile(parser, "smoke")
     parser.add_argument(
         "--only", metavar="WORD", nargs="*", default=[], help="rows whose title has all the words"
@@ -134,28 +138,6 @@ def _add_figure(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("only", help="the network")
     parser.add_argument("file", type=Path, help="where to write; the ending decides the format")
     _add_profile(parser, "cpu")
-
-
-def _add_book(commands: "Commands[argparse.ArgumentParser]") -> None:
-    text = (
-        "Run the notebooks that changed and build the HTML book.\n\n"
-        "  semirobust book                              what changed, then the pages\n"
-        "  semirobust book --no-execute                 from what is recorded, without torch\n"
-        "  semirobust book --save-outputs               also keep the smoke outputs in notebooks/"
-    )
-    parser = _command(commands, "book", book, text)
-    _add_profile(parser, None)
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
-    parser.add_argument("--no-execute", action="store_true", help="build from what was run before")
-    parser.add_argument("--save-outputs", action="store_true", help="write outputs to notebooks/")
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a notebook parameter",
-    )
 
 
 def doctor(chosen: argparse.Namespace) -> None:
@@ -198,7 +180,12 @@ def _existing(path: Path) -> Path:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Run the rows of an experiment that are missing."""
+    """Run the rows of an experiment that are missing, or every notebook that changed."""
+    if chosen.all == bool(chosen.name):
+        raise ValueError("give the name of an experiment, or --all for every notebook")
+    if chosen.all:
+        book_cli.execute(chosen)
+        return
     import torch
     from tqdm import tqdm
 
@@ -263,38 +250,6 @@ def figure(chosen: argparse.Namespace) -> None:
     title = f"{about['model']}, {about['data']}, profile {chosen.profile}, seeds: {seeds}"
     plotting.plot_protocols(networks, title=title).savefig(chosen.file, dpi=160)
     print(chosen.file)
-
-
-def book(chosen: argparse.Namespace) -> None:
-    """Run what changed, build the book and print where it is."""
-    from semirobust import book as pages
-    from semirobust import execution, notebooks
-
-    parameters = dict(_parameter(word) for word in chosen.parameters)
-    found = notebooks.notebooks()
-    profile = "smoke" if chosen.save_outputs else chosen.profile
-    if not chosen.no_execute:
-        for record in execution.execute(
-            found, profile=profile, overrides=parameters, jobs=chosen.jobs
-        ):
-            print(f"{record.notebook}: ran in profile {record.profile}, {record.seconds} s")
-    if chosen.save_outputs:
-        for path in execution.save_outputs(found):
-            print(f"outputs kept in {path}")
-    built = pages.build(chosen.profile, execute=False)
-    print(f"{'built' if built.changed else 'up to date'}: {built.index}")
-
-
-def _parameter(word: str) -> tuple[str, object]:
-    import yaml
-
-    name, equals, value = word.partition("=")
-    if not equals:
-        raise ValueError(f"a parameter is given as NAME=VALUE, got {word!r}")
-    try:
-        return name, int(value) if value.lstrip("+-").isdigit() else float(value)
-    except ValueError:
-        return name, yaml.safe_load(value)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from semirobust import notebooks
+from semirobust.copies import Execution, in_git, kept, recorded, whole
 from semirobust.notebooks import DEFAULT, Notebook, Parameters
 from semirobust.results import provenance, write_atomically
 from semirobust.sources import hashed
@@ -33,20 +34,6 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 class NotebookError(RuntimeError):
     """Notebooks stopped; the message holds their names, the cell and the traceback."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """What is known of one run: under which settings, of which code, where, and for how long."""
-
-    notebook: str
-    profile: str
-    parameters: dict[str, Any]
-    code: str
-    digest: str
-    seconds: float
-    date: str
-    provenance: dict[str, Any]
 
 
 def device() -> tuple[str, str]:
@@ -62,23 +49,6 @@ def run_digest(code: str, versions: Mapping[str, str | None], kind: str) -> str:
     """Return the digest that decides on running again: the code's, the versions, the device."""
     python = ".".join(map(str, sys.version_info[:2]))
     return hashed([code, dict(versions), python, kind])
-
-
-def kept(notebook: Notebook, profile: str) -> tuple[Path, Path]:
-    """Return where the executed copy of a notebook and its record are kept."""
-    folder = notebook.root / "artifacts" / "notebooks" / profile
-    return folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
-
-
-def recorded(notebook: Notebook, profile: str) -> Execution | None:
-    """Return the record of the kept copy, or None where there is no whole one."""
-    copy, record = kept(notebook, profile)
-    if not (copy.exists() and record.exists()):
-        return None
-    document = json.loads(record.read_text(encoding="utf-8"))
-    if document["copy"] != hashlib.sha256(copy.read_bytes()).hexdigest():
-        return None  # stopped between the two files
-    return Execution(**{field.name: document[field.name] for field in fields(Execution)})
 
 
 @dataclass(frozen=True)
@@ -250,23 +220,6 @@ def keep(plan: Plan, digest: str, outcome: Outcome, origin: dict[str, Any]) -> E
     return record
 
 
-def stored(notebook: Notebook) -> Execution | None:
-    """Return what a notebook file says of its own outputs, or None where it says nothing."""
-    origin = notebooks.read(notebook.path).metadata.get("semirobust", {}).get("record")
-    if origin is None:
-        return None
-    return Execution(
-        notebook=notebook.name,
-        profile=DEFAULT,
-        parameters=notebook.parameters,
-        code=origin["code"],
-        digest="",
-        seconds=0.0,
-        date="",
-        provenance={"versions": origin["versions"]},
-    )
-
-
 def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
     """Write the outputs of the default profile into ``notebooks/``; return the files that changed.
 
@@ -287,4 +240,19 @@ def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
         merged.metadata["semirobust"] = {**own, "record": origin}
         if notebooks.write(merged, notebook.path):
             changed.append(notebook.path)
+        changed += _save_larger(notebook)
+    return changed
+
+
+def _save_larger(notebook: Notebook) -> list[Path]:
+    """Put the copy of the largest recorded profile where git keeps it; return what changed."""
+    profile = notebooks.largest_profile(notebook)
+    files = kept(notebook, profile)
+    if profile == DEFAULT or not whole(*files):
+        return []
+    changed = []
+    for path, target in zip(files, in_git(notebook, profile), strict=True):
+        if not target.exists() or target.read_bytes() != path.read_bytes():
+            write_atomically(target, path.read_bytes())
+            changed.append(target)
     return changed

@@ -13,8 +13,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from semirobust import answer, changed, colab, execution, ledger, notebooks, reference
-from semirobust.execution import Execution
+from semirobust import answer, changed, colab, copies, ledger, notebooks, reference
+from semirobust.copies import Execution
 from semirobust.notebooks import DEFAULT, PROFILES, Notebook
 from semirobust.pictures import pictures_of
 from semirobust.prose import fill
@@ -188,11 +188,11 @@ def show(notebook: Notebook, profile: str | None = None) -> Shown:
     source = notebooks.read(notebook.path)
     wanted = PROFILES.index(profile or notebooks.largest_profile(notebook))
     for name in reversed(PROFILES[: wanted + 1]):
-        record = execution.recorded(notebook, name)
-        if record is not None:
-            executed = notebooks.read(execution.kept(notebook, name)[0])
+        one = copies.found(notebook, name)
+        if one is not None:
+            executed, record = notebooks.read(one[0]), one[1]
             return Shown(notebook, combined(source, executed), record, _is_stale(notebook, record))
-    record = execution.stored(notebook)
+    record = copies.stored(notebook)
     return Shown(notebook, source, record, record is None or _is_stale(notebook, record))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from semirobust import (
     book,
+    copies,
     execution,
     inspection,
     notebooks,
@@ -188,7 +189,7 @@ def test_a_new_result_runs_the_notebooks_that_read_it_again(checkout):
 @pytest.mark.slow
 def test_a_run_is_kept_and_repeated_only_when_something_changed(checkout, notebook):
     first = list(execution.execute([notebook], overrides={"scale": 2}))
-    executed, _ = execution.kept(notebook, "smoke")
+    executed, _ = copies.kept(notebook, "smoke")
     assert [record.parameters for record in first] == [{"profile": "smoke", "scale": 2}]
     assert "16.00000" in executed.read_text(encoding="utf-8")
     assert list(execution.execute([notebook], overrides={"scale": 2})) == []
@@ -211,13 +212,13 @@ def test_the_kernel_is_the_running_interpreter_whatever_kernels_are_installed(
     content.cells[-1].source = "import os\nimport sys\nprint(sys.executable)\nprint(os.getcwd())"
     notebooks.write(content, notebook.path)
     assert len(list(execution.execute([notebook]))) == 1
-    shown = notebooks.read(execution.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
+    shown = notebooks.read(copies.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
     assert shown.split() == [sys.executable, str(notebook.root)]
 
 
 @pytest.mark.slow
 def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
-    executed, record = execution.kept(notebook, "smoke")
+    executed, record = copies.kept(notebook, "smoke")
     before = executed.read_bytes(), record.read_bytes()
     change(ran, "maths.py", "return x * x", "raise ArithmeticError('too square')")
     with pytest.raises(
@@ -237,10 +238,10 @@ def test_a_killed_kernel_is_told_in_words(ran, notebook):
 
 
 def test_a_copy_without_its_record_counts_as_not_run(ran, notebook):
-    executed, _ = execution.kept(notebook, "smoke")
-    assert execution.recorded(notebook, "smoke") is not None
+    executed, _ = copies.kept(notebook, "smoke")
+    assert copies.recorded(notebook, "smoke") is not None
     executed.write_bytes(executed.read_bytes() + b"\n")
-    assert execution.recorded(notebook, "smoke") is None
+    assert copies.recorded(notebook, "smoke") is None
 
 
 def test_saved_outputs_change_a_notebook_once(ran, notebook):
@@ -321,7 +322,7 @@ def test_injected_parameters_are_shown_folded_behind_the_defaults(checkout, note
 
 
 def test_pictures_have_a_lasting_address_their_data_and_a_text(ran, notebook):
-    executed, _ = execution.kept(notebook, "smoke")
+    executed, _ = copies.kept(notebook, "smoke")
     content = notebooks.read(executed)
     data = {"image/png": "aGVsbG8=", telling.CSV: "j\n1\n"}
     metadata = {telling.CSV: {"alt": "A line that rises."}}

@@ -1,0 +1,98 @@
+"""The whole book as one PDF: every page of the built book in one document, printed by Chromium."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from bs4 import BeautifulSoup, Tag
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+LEFT_OUT = ".headerlink, .address, #jb-print-docs-body, .prev-next-footer, script, noscript, input"
+STYLE = """@page {size: A4; margin: 18mm 16mm}
+.bd-article {font-size: 10.5pt; max-width: none} section.page {break-before: page}
+pre, table, img, svg, figure {break-inside: avoid; max-width: 100%}
+pre {white-space: pre-wrap; overflow-wrap: anywhere} table {font-size: 8pt}"""
+
+
+def printed(html: Path, toc: Path, target: Path) -> Path:
+    """Return the PDF of a built book, its pages in the order of the table of contents.
+
+    Raises:
+        FileNotFoundError: There is no Chromium to print with.
+    """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise FileNotFoundError(f"printing needs one of {', '.join(BROWSERS)}: install chromium")
+    whole = html / "whole-book.html"
+    whole.write_text(together(html, pages(toc, html)), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    flags += ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    flags += ["--no-pdf-header-footer", "--virtual-time-budget=120000"]
+    with TemporaryDirectory() as profile:
+        command = [browser, *flags, f"--user-data-dir={profile}"]
+        command += [f"--print-to-pdf={target.resolve()}", whole.as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    whole.unlink()
+    if done.returncode or not target.exists():
+        raise RuntimeError(f"the book was not printed: {done.stderr.strip()[-500:]}")
+    return target
+
+
+def pages(toc: Path, html: Path) -> list[str]:
+    """Return the pages in the order of the table of contents, without the reference."""
+    content = yaml.safe_load(toc.read_text(encoding="utf-8"))
+    names = [content["root"]]
+    names += [entry["file"] for part in content["parts"] for entry in part["chapters"]]
+    names = [name for name in names if not name.endswith("reference/index")]
+    return [f"{name}.html" for name in names if (html / f"{name}.html").exists()]
+
+
+def together(html: Path, names: list[str]) -> str:
+    """Return one page that holds the articles of several, with links between them kept."""
+    parts, head = [], ""
+    for name in names:
+        soup = BeautifulSoup((html / name).read_text(encoding="utf-8"), "html.parser")
+        head = head or _head(soup, name)
+        article = soup.find("article")
+        if not isinstance(article, Tag):
+            raise ValueError(f"{name} has no article")
+        for piece in article.select(LEFT_OUT):
+            piece.decompose()
+        _lead_inside(article, name, names)
+        parts.append(f'<section class="page" id="{_anchor(name)}">{article}</section>')
+    body = f'<body><main class="bd-content">{"".join(parts)}</main></body>'
+    return f'<!doctype html><html lang="en" data-theme="light">{head}{body}</html>'
+
+
+def _head(soup: BeautifulSoup, name: str) -> str:
+    for head in soup.select("head"):
+        _lead_inside(head, name, [])
+    kept = soup.select("head meta, head title, head link[rel=stylesheet], head script")
+    return f"<head>{''.join(map(str, kept))}<style>{STYLE}</style></head>"
+
+
+def _lead_inside(piece: Tag, name: str, names: list[str]) -> None:
+    """Let ids, links and pictures of a page be those of the whole document."""
+    for one in piece.select("[id]"):
+        one["id"] = f"{_anchor(name)}--{one['id']}"
+    for attribute in ("src", "href", "data"):
+        for one in piece.select(f"[{attribute}]"):
+            one[attribute] = _moved(str(one[attribute]), name, names)
+
+
+def _moved(link: str, name: str, names: list[str]) -> str:
+    if re.match(r"\w+:|//", link):
+        return link
+    path, _, fragment = link.partition("#")
+    target = Path(name).parent.joinpath(path).as_posix() if path else name
+    target = str(Path("/", target).resolve())[1:] if ".." in target else target
+    if target in names:
+        return f"#{_anchor(target)}" + (f"--{fragment}" if fragment else "")
+    return target + (f"#{fragment}" if fragment else "")
+
+
+def _anchor(name: str) -> str:
+    return name.removesuffix(".html").replace("/", "-")
