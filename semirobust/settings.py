@@ -25,11 +25,12 @@ PROTOCOLS: tuple[Protocol, ...] = ("static", "online")
 N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,), "vit": (12,)}
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
 AUTOATTACK = {"vgg16": 100}  # images; 50 where it is dearer
-SMOKE = {  # width of the network; images to train on, images to attack
-    "alexnet": (0.125, None, 200),
-    "vgg16": (0.125, 800, 200),
-    "resnet50": (0.0625, 128, 30),
-    "vit": (0.0625, 300, 50),
+SMOKE = {  # width of the network; images to train on, images to attack, epochs
+    "alexnet": (0.25, 800, 100, 12),
+    "vgg16": (0.125, 800, 200, 6),
+    "resnet18": (0.125, 300, 100, 6),
+    "resnet50": (0.0625, 128, 30, 3),
+    "vit": (0.0625, 300, 50, 6),
 }
 QUICK = {"smoke": "alexnet", "cpu": "vgg16"}  # of the experiments that vary something else
 RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
@@ -53,8 +54,8 @@ def table_1(profile: str) -> tuple[Row, ...]:
 def smoke(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
     """Return a row on digits with a very narrow network, epsilon 16/255."""
     radius = 16 / 255
-    width, train, images = SMOKE.get(network, (0.125, 300, 100))
-    base = Training(epochs=6, learning_rate=RATE.get(network, 0.05), batch=64)
+    width, train, images, epochs = SMOKE[network]
+    base = Training(epochs=epochs, learning_rate=RATE.get(network, 0.05), batch=64)
     made = replace(base, method=Online(attack=NFGSM(epsilon=radius)))
     study = Study(
         architecture=Architecture(name=network, width=width),
@@ -63,8 +64,8 @@ def smoke(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
         attack=PGD(epsilon=radius, step_size=4 / 255, steps=5),
         n_b=N_B[network][-1:],
         standard=base,
-        robust=replace(base, epochs=5) if protocol == "static" else made,
-        tuning=replace(base if protocol == "static" else made, epochs=3),
+        robust=replace(base, epochs=epochs - 1) if protocol == "static" else made,
+        tuning=replace(base if protocol == "static" else made, epochs=epochs // 2),
         seed=seed,
     )
     return Row(study=study, whitebox=_strong(radius), images=images, controls=("standard",))

@@ -1,0 +1,95 @@
+"""Figures of the experiments that vary one thing: a course, or points, one series for each value.
+
+Kept apart from ``plotting`` for its length; the style is set there.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from semirobust.plotting import LINE, MARKERS, told
+from semirobust.plotting import _axes as axes_of
+
+
+def plot_course(
+    records: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    dashed: str | None = None,
+    labels: tuple[str, str] = ("", ""),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the mean course of ``y`` along ``x``, a line for each value of ``by``.
+
+    Args:
+        records: One row for each point; rows of one place are averaged.
+        x: Column along the first axis.
+        y: Column that is drawn.
+        by: Column whose values are the series.
+        dashed: Column drawn as a thin dashed line of the same colour, such as a null.
+        labels: Names of the two axes with their units.
+        ax: Where to draw.
+    """
+    ax = axes_of(ax, width=6.4, height=3.2)
+    palette = sns.color_palette("colorblind")
+    groups = records.groupby(by, sort=False)
+    for (name, part), colour, marker in zip(groups, palette, MARKERS * 2, strict=False):
+        mean = part.groupby(x)[[y, *([dashed] if dashed else [])]].mean()
+        ax.plot(mean.index, mean[y], color=colour, marker=marker, markersize=4, label=str(name))
+        if dashed:
+            ax.plot(mean.index, mean[dashed], color=colour, linestyle="dashed", linewidth=1)
+    ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
+    ax.legend(fontsize="x-small", title=by, title_fontsize="x-small", ncols=2)
+    return told(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
+
+
+def plot_levels(
+    records: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    order: Sequence[str] | None = None,
+    label: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw ``x`` of each value of ``y`` as points, mean and spread, a marker for each ``by``."""
+    ax = axes_of(ax, width=6.4, height=0.5 + 0.42 * records[y].nunique())
+    sns.pointplot(
+        records,
+        x=x,
+        y=y,
+        hue=by,
+        order=order,
+        palette="colorblind",
+        markers=list((MARKERS * 2)[: records[by].nunique()]),
+        linestyle="none",
+        dodge=0.4,
+        errorbar="sd",
+        ax=ax,
+    )
+    ax.set(xlabel=label or x, ylabel="")
+    sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, title=None)
+    return told(ax, records, x=y, y=x, by=by)
+
+
+def plot_pairs(
+    records: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    labels: tuple[str, str] = ("", ""),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one point for each record, ``y`` against ``x``, marked by the value of ``by``."""
+    ax = axes_of(ax, width=4.6, height=3.4)
+    sns.scatterplot(records, x=x, y=y, hue=by, style=by, palette="colorblind", s=36, ax=ax)
+    ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
+    ax.axhline(0, color=LINE, linewidth=0.8, linestyle="dotted")
+    ax.legend(fontsize="x-small", title=None)
+    return told(ax, records, x=x, y=y, by=by, points=True)
