@@ -16,7 +16,6 @@ from semirobust.mixtrain import CHAINS, Chain, MixTrain, Verifiable
 from semirobust.subnetwork import Part
 from semirobust.training import Training
 
-SCRUTINISED = ("ibp", "mixtrain-5")  # by AutoAttack on digits
 CERTIFIED = ("ibp", "crown-ibp", "mixtrain-1", "mixtrain-5", "mixtrain-10", "symbolic")
 METHODS = ("standard", "pgd-7", *CERTIFIED)
 
@@ -161,15 +160,15 @@ def rows(profile: str) -> tuple[Certification | Cost, ...]:
 
 
 def digits_rows() -> tuple[Certification | Cost, ...]:
-    """Return the rows on digits: one seed of all methods, five of the two that are compared."""
+    """Return the rows on digits: one seed of all methods, five of the two that are compared.
+
+    AutoAttack costs more than a training and is run on the second seed.
+    """
     base = Certification(method="ibp", data=DIGITS, chain="digits", epsilon=0.1)
     order = ("mixtrain-5", "ibp", "pgd-7", "standard", "mixtrain-1", "mixtrain-10", "crown-ibp")
-    first = [
-        replace(base, method=name, autoattack=500 if name in SCRUTINISED else None)
-        for name in (*order, "symbolic")
-    ]
+    first = [replace(base, method=name) for name in (*order, "symbolic")]
     seeds = [
-        replace(base, method=name, seed=seed)
+        replace(base, method=name, seed=seed, autoattack=500 if seed == 1 else None)
         for seed in range(1, 5)
         for name in ("ibp", "mixtrain-5")
     ]
