@@ -66,6 +66,8 @@ class Masked(nn.Module):
     bound computed from it in between would be that of another network.)
     """
 
+    mask: Tensor
+
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
         self.register_buffer("mask", mask)
@@ -99,9 +101,8 @@ class Batched(nn.Module):
     def __init__(self, weights: Sequence[Tensor], masks: Sequence[Tensor] | None = None) -> None:
         super().__init__()
         masks = whole(weights) if masks is None else masks
-        self.layers = nn.ModuleList(
-            Layer(weight, mask) for weight, mask in zip(weights, masks, strict=True)
-        )
+        pairs = zip(weights, masks, strict=True)
+        self.layers = nn.ModuleList(Layer(weight, mask) for weight, mask in pairs)
         self.count = len(weights[0])
 
     def forward(self, x: Images) -> Logits:
@@ -115,9 +116,8 @@ class Batched(nn.Module):
 
     def values(self) -> Weights:
         """Return the weights as they are, with what masks hide."""
-        return tuple(
-            layer.parametrizations.weight.original.detach().clone() for layer in self.layers
-        )
+        hidden = (layer.get_parameter("parametrizations.weight.original") for layer in self.layers)
+        return tuple(weight.detach().clone() for weight in hidden)
 
 
 def whole(weights: Sequence[Tensor]) -> Masks:
@@ -156,7 +156,7 @@ def orders(count: int, batch: int, seeds: Sequence[int]) -> Iterator[Tensor]:
     generators = [Generator().manual_seed(seed) for seed in seeds]
     while True:
         shuffled = torch.stack([torch.randperm(count, generator=one) for one in generators])
-        yield from shuffled[:, : count - count % batch].split(batch, dim=1)
+        yield from torch.split(shuffled[:, : count - count % batch], batch, dim=1)
 
 
 def examples(network: Batched, attack: FGSM | PGD | None, x: Images, y: Labels) -> Images:
@@ -228,7 +228,7 @@ def standing(
     network = Batched(weights, masks).requires_grad_(False)  # noqa: FBT003
     generator, found = Generator().manual_seed(seed), []
     with parametrize.cached():
-        for index in torch.arange(len(samples), device=images.device).split(CHUNK):
+        for index in torch.split(torch.arange(len(samples), device=images.device), CHUNK):
             each = index.repeat(network.count)
             x, y = images[each], samples.labels[each]
             if attack is not None:

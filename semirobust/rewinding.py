@@ -117,10 +117,10 @@ def _row(
     )
 
 
-def prunable(network: nn.Module) -> dict[str, nn.Module]:
+def prunable(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     """Return the convolutions and linear maps by name."""
-    kinds = (nn.Conv2d, nn.Linear)
-    return {name: part for name, part in network.named_modules() if isinstance(part, kinds)}
+    parts = network.named_modules()
+    return {name: part for name, part in parts if isinstance(part, nn.Conv2d | nn.Linear)}
 
 
 def cover(network: nn.Module, masks: NamedMasks) -> None:

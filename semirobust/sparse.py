@@ -83,6 +83,8 @@ def joins(profile: str) -> tuple[Join, ...]:
     rows = [row for row in hunts(profile) if row.training == "pgd"]
     if profile == "smoke":
         return tuple(Join(hunt=row, levels=(6,), read=1, images=100) for row in rows)
+    if profile == "cpu":
+        return tuple(Join(hunt=row, levels=(11, 18), read=1, images=200) for row in rows)
     return tuple(Join(hunt=row) for row in rows)
 
 

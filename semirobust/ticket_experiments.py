@@ -95,8 +95,8 @@ def hunts(profile: str) -> tuple[Hunt, ...]:
     if profile == "cpu":
         digits = [hunt("digits", kind, 200, epsilon=0.1, side=8) for kind in TRAININGS]
         mnist = [_cut(hunt("mnist", kind, 200, side=14)) for kind in TRAININGS]
-        near = _cut(hunt("mnist", "pgd", 140, epsilon=0.1, side=14))
-        return (digits[0], near, digits[1], *mnist)
+        near = _cut(hunt("mnist", "pgd", 160, epsilon=0.1, side=14))
+        return (digits[0], mnist[0], near, digits[1], mnist[1])
     return tuple(
         hunt(name, kind, 50_000, images=1000, attacked=5)
         for name in ("mnist", "fashion-mnist")
@@ -120,7 +120,7 @@ def grey(samples: Samples, side: int) -> Samples:
 def selected(part: Part, root: str | Path | None = None, *, download: bool = False) -> DataSet:
     """Return as much of a data set as is asked for."""
     whole_set = load(part.name, root, size=part.size, download=download)
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for name in ("train", "validation", "test"):
         every, count = getattr(whole_set, name), getattr(part, name)
         chosen[name] = every if count is None else subset(every, count)
@@ -130,10 +130,12 @@ def selected(part: Part, root: str | Path | None = None, *, download: bool = Fal
 def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
     """Return the samples that a row uses."""
     found = selected(row.data, root, download=download)
-    grey_parts = {
-        name: grey(getattr(found, name), row.side) for name in ("train", "validation", "test")
-    }
-    return replace(found, **grey_parts)
+    return replace(
+        found,
+        train=grey(found.train, row.side),
+        validation=grey(found.validation, row.side),
+        test=grey(found.test, row.side),
+    )
 
 
 def checkpoint(row: Hunt) -> Path:

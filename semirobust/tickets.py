@@ -109,7 +109,7 @@ def restored(path: Path, settings: Tickets) -> State:
 def last(settings: Tickets, state: State) -> dict[str, Weights]:
     """Return the networks of the last level by their reset, with zeros where they were pruned."""
     shown = [weight * mask for weight, mask in zip(state.weights, state.masks, strict=True)]
-    parts = zip(*(weight.split(settings.trials) for weight in shown), strict=True)
+    parts = zip(*(torch.split(weight, settings.trials) for weight in shown), strict=True)
     return dict(zip(settings.resets, parts, strict=True))
 
 
@@ -158,13 +158,12 @@ def sizes_of(samples: Samples, settings: Tickets) -> tuple[int, ...]:
 
 def start(settings: Tickets, sizes: Sequence[int], level: int, weights: Weights) -> Weights:
     """Return the weights from which a level trains, the resets one after the other."""
-    made = {
-        "original": lambda _: initial(settings, sizes),
-        "random": lambda _: initial(settings, sizes, draw=level),
-        "continued": lambda part: part,
+    parts = zip(*(torch.split(weight, settings.trials) for weight in weights), strict=True)
+    anew = {
+        "original": initial(settings, sizes),
+        "random": initial(settings, sizes, draw=level),
     }
-    parts = zip(*(weight.split(settings.trials) for weight in weights), strict=True)
-    after = [made[reset](part) for reset, part in zip(settings.resets, parts, strict=True)]
+    after = [anew.get(reset, own) for reset, own in zip(settings.resets, parts, strict=True)]
     return tuple(torch.cat(layer) for layer in zip(*after, strict=True))
 
 

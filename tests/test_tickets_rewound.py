@@ -116,6 +116,7 @@ def test_every_level_starts_from_the_early_weights_under_its_mask():
     assert {r["j"] for r in tables["rho"]} == {3, 4}
 
 
+@pytest.mark.slow
 def test_a_second_run_takes_up_what_the_first_trained_and_finds_the_same():
     first = finish(rewinding.run(TINY))
     files = {path: path.stat().st_mtime_ns for path in results.artifacts_root().rglob("*.pt")}
