@@ -37,7 +37,7 @@ check: $(READY)
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed -p $(PYTHON) $(VENV)) || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv
-	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip install -q -p $(BIN)/python -e '.[book,dev]'
+	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip install -q -p $(BIN)/python -e '.[book,dev,slurm]'
 	@touch $@
 
 lock: $(READY)
