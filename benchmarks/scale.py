@@ -1,8 +1,8 @@
 """What a job of the grid costs besides its work: process, artefact, engine.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``, and ``.ci/slurm python benchmarks/scale.py`` to
-have Slurm measured as well. CPU seconds are those of all processes that a launch started; on Slurm,
-whose daemons start the jobs, wall seconds. Writes ``results/benchmarks/scale.json``.
+Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``; under ``.ci/slurm`` Slurm is measured as well.
+CPU seconds are those of all processes that a launch started; on Slurm, whose daemons start the
+jobs, only wall seconds mean anything. Writes ``results/benchmarks/scale.json``.
 """
 
 import json
