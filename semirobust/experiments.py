@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from semirobust import (
+    audits,
     certified_experiments,
     certified_settings,
     comparison,
@@ -57,6 +58,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "methods": Experiment("how f_b is trained", settings.methods, comparison.run),
     "sweep": Experiment("attack and radius", settings.sweep, comparison.run),
     "revision": Experiment("Tables S2 to S4: three attacks", settings.revision, revision.run),
+    "audit": Experiment("assumptions of Theorem 2 on these networks", settings.audits, audits.run),
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, connectivity.run),
     "tickets": Experiment(
         "robust winning tickets", ticket_experiments.hunts, ticket_experiments.run, PROFILES[:3]

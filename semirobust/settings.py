@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from semirobust.attacks import FGSM, NFGSM, PGD, TRADES
+from semirobust.audits import Audited
 from semirobust.comparison import Row
 from semirobust.connectivity import Linear
 from semirobust.methods import Atta, AttaTrades, Online, Plain, Trades
 from semirobust.models import Architecture
+from semirobust.probes import Search
 from semirobust.revision import Attacked
 from semirobust.subnetwork import Part, Study
 from semirobust.training import Training
@@ -278,8 +280,20 @@ def revision(profile: str) -> tuple[Attacked, ...]:
     for network in networks:
         row = make(network, "online")
         attacks = (("FGSM", FGSM(epsilon=row.whitebox.epsilon)), ("PGD", row.whitebox))
-        found.append(Attacked(study=row.study, attacks=attacks, images=row.images))
+        found.append(Attacked(study=row.study, attacks=attacks, images=max(row.images, 250)))
     return tuple(found)
+
+
+def audits(profile: str) -> tuple[Audited, ...]:
+    """Return the rows whose assumptions are audited: those of Table 1, first seeds."""
+    if profile == "smoke":
+        search = Search(epsilon=16 / 255, steps=3, restarts=1)
+        few = {"fitting": 300, "images": 250, "searched": 30}
+        return (Audited(row=smoke("alexnet", "online"), search=search, **few),)
+    search = Search(epsilon=8 / 255, steps=5, restarts=1)
+    networks = ("vgg16", "alexnet", "resnet18")
+    rows = (cpu(network, protocol) for network in networks for protocol in PROTOCOLS[::-1])
+    return tuple(Audited(row=row, search=search) for row in rows)
 
 
 def _strong(radius: float) -> PGD:
