@@ -97,7 +97,7 @@ class Passed:
 
 
 def _total(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(torch.broadcast_tensors(*parts)).sum(dim=0)
+    return sum(parts[1:], start=parts[0])
 
 
 def _sums(parts: Sequence[Box]) -> Box:

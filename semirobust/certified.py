@@ -40,7 +40,7 @@ def all_margins(
 ) -> Tensor:
     """Return lower bounds of g_y - g_k over the ball of every sample, N x K, with 0 at k = y."""
     with evaluating(network):
-        parts = zip(x.split(batch), y.split(batch), strict=True)
+        parts = zip(torch.split(x, batch), torch.split(y, batch), strict=True)
         return torch.cat([margins(network, ball(a, epsilon), b, bound) for a, b in parts])
 
 

@@ -130,14 +130,14 @@ def rows(profile: str) -> tuple[Certification | Cost, ...]:
         base = Certification(
             method="ibp",
             data=replace(DIGITS, test=200),
-            chain="digits",
+            chain="digits-small",
             epsilon=0.1,
-            epochs=12,
-            ramp=4,
+            epochs=8,
+            ramp=3,
             every=1,
         )
         few = ("standard", "pgd-7", "mixtrain-1", "mixtrain-5")
-        longer = replace(base, epochs=24, ramp=6)  # intervals need the time, and are cheap
+        longer = replace(base, epochs=20, ramp=5)  # intervals need the time, and are cheap
         short = replace(base, data=replace(DIGITS, train=256))
         return (*(replace(base, method=name) for name in few), longer, Cost(row=short))
     if profile == "cpu":

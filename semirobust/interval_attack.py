@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 from semirobust._types import Classifier, Images, Labels
 from semirobust.attacks import PGD
 from semirobust.ball import attacking, check_radius, check_steps, fooled, project
-from semirobust.bounds import Bound, Box, margin_rows, spread
+from semirobust.bounds import Bound, margin_rows, spread
+from semirobust.primitives import Box
 
 
 @dataclass(frozen=True, kw_only=True)

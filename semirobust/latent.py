@@ -18,9 +18,10 @@ from torch import Generator, Tensor, nn
 
 from semirobust._types import Flags, Images, Labels
 from semirobust.ball import evaluating, project
-from semirobust.bounds import Bound, Box, ball, image
+from semirobust.bounds import Bound, ball, image
 from semirobust.certified import BATCH
 from semirobust.layers import compose
+from semirobust.primitives import Box
 
 
 @torch.no_grad()
@@ -32,7 +33,7 @@ def latent_boxes(
         return ball(x, epsilon)
     f_a = compose(network, 1, j)
     with evaluating(f_a):
-        parts = [image(f_a, ball(some, epsilon), bound) for some in x.split(BATCH)]
+        parts = [image(f_a, ball(some, epsilon), bound) for some in torch.split(x, BATCH)]
     return Box(torch.cat([one.lower for one in parts]), torch.cat([one.upper for one in parts]))
 
 
@@ -126,7 +127,7 @@ def collisions(
     )
     one, two = nearest // len(x), nearest % len(x)
     graph = torch.zeros_like(other)
-    for a, b in zip(one.split(250), two.split(250), strict=True):
+    for a, b in zip(torch.split(one, 250), torch.split(two, 250), strict=True):
         distance = approached(f_a, x[a], x[b], epsilon, generator, steps)
         close = distance <= within * typical
         graph[a[close], b[close]] = graph[b[close], a[close]] = True

@@ -23,8 +23,9 @@ from torch.nn.functional import cross_entropy
 
 from semirobust._types import Images, Labels
 from semirobust.ball import check_radius
-from semirobust.bounds import BOUNDS, Bound, Box, ball, worst_case
+from semirobust.bounds import BOUNDS, Bound, ball, worst_case
 from semirobust.methods import Batch
+from semirobust.primitives import Box
 
 
 def radius(epsilon: float, epoch: int, ramp: int) -> float:
@@ -83,7 +84,7 @@ class MixTrain:
             draw = torch.rand((), generator=batch.generator)
             if draw >= self.probability:
                 return regular
-        some = slice(None)
+        some: slice | Tensor = slice(None)
         if self.k is not None:
             some = torch.randperm(len(batch.y), generator=batch.generator)[: self.k]
         x, y = batch.x[some], batch.y[some]
@@ -220,6 +221,7 @@ def _draw(module: nn.Conv2d | nn.Linear, *, tight: bool) -> None:
 
 
 CHAINS = {
+    "digits-small": Chain(convolutions=((8, 3, 1), (16, 4, 2)), hidden=(32,), size=8, channels=1),
     "digits": Chain(convolutions=((16, 3, 1), (32, 4, 2)), hidden=(64, 32), size=8, channels=1),
     "mnist-small": Chain(convolutions=((16, 4, 2), (32, 4, 2)), hidden=(100,), size=28, channels=1),
     "cifar-small": Chain(convolutions=((16, 4, 2), (32, 4, 2)), hidden=(100,), size=32, channels=3),

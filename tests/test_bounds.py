@@ -9,9 +9,10 @@ from torch.nn.utils import parametrize, prune
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from semirobust import bounds, models
-from semirobust.bounds import BOUNDS, Box, ball, image, margins
+from semirobust.bounds import BOUNDS, ball, image, margins
 from semirobust.layers import compose, split
 from semirobust.models import Normalise, WideBlock
+from semirobust.primitives import Box
 
 EPSILON = 0.06
 INPUT = (2, 9, 9)  # odd, so that strides leave pixels over

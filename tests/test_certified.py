@@ -10,7 +10,7 @@ from torch import nn
 from semirobust import certified, experiments, results
 from semirobust.attacks import PGD
 from semirobust.autoattack import FastEnsemble
-from semirobust.bounds import BOUNDS, Box
+from semirobust.bounds import BOUNDS
 from semirobust.certified import clopper_pearson, verified, verified_by
 from semirobust.data import Samples
 from semirobust.evaluation import robust_accuracy
@@ -24,6 +24,7 @@ from semirobust.latent import (
     separated,
 )
 from semirobust.mixtrain import CHAINS, Chain, Verifiable
+from semirobust.primitives import Box
 from semirobust.training import Training, fit
 from semirobust.worlds import affine_network
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from semirobust import certified_settings, data
-from semirobust.bounds import BOUNDS, Box, ball
+from semirobust.bounds import BOUNDS, ball
 from semirobust.data import Samples
 from semirobust.methods import Batch, Plain
 from semirobust.mixtrain import (
@@ -21,6 +21,7 @@ from semirobust.mixtrain import (
     verifiable,
     weight,
 )
+from semirobust.primitives import Box
 from semirobust.training import Run, Training, training_mode
 
 TINY = Chain(convolutions=((4, 3, 1),), hidden=(8,), size=4, channels=1, classes=3)
