@@ -109,7 +109,7 @@ def step(
     download: bool = False,
 ) -> None:
     """Make one artefact of a row, and whatever it needs that is not there."""
-    row = _row(place)
+    row = row_of(place)
     if stage == "record":
         if not recorded(place):
             with held(record_artefact(place), {"result": "not there yet"}):
@@ -158,7 +158,8 @@ def keep_data(study: Study, digest: str) -> None:
             )
 
 
-def _row(place: Place) -> Any:
+def row_of(place: Place) -> Any:
+    """Return a row by its key."""
     for row in experiments.rows(place.experiment, place.profile):
         if results.key(row) == place.key:
             return row
