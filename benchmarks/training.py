@@ -1,0 +1,184 @@
+"""Training steps, trials of Algorithm 1 and evaluation beside the loops people write.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/training.py [--images 512]``: one process, one thread,
+process time, the two sides in turn, medians of the rounds. The peer is a plain loop: torchattacks,
+a shuffling DataLoader, float32, the whole network in every pass, and an attack on the whole test
+part after every epoch. Writes ``results/benchmarks/training.json`` with goal and ratio of each.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from statistics import median
+from time import process_time
+
+import torch
+import torchattacks
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from semirobust.attacks import NFGSM, PGD
+from semirobust.data import DataSet, Samples, load, subset
+from semirobust.evaluation import robust_accuracy
+from semirobust.layers import cut, split
+from semirobust.methods import Method, Online, Plain
+from semirobust.models import build
+from semirobust.results import provenance, results_root, write_atomically
+from semirobust.subnetwork import share_standing
+from semirobust.training import Training, accuracy, fit
+from semirobust.tuning import cached
+
+torch.set_num_threads(1)
+RADIUS = 8 / 255
+STRONG = PGD(epsilon=RADIUS, step_size=2 / 255, steps=10, stop_when_fooled=True)
+Pair = tuple[Callable[[], object], Callable[[], object]]
+
+
+def network(*, a: int = 0) -> nn.Sequential:
+    """Return VGG16 at a quarter of the width, its first ``a`` links without gradients."""
+    built = build("vgg16", width=0.25)
+    for link in list(built)[:a]:
+        link.requires_grad_(requires_grad=False)
+    return built
+
+
+def settings(method: Method) -> Training:
+    """Return one epoch as the ``cpu`` profile trains."""
+    return Training(epochs=1, method=method, precision="bfloat16", channels_last=True)
+
+
+def plain_epoch(model: nn.Sequential, samples: Samples, attack: Callable | None) -> None:
+    """Train one epoch as people write it."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=5e-4)
+    loader = DataLoader(TensorDataset(samples.x, samples.y), batch_size=128, shuffle=True)
+    for x, y in loader:
+        seen = x if attack is None else attack(x, y)
+        model.train()
+        loss = cross_entropy(model(seen), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def plain_test(model: nn.Sequential, samples: Samples, attack: Callable | None) -> float:
+    """Return the accuracy on the test part, attacked where there is an attack."""
+    right = 0
+    for x, y in DataLoader(TensorDataset(samples.x, samples.y), batch_size=128):
+        model.eval()
+        seen = x if attack is None else attack(x, y)
+        with torch.no_grad():
+            right += int((model(seen).argmax(1) == y).sum())
+    return right / len(samples)
+
+
+def library_pgd(model: nn.Sequential, steps: int = 10) -> Callable:
+    """Return torchattacks' PGD on a model."""
+    return torchattacks.PGD(model, eps=RADIUS, alpha=2 / 255, steps=steps)
+
+
+def step(images: DataSet) -> Pair:
+    """Return one epoch of PGD-10 training, ours and theirs."""
+    ours, theirs = network(), network()
+    own = settings(Online(attack=PGD(epsilon=RADIUS, step_size=2 / 255, steps=10)))
+    return (
+        lambda: list(fit(ours, images.train, own)),
+        lambda: plain_epoch(theirs, images.train, library_pgd(theirs)),
+    )
+
+
+def static_trial(images: DataSet, n_b: int, epochs: int = 5) -> Pair:
+    """Return a trial on stored examples with f_b of ``n_b`` layers, ours and theirs."""
+    a = cut(network(), n_b)
+    theirs = network(a=a)
+
+    def own() -> None:
+        f_a, f_b = split(network(), a)
+        features = cached(f_a, images)
+        stored = partial(accuracy, samples=features.validation)
+        several = Training(epochs=epochs, precision="bfloat16", channels_last=True, method=Plain())
+        list(fit(f_b, features.train, several, validate=stored))
+
+    def naive() -> None:
+        for _ in range(epochs):
+            plain_epoch(theirs, images.train, None)
+            plain_test(theirs, images.test, None)
+
+    return own, naive
+
+
+def online_trial(images: DataSet, attack: PGD | NFGSM) -> Pair:
+    """Return an epoch of a trial against the network itself, f_b of 12 layers, ours and theirs."""
+    a = cut(network(), 12)
+    ours, theirs = network(), network(a=a)
+    score = partial(share_standing, samples=images.validation, attack=STRONG)
+    own = settings(Online(attack=attack))
+
+    def naive() -> None:
+        plain_epoch(theirs, images.train, library_pgd(theirs))
+        plain_test(theirs, images.test, library_pgd(theirs))
+
+    return lambda: list(fit(ours, images.train, own, a=a, validate=score)), naive
+
+
+def evaluation(images: DataSet, steps: int) -> Pair:
+    """Return PGD on a standard network that has learnt, ours and theirs."""
+    learnt = network()
+    list(fit(learnt, images.train, Training(epochs=6, learning_rate=0.05, batch=64)))
+    attack = PGD(epsilon=RADIUS, step_size=2 / 255, steps=steps, stop_when_fooled=True)
+    few = images.test
+    return (
+        lambda: robust_accuracy(learnt, few.x, few.y, attack),
+        lambda: plain_test(learnt, few, library_pgd(learnt, steps)),
+    )
+
+
+def pairs(images: DataSet) -> Iterator[tuple[str, float, Pair]]:
+    """Yield name, goal and the two sides of each comparison."""
+    yield "PGD-10 training epoch", 2.5, step(images)
+    for n_b, goal in ((12, 3.0), (4, 8.0)):
+        yield f"static trial, n_b {n_b}", goal, static_trial(images, n_b)
+    yield "online trial, PGD-10", 2.5, online_trial(images, PGD(epsilon=RADIUS, steps=10))
+    yield "online trial, N-FGSM", 8.0, online_trial(images, NFGSM(epsilon=RADIUS))
+    for steps in (20, 50):
+        yield f"evaluation, PGD-{steps}, standard network", 10.0, evaluation(images, steps)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the process seconds of one call."""
+    start = process_time()
+    work()
+    return process_time() - start
+
+
+def main() -> None:
+    """Run, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=512, help="of the training and the test part")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    whole = load("digits")
+    images = DataSet(
+        "digits",
+        subset(whole.train, chosen.images),
+        subset(whole.validation, max(16, chosen.images // 33)),
+        subset(whole.train, chosen.images, seed=1),
+        10,
+    )
+    table = []
+    for name, goal, (ours, theirs) in pairs(images):
+        found = [(seconds(ours), seconds(theirs)) for _ in range(chosen.rounds)]
+        mine, peer = (median(side) for side in zip(*found, strict=True))
+        ratio = round(median(b / a for a, b in found), 2)
+        row = {"name": name, "ours": round(mine, 3), "peer": round(peer, 3)}
+        table.append(row | {"ratio": ratio, "goal": goal, "met": ratio >= goal})
+        print(json.dumps(table[-1]), flush=True)
+    document = {"settings": vars(chosen), "ratios": table, "provenance": provenance(threads=1)}
+    path = results_root() / "benchmarks" / "training.json"
+    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
