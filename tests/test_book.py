@@ -565,3 +565,34 @@ def test_the_browser_check_notices_a_page_that_asks(tmp_path):
     page = tmp_path / "page.html"
     page.write_text('<img src="https://example.org/x.png">', encoding="utf-8")
     assert opened(page, tmp_path)[1] == {"https://example.org/x.png"}
+
+
+# Copies for git
+
+
+def test_the_copy_of_a_larger_profile_goes_to_git_and_is_shown_from_there(checkout):
+    notebook = tiny_notebook(checkout, experiment="first")
+    store_result(checkout, "first", "gpu")
+    record_run(notebook, "smoke", "0.11111\n")
+    record_run(notebook, "gpu", "0.22222\n")
+    targets = copies.in_git(notebook, "gpu")
+    assert set(targets) <= set(execution.save_outputs([notebook]))
+    assert not set(targets) & set(execution.save_outputs([notebook]))
+    shutil.rmtree(checkout / "artifacts")
+    assert page(checkout).cells[-1].outputs[0].text == "0.22222\n"
+
+
+def test_a_current_copy_of_git_goes_before_an_old_one_of_this_checkout(checkout):
+    notebook = tiny_notebook(checkout, experiment="first")
+    store_result(checkout, "first", "gpu")
+    record_run(notebook, "gpu", "0.22222\n")
+    for path, target in zip(
+        copies.kept(notebook, "gpu"), copies.in_git(notebook, "gpu"), strict=True
+    ):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    change(checkout, "maths.py", "x * x", "x ** 2")
+    record_run(notebook, "gpu", "0.33333\n")
+    assert copies.found(notebook, "gpu")[0] == copies.kept(notebook, "gpu")[0]
+    change(checkout, "maths.py", "x ** 2", "x * x")
+    assert copies.found(notebook, "gpu")[0] == copies.in_git(notebook, "gpu")[0]
