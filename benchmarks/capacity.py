@@ -8,6 +8,8 @@ passes there are. Trials are counted with all their epochs, though most stop ear
 """
 
 import json
+from dataclasses import replace
+from functools import cache
 from time import process_time
 
 import torch
@@ -17,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from semirobust import experiments
 from semirobust.layers import cut, split
 from semirobust.methods import Online
+from semirobust.models import Architecture
 from semirobust.results import provenance, results_root, write_atomically
 from semirobust.subnetwork import Study
 from semirobust.training import Training
@@ -31,9 +34,14 @@ SUSTAINED = (10, 50, 200)  # TFLOP/s of a GPU, from a small one to a large one i
 
 
 def measured(study: Study) -> dict[str, float]:
-    """Return operations, seconds and bytes of one network."""
-    network = study.architecture.build(seed=0).train()
-    size, n = study.architecture.size, 8
+    """Return operations, seconds and bytes of one network; the number of classes is no matter."""
+    return _measured(replace(study.architecture, classes=10), study.n_b)
+
+
+@cache
+def _measured(architecture: Architecture, cuts: tuple[int, ...]) -> dict[str, float]:
+    network, size = architecture.build(seed=0).train(), architecture.size
+    n = 8 if size == 32 else 2
     x, y = torch.rand(n, 3, size, size), torch.zeros(n, dtype=torch.long)
     with FlopCounterMode(display=False) as count:
         cross_entropy(network(x), y).backward()
@@ -41,7 +49,7 @@ def measured(study: Study) -> dict[str, float]:
     cross_entropy(network(x), y).backward()
     seconds = process_time() - start
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
-    behind = {n_b: _bytes(split(network, cut(network, n_b))[1]) for n_b in study.n_b}
+    behind = {n_b: _bytes(split(network, cut(network, n_b))[1]) for n_b in cuts}
     return {
         "gflop": count.get_total_flops() / n / 1e9,
         "images_per_cpu_second": n / seconds,
