@@ -86,9 +86,12 @@ def rewindings(profile: str) -> tuple[Rewinding, ...]:
     """Return the rows of a profile: digits at a sixteenth of the width, CIFAR-10 at a quarter."""
     if profile == "smoke":
         attack, strong = NFGSM(epsilon=16 / 255), _strong(16 / 255)
-        made = Training(epochs=3, learning_rate=0.05, batch=64, method=Online(attack=attack))
-        data, small = Part(name="digits", train=600), Architecture(name="vgg16", width=0.0625)
-        return (_row(small, data, made, strong, levels=1, rate=0.8, early=1, images=100),)
+        made = Training(epochs=2, learning_rate=0.05, batch=50, method=Online(attack=attack))
+        data, small = (
+            Part(name="digits", train=500, test=100),
+            Architecture(name="vgg16", width=0.0625),
+        )
+        return (_row(small, data, made, strong, levels=1, rate=0.8, early=1, images=50),)
     made = Training(
         epochs=5 if profile == "cpu" else 30,
         method=Online(attack=NFGSM(epsilon=8 / 255)),

@@ -82,7 +82,7 @@ def joins(profile: str) -> tuple[Join, ...]:
     """Return the rows of a profile: those of tickets that were trained under PGD."""
     rows = [row for row in hunts(profile) if row.training == "pgd"]
     if profile == "smoke":
-        return tuple(Join(hunt=row, levels=(6,), read=1, images=100) for row in rows)
+        return tuple(Join(hunt=row, levels=(5,), read=1, images=60) for row in rows)
     if profile == "cpu":
         return tuple(Join(hunt=row, levels=(11, 18), read=1, images=200) for row in rows)
     return tuple(Join(hunt=row) for row in rows)

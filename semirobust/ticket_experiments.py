@@ -90,7 +90,7 @@ def hunts(profile: str) -> tuple[Hunt, ...]:
     """
     if profile == "smoke":
         row = hunt("digits", "pgd", 40, epsilon=0.1, side=8, images=None)
-        few = replace(row.tickets, levels=6, trials=2, rates=(0.5, 0.5, 0.3), looks=2)
+        few = replace(row.tickets, levels=5, trials=2, rates=(0.5, 0.5, 0.3), looks=2)
         return (replace(row, tickets=few),)
     if profile == "cpu":
         digits = [hunt("digits", kind, 200, epsilon=0.1, side=8) for kind in TRAININGS]

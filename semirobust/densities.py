@@ -1,0 +1,75 @@
+"""Figures of sparse networks: an accuracy by the share of weights that remain.
+
+Kept apart from ``plotting`` for its length; the style is set there.
+"""
+
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from semirobust.plotting import MARKERS
+from semirobust.plotting import _spread as spread
+from semirobust.telling import told
+
+PERCENT = (100, 50, 20, 10, 5, 2, 1)
+
+
+def plot_densities(
+    records: pd.DataFrame,
+    *,
+    by: str = "reset",
+    y: str = "pgd",
+    panels: str = "row",
+    label: str = "",
+) -> Figure:
+    """Draw ``y`` by the share of weights left, mean and spread over trials, a panel for each row.
+
+    Args:
+        records: One row a network, with its ``share`` in 0..1.
+        by: Column whose values are the series.
+        y: Column that is drawn.
+        panels: Column whose values are the panels.
+        label: Name of the second axis.
+    """
+    names = list(records[panels].unique())
+    width = 6.4 if len(names) == 1 else 3.4 * len(names)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(width, 3.2), sharex=True, layout="constrained", squeeze=False
+    )
+    for ax, name in zip(axes[0], names, strict=True):
+        _panel(ax, records[records[panels] == name], by, y)
+        ax.set(title=name, xlabel="weights left, %", ylabel=label or y)
+    axes[0][0].set_xlim(115, 85 * records["share"].min())  # shared; dense on the left
+    return figure
+
+
+def _panel(ax: Axes, records: pd.DataFrame, by: str, y: str) -> None:
+    data = records.assign(share=100 * records["share"])
+    order = list(data[by].unique())
+    sns.lineplot(
+        data,
+        x="share",
+        y=y,
+        hue=by,
+        style=by,
+        hue_order=order,
+        markers=list(MARKERS[: len(order)]),
+        dashes=False,
+        palette="colorblind",
+        errorbar="sd",
+        markersize=5,
+        ax=ax,
+    )
+    ax.set(xscale="log", ylim=(0, None))
+    ax.set_xticks(PERCENT, [str(tick) for tick in PERCENT])
+    ax.minorticks_off()
+    ax.legend(fontsize="x-small", title=None)
+    told(ax, records, x="share", y=y, by=by)
+
+
+def summary(records: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """Return mean and, from two networks on, standard deviation of columns, with the count."""
+    groups = records.groupby(by, sort=False)
+    return groups[columns].agg(spread).assign(networks=groups.size()).reset_index()
