@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from semirobust.results import ROOT
+
 Commands = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 
 
@@ -37,7 +39,6 @@ def add(command: Commands, add_profile: Callable[..., None]) -> None:
 def book(chosen: argparse.Namespace) -> None:
     """Run what changed, build the book and print where it is."""
     from semirobust import book as pages
-    from semirobust import notebooks
 
     if chosen.save_outputs:
         _save_outputs(chosen)
@@ -48,8 +49,8 @@ def book(chosen: argparse.Namespace) -> None:
     if chosen.pdf:
         from semirobust import printing
 
-        names = notebooks.ROOT / "_toc.yml"
-        print(f"printed: {printing.printed(built.index.parent, names, chosen.pdf)}")
+        made = printing.printed(built.index.parent, ROOT / "_toc.yml", chosen.pdf)
+        print(f"printed: {made}")
 
 
 def execute(chosen: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from semirobust import claims
 from semirobust.claims import STATUSES, Check, Claim, Finding, Status
@@ -47,7 +48,9 @@ def ledger(entries: Found) -> str:
 
 def counts(entries: Found) -> str:
     """Return how many claims have each status, for each version of the paper."""
-    tally = Counter((claim.paper, claims.status(found)) for claim, found in entries.values())
+    tally: Counter[tuple[str, Status]] = Counter(
+        (claim.paper, claims.status(found)) for claim, found in entries.values()
+    )
     lines = ["| | " + " | ".join(STATUSES) + " | claims |", "|:--" + "|--:" * 5 + "|"]
     for paper, name in PAPERS.items():
         row = [tally[paper, status] for status in STATUSES]
@@ -218,7 +221,7 @@ def _cells(row: dict[str, str], quantity: str, cells: list[str]) -> str:
 def _accuracy(row: dict[str, str], protocol: str, column: str) -> Check:
     n_b, quantity = int(row["n_b"]), row["quantity"]
     tuned = {"network": "tuned", "n_b": n_b, "front": "robust"}
-    chosen = {
+    chosen: dict[str, Mapping[str, Any]] = {
         "robust": {"network": "robust"},
         "spliced": {"network": "spliced", "n_b": n_b},
         "tuned": tuned,

@@ -192,8 +192,8 @@ def show(notebook: Notebook, profile: str | None = None) -> Shown:
         if one is not None:
             executed, record = notebooks.read(one[0]), one[1]
             return Shown(notebook, combined(source, executed), record, _is_stale(notebook, record))
-    record = copies.stored(notebook)
-    return Shown(notebook, source, record, record is None or _is_stale(notebook, record))
+    known = copies.stored(notebook)
+    return Shown(notebook, source, known, known is None or _is_stale(notebook, known))
 
 
 def _is_stale(notebook: Notebook, record: Execution) -> bool:
