@@ -28,6 +28,7 @@ from semirobust.subnetwork import (
     Progress,
     Study,
     content,
+    device_name,
     parts,
     random_network,
     robust_artefact,
@@ -140,7 +141,8 @@ def evaluated(row: Row, one: Contender, found: Lineup) -> Tables:
         read = one.where.get("front", "robust") == "robust"
         rho = dependence(row, one, attacked) if read else []
         reports = [{**who, **report} for report in reports]
-        return publish(work, {}, {"networks": [{**who, **columns}], "reports": reports, "rho": rho})
+        facts = {"networks": [{**who, **columns}], "reports": reports, "rho": rho}
+        return publish(work, {}, facts, device=device_name())
 
 
 def lineup(

@@ -31,6 +31,7 @@ from semirobust.subnetwork import (
     Progress,
     Study,
     content,
+    device_name,
     packed,
     parts,
     robust_artefact,
@@ -129,7 +130,7 @@ def trained(study: Study, samples: Samples, world: int) -> Iterator[Progress]:
                 yield step
             group.barrier()  # nobody writes a checkpoint any more
             if work is not None:
-                publish(work, {WEIGHTS: packed(network)}, {"epochs": epochs})
+                publish(work, {WEIGHTS: packed(network)}, {"epochs": epochs}, device=device_name())
 
 
 def _held_by_first(artefact: Artefact, inputs: dict[str, str]) -> AbstractContextManager[Any]:

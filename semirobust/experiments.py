@@ -25,7 +25,7 @@ from semirobust import (
     ticket_experiments,
     transfer_experiments,
 )
-from semirobust.subnetwork import Progress
+from semirobust.subnetwork import Progress, device_name
 
 Tables = dict[str, list[dict[str, Any]]]
 PROFILES = ("smoke", "cpu", "gpu", "paper")
@@ -159,7 +159,7 @@ def run_and_record(
 
     with results.measured() as cost:
         tables = finish(experiment(name).run(row, root, download=download), count)
-    origin = results.provenance(threads=torch.get_num_threads())
+    origin = results.provenance(device=device_name(), threads=torch.get_num_threads())
     origin |= {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds}
     origin |= {"peak_memory_mb": cost.peak_memory_mb, "epochs": epochs}
     return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)

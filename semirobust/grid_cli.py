@@ -201,6 +201,10 @@ def step(chosen: argparse.Namespace) -> None:
         else:
             pages.build_book(chosen.profile)
         return
+    if chosen.stage in engine.LOCAL:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # short, and beside jobs that have a GPU each
+        _make(chosen)
+        return
     with gpu_slot():
         _make(chosen)
 

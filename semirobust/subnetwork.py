@@ -96,8 +96,18 @@ class Study:
             raise ValueError("n_b names no cut: give the trainable layers of f_b, such as (4, 12)")
 
 
+def device() -> torch.device:
+    """Return where studies compute: the first GPU that is visible, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name() -> str:
+    """Return what a record says of the device."""
+    return torch.cuda.get_device_name() if device().type == "cuda" else "cpu"
+
+
 def parts(study: Study, root: str | Path | None = None, *, download: bool = False) -> DataSet:
-    """Return the samples that a study uses."""
+    """Return the samples that a study uses, on its device."""
     return _parts(study.data, root, download)
 
 
@@ -106,9 +116,9 @@ def _parts(part: Part, root: str | Path | None, download: bool) -> DataSet:  # n
     whole = data.load(part.name, root, size=part.size, download=download)
     return replace(
         whole,
-        train=subset(whole.train, part.train or len(whole.train)),
-        validation=subset(whole.validation, part.validation or len(whole.validation)),
-        test=subset(whole.test, part.test or len(whole.test)),
+        train=subset(whole.train, part.train or len(whole.train)).to(device()),
+        validation=subset(whole.validation, part.validation or len(whole.validation)).to(device()),
+        test=subset(whole.test, part.test or len(whole.test)).to(device()),
     )
 
 
@@ -139,7 +149,7 @@ def standard_artefact(study: Study) -> Artefact:
 
 def standard_network(study: Study, samples: DataSet) -> Built:
     """Train (f_a, f_b) on clean images."""
-    network = study.architecture.build(seed=study.seed)
+    network = _untrained(study, samples)
     training = seeded(study, study.standard)
     yield from _fitted(standard_artefact(study), network, samples, training)
     return network
@@ -153,15 +163,19 @@ def robust_artefact(study: Study) -> Artefact:
 
 def robust_network(study: Study, samples: DataSet) -> Built:
     """Train (f_a*, f_b*): on ``samples``, which hold the static examples, or online."""
-    network = study.architecture.build(seed=study.seed)
+    network = _untrained(study, samples)
     training = seeded(study, study.robust)
     yield from _fitted(robust_artefact(study), network, samples, training)
     return network
 
 
+def _untrained(study: Study, samples: DataSet) -> nn.Sequential:
+    return study.architecture.build(seed=study.seed).to(samples.train.labels.device)
+
+
 def random_network(study: Study) -> nn.Sequential:
     """Return the network at its initial weights, for the control with a random f_a."""
-    return study.architecture.build(seed=study.seed + 1)
+    return study.architecture.build(seed=study.seed + 1).to(device())
 
 
 def examples_artefact(study: Study) -> Artefact:
@@ -189,10 +203,10 @@ def stored_examples(
                 name: perturbed(network, part, study.attack, precision=half)
                 for name, part in clean.items()
             }
-            publish(work, {EXAMPLES: to_safetensors(images)})
+            publish(work, {EXAMPLES: to_safetensors(images)}, device=device_name())
         else:
             images = from_safetensors(work.payload(EXAMPLES))
-    return {name: Samples(images[name], part.labels) for name, part in clean.items()}
+    return {name: Samples(images[name].to(one.y.device), one.y) for name, one in clean.items()}
 
 
 def perturbed(
@@ -255,7 +269,7 @@ def _fitted(
             for step in stepped(artefact.stage, network, samples.train, training, path):
                 epochs.append(asdict(step.epoch))
                 yield step
-            publish(work, {WEIGHTS: packed(network)}, facts={"epochs": epochs})
+            publish(work, {WEIGHTS: packed(network)}, {"epochs": epochs}, device=device_name())
         else:
             if training.channels_last:
                 network.to(memory_format=torch.channels_last)

@@ -22,6 +22,7 @@ from semirobust.subnetwork import (
     Progress,
     Study,
     content,
+    device_name,
     packed,
     robust_artefact,
     score,
@@ -81,7 +82,8 @@ def tuned_networks(
             steps += [(step.stage, asdict(step.epoch)) for step in named]
             outcomes.append(trial)
         f_b = {_file(trial): packed(split(trial.network, a)[1]) for trial in outcomes}
-        publish(work, f_b, {"epochs": steps, "trials": [as_record(one) for one in outcomes]})
+        facts = {"epochs": steps, "trials": [as_record(one) for one in outcomes]}
+        publish(work, f_b, facts, device=device_name())
     return outcomes
 
 
