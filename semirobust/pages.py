@@ -7,6 +7,7 @@ from semirobust import book, execution, notebooks
 from semirobust.artefacts import Artefact, held, publish
 from semirobust.engine import Job
 from semirobust.notebooks import DEFAULT, Notebook
+from semirobust.results import ROOT
 
 
 def jobs(profile: str, records: dict[str, list[str]]) -> list[Job]:
@@ -59,9 +60,9 @@ def _publish(artefact: Artefact, digest: str) -> None:
             publish(work, {})
 
 
-def run_notebook(name: str, profile: str) -> None:
-    """Run a notebook unless its copy is current, and say so."""
-    found = {one.name: one for one in notebooks.notebooks()}
+def run_notebook(name: str, profile: str, root: Path = ROOT) -> None:
+    """Run a notebook of a checkout unless its copy is current, and say so."""
+    found = {one.name: one for one in notebooks.notebooks(root)}
     if name not in found:
         raise ValueError(f"no notebook {name!r}; known: {', '.join(found)}")
     with held(notebook_artefact(name, profile), {"digest": "of a run that is due"}):
