@@ -73,7 +73,6 @@ class DataSet:
     validation: Samples
     test: Samples
     classes: int
-    flips: bool = True  # whether a mirror image keeps its label
 
     @property
     def size(self) -> int:
@@ -118,7 +117,12 @@ def halves(samples: Samples, n: int, *, seed: int = 0) -> tuple[Samples, Samples
 
 
 def batches(
-    samples: Samples, size: int, *, generator: Generator | None = None, augment: bool = False
+    samples: Samples,
+    size: int,
+    *,
+    generator: Generator | None = None,
+    augment: bool = False,
+    mirror: bool = True,
 ) -> Iterator[tuple[Images, Labels, Tensor]]:
     """Yield x, y and their index, shuffled by the generator where one is given."""
     n = len(samples)
@@ -128,19 +132,21 @@ def batches(
         index = order[start : start + size].to(device)
         part = samples.images[index]
         if augment and generator is not None:
-            part = crop_and_flip(part, generator)
+            part = shifted(part, generator, mirror=mirror)
         yield to_float(part), samples.labels[index], index
 
 
-def crop_and_flip(images: Tensor, generator: Generator, *, padding: int = 4) -> Tensor:
-    """Return each image shifted by up to ``padding`` pixels and mirrored half the time."""
+def shifted(
+    images: Tensor, generator: Generator, *, padding: int = 4, mirror: bool = True
+) -> Tensor:
+    """Return each image shifted by up to ``padding`` pixels and, unless told, mirrored or not."""
     n, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, (padding,) * 4)
     draw = torch.randint(2 * padding + 1, (2, n, 1), generator=generator).to(images.device)
-    mirror = torch.rand(n, 1, generator=generator).to(images.device) < 0.5
+    flipped = torch.rand(n, 1, generator=generator).to(images.device) < (0.5 if mirror else 0)
     rows = draw[0] + torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).expand(n, width)
-    columns = draw[1] + torch.where(mirror, width - 1 - columns, columns)
+    columns = draw[1] + torch.where(flipped, width - 1 - columns, columns)
     sample = torch.arange(n, device=images.device)[:, None, None]
     return padded[sample, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
@@ -185,7 +191,7 @@ def load(
         ) from missing
     rest, validation = halves(train, len(train) - len(train) // 10, seed=seed)
     classes = int(train.labels.max()) + 1
-    return DataSet(name, rest, validation, test, classes, flips="mnist" not in name)
+    return DataSet(name, rest, validation, test, classes)
 
 
 def _first_line(error: Exception) -> str:
@@ -200,7 +206,7 @@ def _digits(seed: int, size: int | None = None) -> DataSet:
     whole = Samples(to_bytes(images), torch.from_numpy(labels).long())
     train, test = halves(whole, 1297, seed=0)
     train, validation = halves(train, 1147, seed=seed)
-    return DataSet("digits", train, validation, test, 10, flips=False)
+    return DataSet("digits", train, validation, test, 10)
 
 
 def _from_arrays(data: object, labels: object) -> Samples:

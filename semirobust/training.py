@@ -49,7 +49,8 @@ class Training:
         momentum: Nesterov momentum of SGD.
         weight_decay: On every weight that trains.
         optimiser: "sgd" or "adamw".
-        augment: Random crops and, where the data set allows, mirror images.
+        augment: Random shifts, and mirror images unless ``mirror`` forbids them.
+        mirror: Whether a mirror image keeps its label; it does not for digits.
         precision: "bfloat16" computes forward and backward passes in autocast.
         channels_last: Memory layout of images and convolutions.
         seed: Of the order of samples, the augmentation and the attack's noise.
@@ -64,6 +65,7 @@ class Training:
     weight_decay: float = 5e-4
     optimiser: Literal["sgd", "adamw"] = "sgd"
     augment: bool = False
+    mirror: bool = True
     precision: Precision = "float32"
     channels_last: bool = False
     seed: int = 0
@@ -151,7 +153,13 @@ class Run:
         chosen = self.settings
         steps = math.ceil(len(self.samples) / chosen.batch)
         total = torch.zeros((), device=self.samples.labels.device)
-        seen = batches(self.samples, chosen.batch, generator=self.generator, augment=chosen.augment)
+        seen = batches(
+            self.samples,
+            chosen.batch,
+            generator=self.generator,
+            augment=chosen.augment,
+            mirror=chosen.mirror,
+        )
         for step, (x, y, index) in enumerate(seen):
             if len(y) < 2:
                 continue  # batch statistics need two samples

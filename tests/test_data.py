@@ -85,14 +85,30 @@ def test_augmentation_shifts_and_mirrors(generator):
         for window in [padded[0, 0, r : r + 6, c : c + 6]]
         for side in (window, window.flip(1))
     }
-    drawn = data.crop_and_flip(image.expand(200, -1, -1, -1), generator, padding=2)
+    drawn = data.shifted(image.expand(200, -1, -1, -1), generator, padding=2)
     found = {tuple(view.flatten().tolist()) for view in drawn}
     assert found <= windows
     assert len(found) > 40  # of 50
 
 
-def test_mirror_images_are_made_only_where_they_keep_their_label(digits):
-    assert not digits.flips
+def test_mirror_images_can_be_left_out(generator):
+    image = torch.arange(36, dtype=torch.uint8).reshape(1, 1, 6, 6) + 1
+    padded = torch.nn.functional.pad(image, (2,) * 4)
+    shifts = {
+        tuple(padded[0, 0, r : r + 6, c : c + 6].flatten().tolist())
+        for r in range(5)
+        for c in range(5)
+    }
+    drawn = data.shifted(image.expand(100, -1, -1, -1), generator, padding=2, mirror=False)
+    assert {tuple(view.flatten().tolist()) for view in drawn} <= shifts
+
+
+def test_a_training_without_mirror_images_sees_none(generator):
+    image = torch.arange(36, dtype=torch.uint8).reshape(1, 1, 6, 6)
+    samples = Samples(image.expand(64, -1, -1, -1), torch.zeros(64, dtype=torch.long))
+    plain = data.batches(samples, 64, generator=generator, augment=True, mirror=False)
+    x = next(plain)[0]
+    assert (x[:, 0, 2, 3] > x[:, 0, 2, 2]).all()  # brightness grows to the right
 
 
 def test_samples_must_be_paired_and_finite():
@@ -134,7 +150,6 @@ def test_cifar10_is_read_from_torchvisions_layout(tmp_path, monkeypatch, generat
     found = data.load("cifar10", tmp_path)
     assert (len(found.train), len(found.validation), len(found.test)) == (90, 10, 100)
     assert found.test.images.shape[1:] == (3, 32, 32)
-    assert found.flips
 
 
 def test_imagenette_is_read_from_folders_and_brought_to_size(tmp_path):
