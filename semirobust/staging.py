@@ -165,7 +165,7 @@ class Shown:
 UNRECORDED = "**Not recorded.** Nothing says which code made what this page shows."
 STALE = (
     "**Older than the code.** The code behind this page has changed since this run, so its numbers"
-    " may no longer be what the code gives. `make book` runs it again."
+    " may no longer be what the code gives. `make book PROFILE=smoke` runs it again."
 )
 
 
