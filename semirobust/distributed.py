@@ -25,6 +25,7 @@ from torch import Generator, Tensor, nn
 from semirobust import stages
 from semirobust.artefacts import Artefact, held, publish
 from semirobust.data import Samples
+from semirobust.experiments import finish
 from semirobust.methods import Atta, AttaTrades, Batch, Method
 from semirobust.subnetwork import (
     WEIGHTS,
@@ -104,10 +105,15 @@ def prepared(network: nn.Sequential) -> nn.Sequential:
                 "batch norm over several processes needs GPUs: choose a network without it, such "
                 "as alexnet, or train in one process"
             )
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     for weight in network.parameters():
-        weight.register_post_accumulate_grad_hook(lambda one: group.all_reduce(one.grad))
+        weight.register_post_accumulate_grad_hook(_summed)  # type: ignore[no-untyped-call]
     return network
+
+
+def _summed(weight: Tensor) -> None:
+    if weight.grad is not None:
+        group.all_reduce(weight.grad)
 
 
 def artefact_of(study: Study, world: int) -> Artefact:
@@ -161,7 +167,7 @@ def main() -> None:
     clean = parts(study, chosen.data_root)
     with processes(chosen.processes):
         if study.protocol == "static":
-            clean = static_examples(study, clean, stages.finish(made_standard(study, clean)))
+            clean = static_examples(study, clean, finish(made_standard(study, clean)))
         train = clean.train.to("cuda") if torch.cuda.is_available() else clean.train
         for step in trained(study, train, chosen.processes):
             if not group.get_rank():

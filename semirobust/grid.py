@@ -60,8 +60,8 @@ def jobs(
     if experiments.experiment(experiment).run == comparison.run:
         drawn.append(figure_artefact(experiment, profile, rows))
     for artefact in drawn:
-        words = ("step", artefact.stage, experiment, "--profile", profile)
-        words = (*words, "--only", *only) if only else words
+        chosen = ("--only", *only) if only else ()
+        words = ("step", artefact.stage, experiment, "--profile", profile, *chosen)
         about = f"{artefact.stage} of {experiment}"
         job = Job(stage=artefact.stage, key=artefact.key, words=words, inputs=names, about=about)
         found[job.name] = job

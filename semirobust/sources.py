@@ -123,12 +123,11 @@ def _defined(node: ast.AST) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    names = [part.id for one in targets if one for part in ast.walk(one) if _is_set(part)]
+    parts = [part for one in targets if one for part in ast.walk(one)]
+    names = [
+        part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    ]
     return names if isinstance(node, ast.Assign | ast.AnnAssign) else []
-
-
-def _is_set(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def _imports(node: ast.AST) -> list[tuple[str, tuple[str, str | None]]]:

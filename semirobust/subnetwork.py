@@ -188,7 +188,7 @@ def static_examples(study: Study, samples: DataSet, standard: nn.Sequential) -> 
     """Return the data set attacked once against the standard network, stored as bytes."""
     clean = {name: getattr(samples, name) for name in ("train", "validation", "test")}
     made = stored_examples(examples_artefact(study), study, clean, standard)
-    return replace(samples, **made)
+    return replace(samples, train=made["train"], validation=made["validation"], test=made["test"])
 
 
 def stored_examples(

@@ -62,8 +62,7 @@ def tuned_networks(
         front: Whose f_a is frozen; another than "robust" is a control.
     """
     a = cut(networks["standard"], n_b)
-    used = {name: networks[name] for name in ("standard", "robust", front)}
-    inputs = {name: content(network) for name, network in used.items()}
+    inputs = {str(name): content(networks[name]) for name in ("standard", "robust", front)}
     inputs["samples"] = content(samples)
     with held(tuned_artefact(study, n_b, front, measure), inputs) as work:
         if work.record is not None:
