@@ -1,6 +1,7 @@
 # make book    the HTML book from recorded results; with PROFILE=smoke it runs every notebook first
 # make pdf     the whole book in _build/book.pdf; needs Chromium
 # make test    the fast tests, then the slow ones
+# make notebooks  every notebook again, its checked figures against the stored ones (nbval)
 # make check   format, lint, types, layering, spelling, dependencies
 # make lock    write requirements.lock anew
 # Set-up happens on demand: a .venv, filled from pyproject.toml. PYTHON=python3.12 chooses another Python.
@@ -13,7 +14,7 @@ READY = $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: book pdf test check lock clean help
+.PHONY: book pdf notebooks test check lock clean help
 
 book: $(READY)
 	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
@@ -24,6 +25,9 @@ pdf: $(READY)
 test: $(READY)
 	$(BIN)/pytest -m "not slow"
 	$(BIN)/pytest -m slow -n $(JOBS) --dist loadscope --no-header
+
+notebooks: $(READY)
+	$(BIN)/pytest -n $(JOBS) --dist loadscope notebooks
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -47,4 +51,4 @@ clean:
 	rm -rf _build
 
 help:
-	@sed -n '1,6s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
+	@sed -n '1,7s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
