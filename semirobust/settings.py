@@ -32,7 +32,7 @@ SMOKE = {  # width of the network; images to train on, images to attack, epochs
     "vgg16": (0.125, 800, 200, 6),
     "resnet18": (0.125, 300, 100, 6),
     "resnet50": (0.0625, 128, 30, 3),
-    "vit": (0.0625, 300, 50, 6),
+    "vit": (0.0625, 128, 30, 3),
 }
 QUICK = {"smoke": "alexnet", "cpu": "vgg16"}  # of the experiments that vary something else
 RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
