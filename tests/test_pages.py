@@ -61,7 +61,7 @@ def test_a_killed_notebook_leaves_nothing_and_runs_again(checkout):
     code = "import sys, pathlib\nfrom semirobust import pages\n"
     code += "pages.run_notebook('11-one', 'smoke', pathlib.Path(sys.argv[1]))"
     process = subprocess.Popen([sys.executable, "-c", code, checkout], start_new_session=True)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not (checkout / "here").exists():
         assert time.monotonic() < end
         time.sleep(0.1)

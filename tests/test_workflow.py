@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import toy
+from filelock import FileLock, Timeout
 
 from semirobust import artefacts, engine
 from semirobust.engine import Job
@@ -311,15 +312,17 @@ def test_gpus_are_counted_and_each_job_has_one_of_its_own(store, limit):
 
 @pytest.mark.slow
 def test_a_second_launcher_is_refused_in_one_line(store):
-    choose(**{name: {"seconds": 0.5} for name in GRID})
+    lock = store / "artifacts" / ".repro.lock"
     first = started()
     wait_for("digits")
-    status, shown = ran()
+    with pytest.raises(Timeout), FileLock(lock, timeout=0):
+        pass
+    assert ended(first)[0] == 0
+    with FileLock(lock):
+        status, shown = ran()
     assert status == 1
     assert "another `semirobust repro` works in" in shown
     assert shown.count("\n") == 1
-    assert ended(first)[0] == 0
-    assert only_once()
 
 
 @pytest.mark.slow
