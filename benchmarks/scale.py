@@ -14,7 +14,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 
-from semirobust import engine
+from semirobust import engine, experiments, results
 from semirobust.artefacts import Artefact, held, publish
 from semirobust.engine import Job
 from semirobust.results import provenance, results_root, write_atomically
@@ -75,7 +75,8 @@ def artefact_cost(folder: Path, megabytes: int) -> dict[str, float]:
 def main() -> None:
     """Measure, write and print."""
     path = results_root() / "benchmarks" / "scale.json"
-    step = [sys.executable, "-m", "semirobust", "step", "data", "table-1", "--row", "0dbf125d7329"]
+    row = results.key(experiments.rows("table-1", "smoke")[0])
+    step = [sys.executable, "-m", "semirobust", "step", "data", "table-1", "--row", row]
     with TemporaryDirectory() as name:
         folder = Path(name)
         document = {
