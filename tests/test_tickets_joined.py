@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from semirobust import sparse, ticket_experiments
+from semirobust import results, sparse, ticket_experiments
 from semirobust.batched import drawn, whole
 from semirobust.data import load
 from semirobust.experiments import finish
@@ -98,6 +98,13 @@ def test_the_official_attack_leaves_no_more_than_pgd_does():
         assert record["accuracy"] <= record["clean"]
         assert record["failed_checks"] == []
     assert [r["reset"] for r in found["autoattack"]] == ["dense", *row.tickets.resets]
+
+
+def test_keys_of_recorded_settings_are_pinned():
+    """A changed key orphans recorded results: add fields with defaults instead."""
+    found = {row.title: results.key(row) for row in hunts("cpu")}
+    assert found["digits pgd 0.1"] == "4842f6bbfd54"
+    assert found["mnist pgd 0.3"] == "a12bf6156e39"
 
 
 def test_rows_of_every_profile_have_titles_of_their_own():
