@@ -131,7 +131,7 @@ def count():
 
 
 def wait_for(name):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not toy.steps(name):
         assert time.monotonic() < end, f"{name} was never begun"
         time.sleep(0.02)
