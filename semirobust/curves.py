@@ -9,8 +9,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from semirobust.plotting import LINE, MARKERS, told
+from semirobust.plotting import LINE, MARKERS
 from semirobust.plotting import _axes as axes_of
+from semirobust.telling import told
 
 
 def plot_course(
@@ -44,7 +45,8 @@ def plot_course(
             ax.plot(mean.index, mean[dashed], color=colour, linestyle="dashed", linewidth=1)
     ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
     ax.legend(fontsize="x-small", title=by, title_fontsize="x-small", ncols=2)
-    return told(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
+    drawn: Axes = told(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
+    return drawn
 
 
 def plot_levels(
@@ -74,7 +76,8 @@ def plot_levels(
     )
     ax.set(xlabel=label or x, ylabel="")
     sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, title=None)
-    return told(ax, records, x=y, y=x, by=by)
+    drawn: Axes = told(ax, records, x=y, y=x, by=by)
+    return drawn
 
 
 def plot_pairs(
@@ -92,4 +95,5 @@ def plot_pairs(
     ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
     ax.axhline(0, color=LINE, linewidth=0.8, linestyle="dotted")
     ax.legend(fontsize="x-small", title=None)
-    return told(ax, records, x=x, y=y, by=by, points=True)
+    drawn: Axes = told(ax, records, x=x, y=y, by=by, points=True)
+    return drawn

@@ -15,7 +15,7 @@ from semirobust.attacks import FGSM, NFGSM, PGD, TRADES
 from semirobust.audits import Audited
 from semirobust.comparison import Row
 from semirobust.connectivity import Linear
-from semirobust.methods import Atta, AttaTrades, Online, Plain, Trades
+from semirobust.methods import Atta, AttaTrades, Method, Online, Plain, Trades
 from semirobust.models import Architecture
 from semirobust.probes import Search
 from semirobust.revision import Attacked
@@ -138,9 +138,9 @@ def large(network: str, data: str, protocol: Protocol, profile: str) -> Row:
     row = cpu(network, protocol)
     epochs = {"gpu": (30, 30, 10), "paper": (120, 120, 10)}[profile]
     size = 224 if data == "imagenette" else 32
-    trainings = (row.study.standard, row.study.robust, row.study.tuning)
+    trainings = [row.study.standard, row.study.robust, row.study.tuning]
     if profile == "paper":
-        trainings = tuple(map(_as_published, trainings))
+        trainings = [_as_published(one) for one in trainings]
     standard, robust, tuning = (
         replace(one, epochs=n) for one, n in zip(trainings, epochs, strict=True)
     )
@@ -212,7 +212,7 @@ def _other_radius(row: Row, n: int) -> Row:
     if study.protocol == "online":
         method = Online(attack=NFGSM(epsilon=radius))
         made = {part: replace(getattr(study, part), method=method) for part in ("robust", "tuning")}
-        study = replace(study, **made)  # type: ignore[arg-type]
+        study = replace(study, **made)
     row = replace(row, study=replace(study, attack=attack), whitebox=_strong(radius))
     return _swept(row, f"{'PGD' if study.protocol == 'static' else 'N-FGSM'} {n}")
 
@@ -232,7 +232,7 @@ def methods(profile: str) -> tuple[Row, ...]:
     steps = {"smoke": 3, "cpu": 10}[profile]
     inner = PGD(epsilon=radius, step_size=radius / 4, steps=steps)
     carried = replace(inner, step_size=radius / 2, steps=3, random_start=False)
-    chosen = {
+    chosen: dict[str, Method] = {
         "N-FGSM": Online(attack=NFGSM(epsilon=radius)),
         "PGD": Online(attack=inner),
         "TRADES": Trades(attack=TRADES(epsilon=radius, step_size=radius / 4, steps=steps)),
