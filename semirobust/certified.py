@@ -79,7 +79,7 @@ def clopper_pearson(successes: int, n: int, *, upper: bool, level: float = 0.95)
 
     Example:
         >>> round(clopper_pearson(0, 59, upper=True), 3), clopper_pearson(0, 59, upper=False)
-        (0.049, 0.0)
+        (0.05, 0.0)
     """
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")

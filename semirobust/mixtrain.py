@@ -32,8 +32,8 @@ def radius(epsilon: float, epoch: int, ramp: int) -> float:
     """Return the radius of an epoch (from 1): it grows in equal steps over ``ramp`` epochs.
 
     Example:
-        >>> [radius(0.3, epoch, 3) for epoch in (1, 2, 3, 4)]
-        [0.1, 0.2, 0.3, 0.3]
+        >>> [radius(0.5, epoch, 4) for epoch in (1, 2, 3, 4, 5)]
+        [0.125, 0.25, 0.375, 0.5, 0.5]
     """
     return epsilon * min(epoch, ramp) / ramp
 
