@@ -13,13 +13,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, FLAGS
 
 from semirobust import book
 from semirobust.results import ROOT
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 HARNESS = """<!doctype html><meta charset="utf-8"><title>audit</title><body><script>
 const pages = PAGES, found = [];
@@ -72,14 +70,7 @@ def audit(html: Path, pages: list[str], folder: Path) -> dict:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=html)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
+            *FLAGS,
             "--virtual-time-budget=3000000",
             f"--user-data-dir={folder / 'profile'}",
             "--dump-dom",

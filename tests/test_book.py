@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import CHROMIUM, FLAGS
 
 from semirobust import (
     book,
@@ -516,11 +517,6 @@ def test_a_warning_fails_the_build_is_shown_and_leaves_the_old_book(html):
     page.write_text(text, encoding="utf-8")
 
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-
-
 # in the browser's log: a request of a page that came from a file, not one of the browser itself
 OF_PAGE = re.compile(r'"network_isolation_key":"file://.*?"url":"([^"]*)"')
 
@@ -529,14 +525,7 @@ def opened(page, folder):
     """Return what a browser without a network makes of a page, and the addresses it asked for."""
     log = folder / "net.json"
     flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
+        *FLAGS,
         "--host-resolver-rules=MAP * ~NOTFOUND",
         "--virtual-time-budget=10000",
         f"--user-data-dir={folder / 'profile'}",
