@@ -9,8 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from semirobust.plotting import LINE, MARKERS
-from semirobust.plotting import _axes as axes_of
+from semirobust.plotting import LINE, MARKERS, axes_of
 from semirobust.telling import told
 
 
@@ -44,6 +43,8 @@ def plot_course(
         if dashed:
             ax.plot(mean.index, mean[dashed], color=colour, linestyle="dashed", linewidth=1)
     ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
+    if pd.api.types.is_integer_dtype(records[x]) and records[x].nunique() < 20:
+        ax.set_xticks(sorted(records[x].unique()))
     ax.legend(fontsize="x-small", title=by, title_fontsize="x-small", ncols=2)
     drawn: Axes = told(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
     return drawn

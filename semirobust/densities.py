@@ -9,8 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from semirobust.plotting import MARKERS
-from semirobust.plotting import _spread as spread
+from semirobust.plotting import MARKERS, spread
 from semirobust.telling import told
 
 PERCENT = (100, 50, 20, 10, 5, 2, 1)

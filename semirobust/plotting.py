@@ -40,7 +40,8 @@ def _frame(records: Records) -> pd.DataFrame:
     return records if isinstance(records, pd.DataFrame) else pd.DataFrame(list(records))
 
 
-def _axes(ax: Axes | None, *, width: float = 4.5, height: float = 3.2) -> Axes:
+def axes_of(ax: Axes | None, *, width: float = 4.5, height: float = 3.2) -> Axes:
+    """Return the axes, new ones of this size in inches where there are none."""
     if ax is None:
         ax = plt.subplots(figsize=(width, height), layout="constrained")[1]
     sns.despine(ax=ax)
@@ -54,7 +55,7 @@ def plot_parts(
     records: Records, *, by: str = "j", legend: bool = True, ax: Axes | None = None
 ) -> Axes:
     """Draw each estimate as its null (grey) plus its excess, under its ceiling (dashes)."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     place = range(len(data))
     excess = data["value"] - data["null_mean"]
     ax.bar(place, data["null_mean"], color=GREY, label="left when shuffled")
@@ -76,7 +77,7 @@ def plot_parts(
 
 def plot_truth(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw estimates (columns ``estimator``, ``value``) against the ``truth`` in bits."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     sns.lineplot(data, x="truth", y="value", hue="estimator", marker="o", errorbar="sd", ax=ax)
     ax.axline((0, 0), slope=1, color=LINE, linestyle="dashed", linewidth=1)
     ax.set(xlabel="true information in bits", ylabel="estimate in bits")
@@ -86,7 +87,7 @@ def plot_truth(records: Records, *, ax: Axes | None = None) -> Axes:
 
 def plot_sizes(records: Records, *, x: str = "samples per class", ax: Axes | None = None) -> Axes:
     """Draw value, null and ceiling against the size in column ``x``."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     for name, colour, style, wide, label in (
         ("ceiling", LINE, "dashed", 1.5, "ceiling"),
         ("value", COLOUR, "solid", 5.0, "estimate"),
@@ -102,7 +103,7 @@ def plot_sizes(records: Records, *, x: str = "samples per class", ax: Axes | Non
 
 def plot_replica(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw published values of ρ against noise of the same sizes (columns ``noise``, ``rho``)."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     sns.scatterplot(data, x="noise", y="rho", hue="data", style="network", ax=ax)
     ax.axline((4, 4), slope=1, color=LINE, linestyle="dashed", linewidth=1)
     ax.set(xlabel="independent noise, bits", ylabel="published ρ, bits")
@@ -117,7 +118,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw γ_j (column ``gamma``, interval ``low``..``high``) by layer ``j``, a line a readout."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     palette = sns.color_palette("colorblind")
     for (name, part), colour, marker in zip(
         data.groupby("readout", sort=False), palette, MARKERS, strict=False
@@ -133,7 +134,7 @@ def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
 
 def plot_slack(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw ρ (``rho``, in bits) against U - 1 (``slack``) with the bounds of Lemma 1."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     excess = (data["slack"] - 1).sort_values()
     ax.scatter(data["slack"] - 1, data["rho"], s=12, color=COLOUR, label="pairs of layers")
     ax.plot(excess, excess / np.log(2), color=LINE, linestyle="dashed", label="(U - 1) / ln 2")
@@ -146,7 +147,7 @@ def plot_slack(records: Records, *, ax: Axes | None = None) -> Axes:
 
 def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None) -> Axes:
     """Draw the growth of the score per layer beside what A2 requires (``growth``, ``required``)."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     palette = sns.color_palette("colorblind")
     for (name, part), colour, marker in zip(
         data.groupby(by, sort=False), palette, MARKERS, strict=False
@@ -163,7 +164,7 @@ def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None
 
 def plot_radius(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw accuracy under attack by radius (the index, in 255ths), a line a column."""
-    ax = _axes(ax, width=6.4)
+    ax = axes_of(ax, width=6.4)
     long = curves.rename_axis("radius").reset_index().melt("radius", None, "network", "accuracy")
     lines = {"x": "radius", "y": "accuracy", "hue": "network", "style": "network"}
     sns.lineplot(long, **lines, markers=True, dashes=True, ax=ax)
@@ -193,18 +194,23 @@ def summary(networks: pd.DataFrame) -> pd.DataFrame:
     by = [name for name in ("model", "protocol", "n_b", "label") if name in networks]
     columns = [name for name in (*THREATS, "autoattack") if name in networks]
     groups = networks.groupby(by, sort=False, dropna=False)
-    shown = groups[columns].agg(_spread)
+    shown = groups[columns].agg(spread)
     return shown.assign(seeds=groups.size()).reset_index().astype(object).fillna("")
 
 
-def _spread(values: pd.Series) -> str:
-    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
-    return f"{values.mean():.3f}{spread}"
+def spread(values: pd.Series) -> str:
+    """Return mean and, from two known values on, standard deviation."""
+    known = values.dropna()  # AutoAttack may have run on some seeds only
+    if known.empty:
+        return ""
+    if len(known) == 1:
+        return f"{known.iloc[0]:.3f}" + (" (1 seed)" if len(values) > 1 else "")
+    return f"{known.mean():.3f} ± {known.std():.3f}"
 
 
 def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
-    ax = _axes(ax, width=6.4, height=3.2)
+    ax = axes_of(ax, width=6.4, height=3.2)
     table = named(networks)
     long = table.melt(["label"], list(THREATS), var_name="threat", value_name="accuracy")
     order = [label for label in ORDER if label in set(table["label"])]
@@ -242,7 +248,7 @@ def plot_protocols(networks: pd.DataFrame, *, title: str = "") -> Figure:
 
 def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw ρ_j by layer, a line a network, with the shuffled null of each as a dashed line."""
-    ax = _axes(ax, width=6.4, height=3.0)
+    ax = axes_of(ax, width=6.4, height=3.0)
     table = named(rho)
     palette = dict(zip(ORDER, sns.color_palette("colorblind"), strict=False))
     for marker, (label, part) in zip(MARKERS, table.groupby("label", sort=False), strict=False):
@@ -257,7 +263,7 @@ def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def plot_constants(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw constants γ_n (column ``gamma``) by number of layers ``n``, a line a ``kind``."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     palette = sns.color_palette("colorblind")
     for (name, part), colour, marker in zip(
         data.groupby("kind", sort=False), palette, MARKERS, strict=False
@@ -272,7 +278,7 @@ def plot_constants(records: Records, *, ax: Axes | None = None) -> Axes:
 
 def plot_line(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw the loss between two networks (``t``, ``loss``) beside its expansion at t = 0."""
-    data, ax = _frame(records), _axes(ax)
+    data, ax = _frame(records), axes_of(ax)
     ax.plot(data["t"], data["loss"], color=COLOUR, marker="o", markersize=3, label="loss")
     ax.plot(data["t"], data["expansion"], color=LINE, linestyle="dashed", label="expansion (9)")
     ax.set(xlabel="t, from f_b* (0) to f̃_b (1)", ylabel="mean cross-entropy")
@@ -282,7 +288,7 @@ def plot_line(records: Records, *, ax: Axes | None = None) -> Axes:
 
 def plot_bounds(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw bounds (columns ``bound``, ``value``) on a logarithmic axis, a row each."""
-    data, ax = _frame(records), _axes(ax, height=2.4)
+    data, ax = _frame(records), axes_of(ax, height=2.4)
     place = range(len(data))[::-1]
     ax.barh(list(place), data["value"], color=[LINE, *[COLOUR] * (len(data) - 1)], height=0.6)
     ax.set_yticks(list(place), list(data["bound"]))
