@@ -13,6 +13,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+unexport PYTHONDONTWRITEBYTECODE # compiled modules are kept: without them every start takes many times longer
 
 .PHONY: book pdf notebooks test check lock clean help
 

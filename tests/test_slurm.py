@@ -30,9 +30,10 @@ QUICK = (
 
 
 def queue():
-    """Return the jobs that Slurm still works on, by identifier."""
-    told = subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True, check=True)
-    return told.stdout.split()
+    """Return the jobs that Slurm still works on: identifiers, and what Snakemake says they are."""
+    words = ["squeue", "-h", "-o", "%i %k"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True)
+    return dict(line.split(maxsplit=1) for line in told.stdout.splitlines())
 
 
 def none_left():
@@ -69,14 +70,11 @@ def test_a_cancelled_job_is_told_and_a_second_start_makes_the_rest():
     grid.choose(**{"f*1": {"seconds": 30}})
     process = grid.started(*QUICK, on="slurm", gpus=2)
     grid.wait_for("x_adv")
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while not (toy.artefact("f*1").folder / "begun.json").exists():
         assert time.monotonic() < end
         time.sleep(0.2)
-    time.sleep(1)
-    while grid.states()["running"] > 1:
-        time.sleep(0.2)
-    (job,) = queue()
+    (job,) = (job for job, about in queue().items() if toy.artefact("f*1").key in about)
     subprocess.run(["scancel", job], check=True)
     status, shown = grid.ended(process)
     assert status != 0, shown

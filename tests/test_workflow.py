@@ -34,6 +34,7 @@ GRID = {
     "table": ("table", ["t1", "t2", "t3"]),
 }
 STEPS = 2
+LEFT = []  # launchers that a test has started
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,12 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY", str(tmp_path / "graph.json"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     choose()
-    return tmp_path
+    yield tmp_path
+    while LEFT:
+        process = LEFT.pop()
+        if process.returncode is None:  # of a test that failed
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def choose(**changes):
@@ -109,6 +115,7 @@ def started(*more, on="smoke", gpus=0):
     process.stdin.write(asked(*more, on=on, gpus=gpus))
     process.stdin.close()
     process.stdin = None
+    LEFT.append(process)
     return process
 
 
