@@ -4,6 +4,7 @@ Only these three modules print. Errors that a user can mend are one line, and th
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -116,10 +117,17 @@ def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     text = (
         "White-box robust accuracy of a network file, with the checks a sceptic asks for.\n\n"
-        "  semirobust evaluate artifacts/networks/KEY/robust.safetensors --epsilon 8"
+        "  semirobust evaluate artifacts/networks/KEY/robust.safetensors --epsilon 8\n"
+        "  semirobust evaluate artifacts/networks/KEY/tuned.safetensors \\\n"
+        "      --surrogate artifacts/networks/KEY/standard.safetensors --json report.json"
     )
     parser = _command(commands, "evaluate", evaluate, text)
     parser.add_argument("checkpoint", type=Path, help="a file written by save_network")
+    parser.add_argument(
+        "--surrogate", type=Path, metavar="FILE", help="a network whose points must do less harm"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of images and noise; default 0")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     parser.add_argument("--epsilon", type=int, default=8, help="in 255ths; default 8")
     parser.add_argument("--attack", default="autoattack", help="its name; default autoattack")
     parser.add_argument("--probes", type=int, default=100, help="images of the further checks")
@@ -228,16 +236,33 @@ def evaluate(chosen: argparse.Namespace) -> None:
     from semirobust import data, scrutiny
     from semirobust.training import load_network
 
+    if chosen.json and chosen.json.exists():
+        raise FileExistsError(f"{chosen.json} is there already: name another file")
     network = load_network(chosen.checkpoint)
+    surrogate = load_network(chosen.surrogate) if chosen.surrogate else None
     found = data.load(chosen.data, chosen.data_root, download=chosen.download)
     settings = scrutiny.Evaluation(
         attack=chosen.attack,
         epsilon=chosen.epsilon,
         n=chosen.images,
+        seed=chosen.seed,
         probes=min(chosen.probes, chosen.images),
         dataset=chosen.data,
+        architecture=_architecture(chosen.checkpoint),
     )
-    print(scrutiny.formatted(scrutiny.evaluate(network, found.test, settings)))
+    report = scrutiny.evaluate(network, found.test, settings, surrogate=surrogate)
+    print(scrutiny.formatted(report))
+    if chosen.json:
+        record = {**report.as_record(), "provenance": results.provenance()}
+        results.write_atomically(chosen.json, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _architecture(checkpoint: Path) -> str:
+    """Return the name of the network in a file, for which there may be a published ceiling."""
+    from safetensors import safe_open
+
+    with safe_open(checkpoint, framework="pt") as file:
+        return str(json.loads(file.metadata()["architecture"])["name"])
 
 
 def figure(chosen: argparse.Namespace) -> None:

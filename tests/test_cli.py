@@ -1,9 +1,13 @@
 """The command line: what it prints, and what it refuses in one line."""
 
+import json
+
 import pytest
 import torch
 
 from semirobust import cli, experiments
+from semirobust.models import Architecture
+from semirobust.training import save_network
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +77,22 @@ def test_a_recorded_row_is_not_run_again(capsys, monkeypatch):
     monkeypatch.setattr(experiments, "run_and_record", lambda *_, **__: 1 / 0)
     status, out, _ = told(capsys, "run", "table-1", "--only", "vgg16", "static")
     assert (status, "recorded" in out) == (0, True)
+
+
+def test_an_evaluation_is_written_with_the_check_against_a_surrogate(capsys, tmp_path):
+    files = [tmp_path / f"{name}.safetensors" for name in ("own", "other")]
+    for seed, file in enumerate(files):
+        architecture = Architecture(name="alexnet", width=0.125)
+        save_network(architecture.build(seed=seed), architecture, file)
+    report = tmp_path / "report.json"
+    asked = ["evaluate", str(files[0]), "--attack", "pgd", "--images", "20", "--probes", "10"]
+    asked += ["--surrogate", str(files[1]), "--seed", "3", "--json", str(report)]
+    status, out, _ = told(capsys, *asked)
+    assert status == 0
+    assert "transfer" in out
+    document = json.loads(report.read_text())
+    assert (document["seed"], document["n"]) == (3, 20)
+    assert "commit" in document["provenance"]
+    status, _, err = told(capsys, *asked)
+    assert status == 1
+    assert "is there already" in err
