@@ -107,6 +107,18 @@ class Finding:
     files: tuple[Path, ...] = ()
 
     @property
+    def narrow(self) -> bool:
+        """Return whether a limit of the range lies within a standard deviation of the mean."""
+        if len(self.values) < 2:
+            return False
+        return any(abs(mean(self.values) - end) < stdev(self.values) for end in self.test.within)
+
+    @property
+    def verdict(self) -> str:
+        """Return the status, with a word where another seed might turn it."""
+        return self.status + (", narrowly" if self.narrow else "")
+
+    @property
     def shown(self) -> str:
         """Return the value with its spread and the number of runs."""
         if not self.values:
@@ -120,8 +132,16 @@ class Finding:
 
 def claims(root: Path = ROOT) -> list[Claim]:
     """Return the claims of ``book/claims.toml``, in its order."""
-    document = tomllib.loads((root / "book" / "claims.toml").read_text(encoding="utf-8"))
-    return [_claim(entry) for entry in document["claim"]]
+    return [_claim(entry) for entry in _document(root)["claim"]]
+
+
+def answers(root: Path = ROOT) -> list[tuple[str, dict[str, str]]]:
+    """Return the sentences of the front page, each with the claims that decide it, by words."""
+    return [(entry["says"], entry["by"]) for entry in _document(root)["answer"]]
+
+
+def _document(root: Path) -> dict[str, Any]:
+    return tomllib.loads((root / "book" / "claims.toml").read_text(encoding="utf-8"))
 
 
 def _claim(entry: dict[str, Any]) -> Claim:

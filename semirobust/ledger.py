@@ -79,6 +79,19 @@ EXPERIMENTS = (
 DEPENDENCE = ("rho-rises", "rho-levels-off", "deeper-better-flow", "rho-is-not-noise")
 
 
+def answers(entries: Found, root: Path = ROOT) -> str:
+    """Return the claims in short as a numbered list, each with the status of what it rests on."""
+    lines = []
+    for number, (says, by) in enumerate(claims.answers(root), start=1):
+        lines.append(f"{number}. {typeset(says)}")
+        for words, name in by.items():
+            claim, findings = entries[name]
+            verdict = findings[0].verdict if findings else claims.status(findings)
+            where = f'<a href="ledger.html#claim-{claim.name}">{verdict}</a>'
+            lines.append(f"   - {typeset(words)}: **{where}**")
+    return "\n".join(lines)
+
+
 def headlines(entries: Found) -> str:
     """Return the tables of the front page: the main claims, and what was found for each."""
     return "\n\n".join(
@@ -108,15 +121,24 @@ def _headline(
 
 def _brief(findings: list[Finding]) -> str:
     words = [
-        f"**{finding.status}**"
-        + (f", {finding.test.kind}: {_with_unit(finding)}" if finding.values else "")
+        f"**{finding.verdict}**"
+        + (
+            f", {finding.test.kind}: {_with_unit(finding)} ({_wanted(finding)})"
+            * bool(finding.values)
+        )
         for finding in findings
     ]
     return "<br>".join(words)
 
 
+def _wanted(finding: Finding) -> str:
+    low, high = finding.test.within
+    return f"wanted {_range(low, high, 100 if finding.test.unit == 'points' else 1)}"
+
+
 def _with_unit(finding: Finding) -> str:
-    return finding.shown + (" points" if finding.test.unit == "points" else "")
+    value, runs, count = finding.shown.partition(" (n")
+    return value + (" points" if finding.test.unit == "points" else "") + runs + count
 
 
 def _table(chosen: Iterable[tuple[Claim, list[Finding]]]) -> str:
@@ -150,9 +172,7 @@ def typeset(words: str) -> str:
 def _value(finding: Finding) -> str:
     shown = _with_unit(finding) if finding.values else finding.shown
     small = f", {finding.profile} run" if finding.profile and not finding.test.exact else ""
-    low, high = finding.test.within
-    wanted = f"wanted {_range(low, high, 100 if finding.test.unit == 'points' else 1)}"
-    return f"**{finding.status}**, {finding.test.kind}: {shown}{small} ({wanted})"
+    return f"**{finding.verdict}**, {finding.test.kind}: {shown}{small} ({_wanted(finding)})"
 
 
 def _range(low: float, high: float, scale: int) -> str:

@@ -69,6 +69,7 @@ def _generated(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
         "generated/runs.md": runs(shown),
         "generated/experiments.md": experiments(root),
         "generated/counts.md": ledger.counts(entries),
+        "generated/answers.md": ledger.answers(entries, root),
         "generated/headlines.md": ledger.headlines(entries),
         "generated/ledger.md": ledger.ledger(entries),
         "generated/table-1.md": ledger.table_1(root),
@@ -151,7 +152,9 @@ class Shown:
         versions = origin.get("versions", {})
         words = [f"**{record.profile} run**, {MEANING[record.profile]}"]
         words += (
-            [f"{origin['device']}, {record.seconds:.0f} s, {record.date}"] if record.date else []
+            [f"run in {record.seconds:.0f} s on {origin['device']}, {record.date}"]
+            if record.date
+            else []
         )
         words += [_commit(origin, self.notebook.root)] if origin.get("commit") else []
         words += [", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name))]
@@ -159,13 +162,14 @@ class Shown:
         words += [_data(path, self.notebook.root) for path in self.results()]
         text = " · ".join(word for word in words if word)
         strip = _directive("provenance", text)
-        return strip + _directive("provenance stale", STALE) if self.stale else strip
+        again = STALE.format(profile=record.profile)
+        return strip + _directive("provenance stale", again) if self.stale else strip
 
 
 UNRECORDED = "**Not recorded.** Nothing says which code made what this page shows."
 STALE = (
     "**Older than the code.** The code behind this page has changed since this run, so its numbers"
-    " may no longer be what the code gives. `make book PROFILE=smoke` runs it again."
+    " may no longer be what the code gives. `make book PROFILE={profile}` runs it again."
 )
 
 

@@ -55,6 +55,24 @@ def test_a_value_in_the_range_is_reproduced_with_its_spread_over_seeds(tmp_path)
     assert len(found.files) == 2
 
 
+def test_a_limit_within_a_standard_deviation_makes_a_verdict_narrow(tmp_path):
+    for seed, tuned in enumerate((0.295, 0.275, 0.285)):
+        store(tmp_path, 0.30, tuned, seed=seed)
+    found = claims.finding(CHECK, tmp_path)
+    assert found.verdict == "reproduced, narrowly"
+    assert replace(found, test=replace(CHECK, within=(-0.2, 1))).verdict == "reproduced"
+    assert replace(found, values=found.values[:1]).verdict == "reproduced"
+
+
+def test_every_answer_of_the_front_page_rests_on_claims():
+    entries = ledger.found()
+    text = ledger.answers(entries)
+    assert [line[0] for line in text.splitlines() if line[0].isdigit()] == list("1234")
+    named = [name for _, by in claims.answers() for name in by.values()]
+    assert set(named) <= set(entries)
+    assert text.count("ledger.html#claim-") == len(named)
+
+
 def test_a_value_outside_the_range_differs(tmp_path):
     store(tmp_path, 0.30, 0.20)
     assert claims.finding(CHECK, tmp_path).status == "differs"
