@@ -268,7 +268,13 @@ def page(root, profile=None):
 def test_a_page_says_under_its_title_where_it_comes_from(ran):
     title = page(ran).cells[0].source
     assert title.startswith("# 11. Tiny\n\n```{div} provenance\n**smoke run**")
-    for word in ("run in 4 s on CPU", "commit [0000000]", "torch 2.9.9", "`scale = 1.5`", "Is $x^2"):
+    for word in (
+        "run in 4 s on CPU",
+        "commit [0000000]",
+        "torch 2.9.9",
+        "`scale = 1.5`",
+        "Is $x^2",
+    ):
         assert word in title
     assert "Older than the code" not in title
 
