@@ -6,7 +6,7 @@ table and the text beside the figure. Importing this module sets the style of th
 colour-blind readers tell apart, on white, which the page inverts where it is dark.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import matplotlib.pyplot as plt
@@ -116,13 +116,18 @@ def plot_replica(records: Records, *, ax: Axes | None = None) -> Axes:
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
+def _series(data: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame, Any, str]]:
+    """Yield each value of a column with its rows, colour and marker."""
+    groups = data.groupby(by, sort=False)
+    palette = sns.color_palette("colorblind")
+    for (name, part), colour, marker in zip(groups, palette, MARKERS, strict=False):
+        yield str(name), part, colour, marker
+
+
 def plot_gamma(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw γ_j (column ``gamma``, interval ``low``..``high``) by layer ``j``, a line a readout."""
     data, ax = _frame(records), axes_of(ax)
-    palette = sns.color_palette("colorblind")
-    for (name, part), colour, marker in zip(
-        data.groupby("readout", sort=False), palette, MARKERS, strict=False
-    ):
+    for name, part, colour, marker in _series(data, "readout"):
         ax.plot(part["j"], part["gamma"], color=colour, marker=marker, markersize=4, label=name)
         ax.fill_between(part["j"], part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
     ax.axhline(0, color=LINE, linewidth=0.6)
@@ -148,10 +153,7 @@ def plot_slack(records: Records, *, ax: Axes | None = None) -> Axes:
 def plot_growth(records: Records, *, by: str = "network", ax: Axes | None = None) -> Axes:
     """Draw the growth of the score per layer beside what A2 requires (``growth``, ``required``)."""
     data, ax = _frame(records), axes_of(ax)
-    palette = sns.color_palette("colorblind")
-    for (name, part), colour, marker in zip(
-        data.groupby(by, sort=False), palette, MARKERS, strict=False
-    ):
+    for name, part, colour, marker in _series(data, by):
         ax.plot(part["j"], part["growth"], color=colour, marker=marker, label=f"{name}: growth")
         ax.plot(part["j"], part["required"], color=colour, linestyle="dashed")
     ax.axhline(2, color=LINE, linewidth=0.6)
@@ -264,10 +266,7 @@ def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_constants(records: Records, *, ax: Axes | None = None) -> Axes:
     """Draw constants γ_n (column ``gamma``) by number of layers ``n``, a line a ``kind``."""
     data, ax = _frame(records), axes_of(ax)
-    palette = sns.color_palette("colorblind")
-    for (name, part), colour, marker in zip(
-        data.groupby("kind", sort=False), palette, MARKERS, strict=False
-    ):
+    for name, part, colour, marker in _series(data, "kind"):
         ax.plot(part["n"], part["gamma"], color=colour, marker=marker, markersize=4, label=name)
     ax.set(xlabel="number of layers n", ylabel="γ_n")
     ax.set_yscale("symlog", linthresh=1)
