@@ -69,6 +69,7 @@ def loaded_from_outside(html: Path) -> list[str]:
 
 def dead_links(html: Path) -> list[str]:
     """Return links to pages, files and anchors of the book that are not there."""
+    _target.cache_clear()  # a page may have come since
     return [
         f"{path.relative_to(html)}: leads nowhere: {link}"
         for path, page in pages(html)
@@ -83,12 +84,18 @@ def _is_inside(link: str) -> bool:
 
 def _leads_somewhere(path: Path, link: str) -> bool:
     parts = urlsplit(link)
-    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-    if not target.exists():
+    target = _target(path.parent, parts.path) if parts.path else path
+    if target is None:
         return False
     if not parts.fragment or target.suffix != ".html":
         return True
     return unquote(parts.fragment) in _page(target, target.stat().st_mtime_ns).anchors
+
+
+@cache
+def _target(folder: Path, address: str) -> Path | None:
+    target = (folder / unquote(address)).resolve()
+    return target if target.exists() else None
 
 
 def silent_pictures(html: Path) -> list[str]:

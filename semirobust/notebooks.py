@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -132,7 +133,8 @@ def digest(notebook: Notebook, values: Parameters) -> str:
         for cell in read(notebook.path).cells
         if cell.cell_type == "code" and not {"parameters", "injected-parameters"} & set(tags(cell))
     ]
-    modules = {path.name: _skeleton(path) for path in sources(notebook.root, cells)}
+    reached = sources(notebook.root, cells)
+    modules = {path.name: _skeleton(path.read_text(encoding="utf-8")) for path in reached}
     return hashed([cells, dict(values), modules, _read_results(notebook, values)])
 
 
@@ -150,6 +152,7 @@ def sources(root: Path, cells: list[str]) -> list[Path]:
     return sorted(reached)
 
 
+@cache  # twenty notebooks reach much the same modules
 def _imports(code: str, package: Path) -> list[Path]:
     plain = "\n".join(
         line for line in code.splitlines() if line.lstrip()[:1] not in "%!" or not line
@@ -165,9 +168,10 @@ def _imports(code: str, package: Path) -> list[Path]:
     return files + [package.joinpath(*parts, "__init__.py") for parts in inside]
 
 
-def _skeleton(path: Path) -> str:
+@cache
+def _skeleton(code: str) -> str:
     """Return a digest of a module without comments, layout and docstrings."""
-    return hashed(bare(ast.parse(path.read_text(encoding="utf-8"))))
+    return hashed(bare(ast.parse(code)))
 
 
 def results(notebook: Notebook, profile: str) -> list[Path]:
