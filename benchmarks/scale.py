@@ -19,7 +19,7 @@ from semirobust.artefacts import Artefact, held, publish
 from semirobust.engine import Job
 from semirobust.results import provenance, results_root, write_atomically
 
-JOBS = 20
+JOBS = {"laptop": 200, "slurm": 20}  # further jobs of a launch
 QUICK = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1")
 QUICK = (*QUICK, "--seconds-between-status-checks", "1", "--latency-wait", "5")
 
@@ -52,8 +52,8 @@ def launched(folder: Path, jobs: int, on: str, *more: str) -> dict[str, float]:
 
 def engine_cost(folder: Path, on: str, *more: str) -> dict[str, float]:
     """Return the cost of a launch, and of each further job in it."""
-    one, many = launched(folder, 1, on, *more), launched(folder, JOBS + 1, on, *more)
-    each = {f"{name}_per_job": (many[name] - one[name]) / JOBS for name in one}
+    one, many = launched(folder, 1, on, *more), launched(folder, JOBS[on] + 1, on, *more)
+    each = {f"{name}_per_job": (many[name] - one[name]) / JOBS[on] for name in one}
     return {**{f"{name}_of_launch": value for name, value in one.items()}, **each}
 
 
