@@ -45,7 +45,9 @@ def plot_course(
     ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
     if pd.api.types.is_integer_dtype(records[x]) and records[x].nunique() < 20:
         ax.set_xticks(sorted(records[x].unique()))
-    ax.legend(fontsize="x-small", title=by, title_fontsize="x-small", ncols=2)
+    ax.legend(title=by)
+    place = {"bbox_to_anchor": (0, 1), "ncols": 4, "fontsize": "x-small"}  # over no line
+    sns.move_legend(ax, "lower left", **place, title_fontsize="x-small")
     drawn: Axes = told(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
     return drawn
 
@@ -76,7 +78,8 @@ def plot_levels(
         ax=ax,
     )
     ax.set(xlabel=label or x, ylabel="")
-    sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, title=None)
+    place = {"bbox_to_anchor": (0, 1), "ncols": 4, "fontsize": "x-small", "markerscale": 0.7}
+    sns.move_legend(ax, "lower left", **place, frameon=False, title=None)
     drawn: Axes = told(ax, records, x=y, y=x, by=by)
     return drawn
 

@@ -97,24 +97,33 @@ def compared(
     return pd.DataFrame(rows).set_index(["network", "attack"])
 
 
-def plot(shown: Attacked, epsilon: float) -> Figure:
+def plot(shown: Attacked, epsilon: float, *, across: int = 5) -> Figure:
     """Draw clean image, perturbation and attacked image in columns, the answers below.
 
-    The perturbation is drawn from -epsilon (black) to epsilon (white), channels averaged.
+    The perturbation is drawn from -epsilon (black) to epsilon (white), channels averaged. More
+    than ``across`` images stand in several blocks, one below the other, to be legible.
     """
     n = len(shown.labels)
-    figure, axes = plt.subplots(3, n, figsize=(1.1 * n, 3.9), layout="constrained", squeeze=False)
+    columns, blocks = min(n, across), -(-n // across)
+    size = (1.1 * columns, 3.9 * blocks)
+    figure, axes = plt.subplots(
+        3 * blocks, columns, figsize=size, layout="constrained", squeeze=False
+    )
     delta = shown.delta.mean(dim=1) / (2 * epsilon) + 0.5
     rows = {
         "clean": shown.clean.mean(dim=1),
         "perturbation": delta.clamp(0, 1),
         "attacked": shown.attacked.mean(dim=1),
     }
-    for row, (name, images) in zip(axes, rows.items(), strict=True):
-        for ax, image in zip(row, images, strict=True):
-            _picture(ax, image)
-        row[0].set_ylabel(name)
-    for ax, label, after in zip(axes[-1], shown.labels, shown.after, strict=True):
+    for row, (name, images) in enumerate(rows.items()):
+        for place, ax in enumerate(axes[row::3].flat):
+            if place < n:
+                _picture(ax, images[place])
+            else:
+                ax.set_axis_off()
+        for first in axes[row::3, 0]:
+            first.set_ylabel(name)
+    for ax, label, after in zip(axes[2::3].flat, shown.labels, shown.after, strict=False):
         wrong = "" if label == after else " ✗"
         ax.set_xlabel(f"{int(label)} → {int(after)}{wrong}")
     figure._repr_mimebundle_ = partial(_told, shown)  # type: ignore[attr-defined]

@@ -40,12 +40,14 @@ class Notebook:
         parameters: Its parameters with their defaults.
         experiments: The experiments whose results it shows.
         where: Values that a result must hold to be one of them, by dotted name.
+        also: Experiments that it shows where they are recorded, and can do without.
     """
 
     path: Path
     parameters: dict[str, Any]
     experiments: tuple[str, ...]
     where: dict[str, Any]
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -69,7 +71,8 @@ def find(path: Path) -> Notebook:
     about = content.metadata.get("semirobust", {})
     experiment = about.get("experiment", [])
     names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
-    return Notebook(path.resolve(), parameters(content), names, dict(about.get("where", {})))
+    where, also = dict(about.get("where", {})), tuple(about.get("also", []))
+    return Notebook(path.resolve(), parameters(content), names, where, also)
 
 
 def read(path: Path) -> NotebookNode:
@@ -179,7 +182,7 @@ def results(notebook: Notebook, profile: str) -> list[Path]:
     wanted = {**notebook.where, "profile": profile}
     return [
         path
-        for name in notebook.experiments
+        for name in (*notebook.experiments, *notebook.also)
         for path in sorted((notebook.root / "results" / name).glob("*.json"))
         if _holds(json.loads(path.read_bytes()), wanted)
     ]
@@ -193,7 +196,7 @@ def largest_profile(notebook: Notebook) -> str:
     """Return the largest profile for which every experiment of a notebook has a result."""
     for profile in reversed(PROFILES):
         folders = {path.parent.name for path in results(notebook, profile)}
-        if folders and folders == set(notebook.experiments):
+        if notebook.experiments and folders >= set(notebook.experiments):
             return profile
     return DEFAULT
 

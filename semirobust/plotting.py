@@ -172,6 +172,7 @@ def plot_radius(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     sns.lineplot(long, **lines, markers=True, dashes=True, ax=ax)
     ax.axhline(0.1, color=LINE, linestyle="dotted", linewidth=1)
     ax.set(xscale="symlog", ylim=(-0.05, 1.05), xlabel="radius over 255", ylabel="accuracy")
+    ax.set_xlim(curves.index.min() - 0.1, 1.1 * curves.index.max())  # no blank on the left of 0
     ax.set_xticks(list(curves.index), [str(radius) for radius in curves.index])
     ax.legend(title=None, fontsize="x-small")
     return told(ax, long, x="radius", y="accuracy", by="network")

@@ -158,6 +158,16 @@ def test_a_profile_is_the_largest_with_a_result_of_every_experiment(checkout):
     assert notebooks.largest_profile(notebook) == "gpu"
 
 
+def test_an_experiment_that_a_notebook_can_do_without_is_read_and_does_not_decide(checkout):
+    notebook = tiny_notebook(checkout, "31-two", experiment="first", also=["second"])
+    store_result(checkout, "second", "cpu")
+    assert notebooks.largest_profile(notebook) == "smoke"
+    store_result(checkout, "first", "cpu")
+    assert notebooks.largest_profile(notebook) == "cpu"
+    folders = {path.parent.name for path in notebooks.results(notebook, "cpu")}
+    assert folders == {"first", "second"}
+
+
 def test_only_results_that_the_notebook_shows_count(checkout):
     where = {"metrics.accuracy.0": 0.25}
     notebook = tiny_notebook(checkout, "31-one", experiment="first", where=where)
