@@ -14,6 +14,7 @@ REASONS = {
     "0.1": "a radius, of MNIST",
     "0.3": "a radius, of MNIST",
     "20": "a setting: the share pruned in a round",
+    "0.02": "a threshold, `findings.NEAR`: the paper's one to two per cent",
     "0.001": "the published estimator's clip, in its settings",
     "1.966": "bits of a channel, known in closed form; `laws.CHANNEL_BITS`",
 }
