@@ -223,7 +223,8 @@ def _selected(
         rows = [one for one in document["metrics"].get(test.table, []) if _holds(one, row)]
         found = [_ratio(one, column, test.over) for one in rows if one.get(column) is not None]
         if found:
-            values[value_at(document["settings"], "study.seed") or 0] = mean(found)
+            study = document["settings"].get("row", document["settings"])
+            values[value_at(study, "study.seed") or 0] = mean(found)
             files.append(path)
     return values, tuple(files)
 
@@ -233,6 +234,7 @@ def _ratio(row: Mapping[str, Any], column: str, over: str) -> float:
 
 
 def _is_about(settings: Any, record: Mapping[str, Any]) -> bool:
+    settings = settings.get("row", settings)  # an audit is of a row
     return all((value_at(settings, FACTS[name]) or "") == value for name, value in record.items())
 
 
