@@ -23,10 +23,18 @@ pytestmark = [
 ]
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed")
 store = grid.store
-QUICK = (
-    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
-    *("--seconds-between-status-checks", "1", "--latency-wait", "5"),
-)
+
+
+def quick(seconds):
+    """Return words with which Slurm is asked first when its jobs are done, in as many seconds.
+
+    Asked too early, the executor waits ten seconds more, and ten more each time.
+    """
+    asked = ("--slurm-status-command", "squeue", "--latency-wait", "5")
+    return (*asked, "--slurm-init-seconds-before-status-checks", str(seconds))
+
+
+QUICK = quick(5)
 
 
 def queue():
@@ -113,7 +121,7 @@ def test_the_smoke_grid_on_slurm_records_what_one_run_records(store, monkeypatch
     command = [sys.executable, "-m", "semirobust"]
     rows = ["table-1", "--only", "alexnet", "static"]
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path / "results"))
-    words = ["repro", *rows, "--on", "slurm", "--gpus", "2", "--snakemake", *QUICK]
+    words = ["repro", *rows, "--on", "slurm", "--gpus", "2", "--snakemake", *quick(15)]
     subprocess.run(command + words, check=True)
     (path,) = (tmp_path / "results" / "table-1").glob("*.json")
     mine = grid.metrics(path)
