@@ -34,7 +34,7 @@ def quick(seconds):
     return (*asked, "--slurm-init-seconds-before-status-checks", str(seconds))
 
 
-QUICK = quick(5)
+QUICK = quick(10)
 
 
 def queue():
