@@ -121,7 +121,7 @@ def test_the_smoke_grid_on_slurm_records_what_one_run_records(store, monkeypatch
     command = [sys.executable, "-m", "semirobust"]
     rows = ["table-1", "--only", "alexnet", "static"]
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path / "results"))
-    words = ["repro", *rows, "--on", "slurm", "--gpus", "2", "--snakemake", *quick(15)]
+    words = ["repro", *rows, "--on", "slurm", "--gpus", "2", "--snakemake", *quick(20)]
     subprocess.run(command + words, check=True)
     (path,) = (tmp_path / "results" / "table-1").glob("*.json")
     mine = grid.metrics(path)
