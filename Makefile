@@ -24,7 +24,7 @@ pdf: $(READY)
 	$(BIN)/semirobust book --no-execute --pdf _build/book.pdf
 
 test: $(READY)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n $(JOBS)
 	$(BIN)/pytest -m slow -n $(JOBS) --dist loadscope --no-header
 
 notebooks: $(READY)
