@@ -218,13 +218,13 @@ def _selected(
 ) -> tuple[dict[int, float], tuple[Path, ...]]:
     values, files = {}, []
     for path, document in _documents(root / "results" / test.experiment):
-        if document["profile"] != profile or not _is_about(document["settings"], record):
+        settings = document["settings"].get("row", document["settings"])  # an audit is of a row
+        if document["profile"] != profile or not _is_about(settings, record):
             continue
         rows = [one for one in document["metrics"].get(test.table, []) if _holds(one, row)]
         found = [_ratio(one, column, test.over) for one in rows if one.get(column) is not None]
         if found:
-            study = document["settings"].get("row", document["settings"])
-            values[value_at(study, "study.seed") or 0] = mean(found)
+            values[value_at(settings, "study.seed") or 0] = mean(found)
             files.append(path)
     return values, tuple(files)
 
@@ -234,7 +234,6 @@ def _ratio(row: Mapping[str, Any], column: str, over: str) -> float:
 
 
 def _is_about(settings: Any, record: Mapping[str, Any]) -> bool:
-    settings = settings.get("row", settings)  # an audit is of a row
     return all((value_at(settings, FACTS[name]) or "") == value for name, value in record.items())
 
 

@@ -120,15 +120,13 @@ def _headline(
 
 
 def _brief(findings: list[Finding]) -> str:
-    words = [
-        f"**{finding.verdict}**"
-        + (
-            f", {finding.test.kind}: {_with_unit(finding)} ({_wanted(finding)})"
-            * bool(finding.values)
-        )
-        for finding in findings
-    ]
-    return "<br>".join(words)
+    return "<br>".join(f"**{finding.verdict}**{_measured(finding)}" for finding in findings)
+
+
+def _measured(finding: Finding) -> str:
+    if not finding.values:
+        return ""
+    return f", {finding.test.kind}: {_with_unit(finding)} ({_wanted(finding)})"
 
 
 def _wanted(finding: Finding) -> str:

@@ -10,6 +10,16 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (  # no window, no sandbox (which containers lack), and nothing of the browser's own errands
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 LEFT_OUT = ".headerlink, .address, #jb-print-docs-body, .prev-next-footer, script, noscript, input"
 STYLE = """@page {size: A4; margin: 18mm 16mm}
 .bd-article {font-size: 10.5pt; max-width: none} section.page {break-before: page}
@@ -28,8 +38,7 @@ def printed(html: Path, toc: Path, target: Path) -> Path:
         raise FileNotFoundError(f"printing needs one of {', '.join(BROWSERS)}: install chromium")
     whole = html / "whole-book.html"
     whole.write_text(together(html, pages(toc, html)), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    flags += ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    flags = [*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND"]
     flags += ["--no-pdf-header-footer", "--virtual-time-budget=120000"]
     with TemporaryDirectory() as profile:
         command = [browser, *flags, f"--user-data-dir={profile}"]

@@ -13,9 +13,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, FLAGS
+from browser import CHROMIUM
 
 from semirobust import book
+from semirobust.printing import FLAGS
 from semirobust.results import ROOT
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import CHROMIUM, FLAGS
+from browser import CHROMIUM
 
 from semirobust import (
     book,
@@ -23,6 +23,7 @@ from semirobust import (
     staging,
     telling,
 )
+from semirobust.printing import FLAGS
 from semirobust.results import ROOT
 
 DATA = ("book/claims.toml", "book/paper.toml", "book/published.csv")
