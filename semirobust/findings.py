@@ -98,6 +98,11 @@ def noise(p: Any, q: Any, n: int) -> Any:
     return 2 * np.sqrt((p * (1 - p) + q * (1 - q)) / n)
 
 
+def more(p: pd.Series, q: pd.Series, n: int) -> pd.Series:
+    """Return where p is above q by more than their noise."""
+    return p - q > noise(p, q, n)
+
+
 def accuracies(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
     """Return each network's accuracies; a dagger marks those that have ``collapsed``."""
     networks = chosen(tables, protocol)
@@ -137,9 +142,7 @@ def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
 
 def above_clean(tables: Tables, networks: pd.DataFrame) -> pd.Series:
     """Return which networks read stored examples better than the clean images they came from."""
-    more = networks["static"] - networks["clean"]
-    few = images(tables, "whitebox")
-    return more > noise(networks["static"], networks["clean"], few)
+    return more(networks["static"], networks["clean"], images(tables, "whitebox"))
 
 
 def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
@@ -155,7 +158,7 @@ def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
     return shown.rename_axis(index={"cut": "n_b"})
 
 
-def _seeds(held: "pd.Series[bool]") -> str:
+def _seeds(held: pd.Series) -> str:
     return f"{int(held.sum())} of {len(held)}"
 
 
@@ -196,7 +199,7 @@ def _answers(part: pd.DataFrame, threat: str, n: int) -> Iterator[dict[str, Any]
         return
     top, floor = wide[NONE, "robust"], wide[NONE, "standard"]
     yield _answer(NONE, "robust at all", ("robust", "standard"), top, floor, n)
-    if not (top - floor > noise(top, floor, n)).any():
+    if not more(top, floor, n).any():
         nothing = dict.fromkeys(("n_b", "value", "holds in"), NONE)
         yield {**nothing, "question": "the rest", "difference": "nothing to restore"}
         return
@@ -213,13 +216,12 @@ def _answers(part: pd.DataFrame, threat: str, n: int) -> Iterator[dict[str, Any]
 def _answer(
     cut: str, question: str, names: tuple[str, str], one: pd.Series, other: pd.Series, n: int
 ) -> dict[str, Any]:
-    more = one - other
     return {
         "n_b": cut,
         "question": question,
         "difference": " - ".join(names).replace("frozen ", ""),
-        "value": spread(more),
-        "holds in": _seeds(more > noise(one, other, n)),
+        "value": spread(one - other),
+        "holds in": _seeds(more(one, other, n)),
     }
 
 
@@ -250,9 +252,9 @@ def _four(wide: pd.DataFrame, cut: str) -> pd.DataFrame:
 
 def _share(four: pd.DataFrame, n: int) -> str:
     robust, spliced, standard = four["robust"], four["spliced"], four["standard"]
-    if not (robust - standard > noise(robust, standard, n)).any():
+    if not more(robust, standard, n).any():
         return "nothing to restore"
-    if not (robust - spliced > noise(robust, spliced, n)).any():
+    if not more(robust, spliced, n).any():
         return "nothing was lost"
     mean = four.mean()
     return f"{(mean['tuned'] - mean['spliced']) / (mean['robust'] - mean['spliced']):.2f}"
@@ -275,6 +277,6 @@ def dependence(rho: pd.DataFrame) -> pd.DataFrame:
     shown = groups[["value", "null_mean", "excess"]].mean().rename(columns={"null_mean": "null"})
     share = shown["null"] / shown["value"]
     shown = shown.map("{:.3f}".format).assign(null_share=share.map("{:.2f}".format))
-    above = groups["above"].agg(lambda held: f"{held.sum()} of {len(held)}")
+    above = groups["above"].agg(_seeds)
     shown = shown.assign(above_null=above).rename(columns=lambda name: name.replace("_", " "))
     return shown.rename_axis(index={"cut": "n_b", "label": "network"})

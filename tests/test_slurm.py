@@ -24,6 +24,8 @@ pytestmark = [
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed")
 store = grid.store
 
+NAME = "semirobust" + os.environ.get("PYTEST_XDIST_WORKER", "")  # of the jobs of this process
+
 
 def quick(seconds):
     """Return words with which Slurm is asked first when its jobs are done, in as many seconds.
@@ -31,17 +33,19 @@ def quick(seconds):
     Asked too early, the executor waits ten seconds more, and ten more each time.
     """
     asked = ("--slurm-status-command", "squeue", "--latency-wait", "5")
-    return (*asked, "--slurm-init-seconds-before-status-checks", str(seconds))
+    first = ("--slurm-init-seconds-before-status-checks", str(seconds))
+    return (*asked, *first, "--slurm-jobname-prefix", NAME)
 
 
 QUICK = quick(10)
 
 
 def queue():
-    """Return the jobs that Slurm still works on: identifiers, and what Snakemake says they are."""
-    words = ["squeue", "-h", "-o", "%i %k"]
+    """Return our jobs that Slurm still works on: identifiers, and what Snakemake says they are."""
+    words = ["squeue", "-h", "-o", "%i %j %k"]
     told = subprocess.run(words, capture_output=True, text=True, check=True)
-    return dict(line.split(maxsplit=1) for line in told.stdout.splitlines())
+    lines = (line.split(maxsplit=2) for line in told.stdout.splitlines())
+    return {job: about for job, name, about in lines if name.startswith(f"{NAME}_")}
 
 
 def none_left():
@@ -110,22 +114,9 @@ def test_one_allocation_of_two_gpus_is_shared_out_among_the_jobs(store):
     (store / "plan.json").write_text(grid.asked(on="node", gpus=2))
     inner = f"{sys.executable} {store / 'launch.py'} < {store / 'plan.json'}"
     (store / "launch.py").write_text(grid.LAUNCH)
-    words = ["sbatch", "--wait", "--gpus=2", "-o", str(store / "out.txt"), "--wrap", inner]
+    words = ["sbatch", "--wait", "--gpus=2", f"--job-name={NAME}_one", "--wrap", inner]
+    words += ["-o", str(store / "out.txt")]
     done = subprocess.run(words, check=False)
     assert done.returncode == 0, (store / "out.txt").read_text()
     assert grid.only_once()
     assert {w[2] for w in toy.steps()} - {"-", "0,1"} <= {"0", "1"}
-
-
-def test_the_smoke_grid_on_slurm_records_what_one_run_records(store, monkeypatch, tmp_path):
-    command = [sys.executable, "-m", "semirobust"]
-    rows = ["table-1", "--only", "alexnet", "static"]
-    monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path / "results"))
-    words = ["repro", *rows, "--on", "slurm", "--gpus", "2", "--snakemake", *quick(20)]
-    subprocess.run(command + words, check=True)
-    (path,) = (tmp_path / "results" / "table-1").glob("*.json")
-    mine = grid.metrics(path)
-    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path / "other"))
-    monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path / "elsewhere"))
-    subprocess.run([*command, "run", *rows], check=True)
-    assert mine == grid.metrics(tmp_path / "elsewhere" / "table-1" / path.name)

@@ -97,11 +97,6 @@ def asked(*more, on="smoke", gpus=0):
     return json.dumps([document(gpus), on, gpus, more])
 
 
-def metrics(path):
-    """Return what a record holds besides its provenance, as text."""
-    return json.dumps(json.loads(path.read_bytes())["metrics"])
-
-
 def started(*more, on="smoke", gpus=0):
     """Start the launcher as a process that leads a group of its own."""
     process = subprocess.Popen(
@@ -338,16 +333,3 @@ def test_what_a_process_without_engine_makes_is_taken_up(store):
     assert ran()[0] == 0
     assert only_once()
     assert artefacts.state(toy.artefact("t1").folder / "manifest.json")[0] == "done"
-
-
-@pytest.mark.slow
-def test_the_smoke_grid_records_what_one_run_records(store, monkeypatch):
-    rows = ["table-1", "--only", "alexnet", "static"]
-    made = []
-    for number, words in enumerate((["repro", *rows, "--on", "smoke"], ["run", *rows])):
-        monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(store / f"a{number}"))
-        monkeypatch.setenv("SEMIROBUST_RESULTS", str(store / f"r{number}"))
-        subprocess.run([sys.executable, "-m", "semirobust", *words], check=True)
-        (path,) = (store / f"r{number}" / "table-1").glob("*.json")
-        made.append((path.name, metrics(path)))
-    assert made[0] == made[1]
