@@ -25,5 +25,5 @@ def test_the_smoke_grid_records_what_one_run_records(store, monkeypatch, on, mor
         monkeypatch.setenv("SEMIROBUST_RESULTS", str(store / name / "results"))
         subprocess.run([sys.executable, "-m", "semirobust", *words], check=True)
         (path,) = (store / name / "results" / "table-1").glob("*.json")
-        made.append((path.name, json.loads(path.read_bytes())["metrics"]))
+        made.append((path.name, json.dumps(json.loads(path.read_bytes())["metrics"])))
     assert made[0] == made[1]
