@@ -23,7 +23,7 @@ def plot_densities(
     panels: str = "row",
     label: str = "",
 ) -> Figure:
-    """Draw ``y`` by the share of weights left, mean and spread over trials, a panel for each row.
+    """Draw ``y`` by the share of weights left, mean and spread over trials, two panels in a line.
 
     Args:
         records: One row a network, with its ``share`` in 0..1.
@@ -33,11 +33,14 @@ def plot_densities(
         label: Name of the second axis.
     """
     names = list(records[panels].unique())
-    width = 6.4 if len(names) == 1 else 3.4 * len(names)
+    lines, columns = -(-len(names) // 2), min(len(names), 2)
+    size = (6.4 if columns == 1 else 6.8, 3.2 * lines)
     figure, axes = plt.subplots(
-        1, len(names), figsize=(width, 3.2), sharex=True, layout="constrained", squeeze=False
+        lines, columns, figsize=size, sharex=True, layout="constrained", squeeze=False
     )
-    for ax, name in zip(axes[0], names, strict=True):
+    for ax in axes.flat[len(names) :]:
+        ax.remove()
+    for ax, name in zip(axes.flat, names, strict=False):
         _panel(ax, records[records[panels] == name], by, y)
         ax.set(title=name, xlabel="weights left, %", ylabel=label or y)
     axes[0][0].set_xlim(115, 85 * records["share"].min())  # shared; dense on the left

@@ -35,3 +35,13 @@ def test_a_table_has_mean_spread_and_number_of_networks():
     first = table.iloc[0]
     assert first["pgd"] == "0.550 ± 0.071"
     assert first["networks"] == 2
+
+
+def test_three_rows_stand_two_in_a_line():
+    more = pd.concat([RECORDS, RECORDS[RECORDS["row"] == "mnist"].assign(row="fashion")])
+    places = [ax.get_subplotspec() for ax in plot_densities(more).figure.axes]
+    assert [(place.rowspan.start, place.colspan.start) for place in places] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+    ]
