@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from semirobust.plotting import MARKERS, spread
 from semirobust.telling import told
@@ -75,3 +76,20 @@ def summary(records: pd.DataFrame, by: list[str], columns: list[str]) -> pd.Data
     """Return mean and, from two networks on, standard deviation of columns, with the count."""
     groups = records.groupby(by, sort=False)
     return groups[columns].agg(spread).assign(networks=groups.size()).reset_index()
+
+
+def beside_dense(networks: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracies under PGD of sparse fronts beside the dense one, by row, cut and back.
+
+    ``noise`` is half of the 95 % interval (Student) of the ticket's difference over the trials.
+    """
+    by = ["row", "a", "share", "back", "trial"]
+    sparse = networks[networks["front"] != "dense"].round({"share": 3})
+    each = sparse.pivot_table(index=by, columns="front", values="pgd")
+    dense = networks[networks["front"] == "dense"].set_index(["row", "a", "back", "trial"])["pgd"]
+    each = each.join(dense.rename("dense"))
+    each["ticket - dense"] = each["ticket"] - each["dense"]
+    each["ticket - mask"] = each["ticket"] - each["random mask"]
+    groups = each.groupby(by[:-1])
+    wide = student.ppf(0.975, groups.size() - 1)
+    return groups.mean().assign(noise=groups["ticket - dense"].sem() * wide)
