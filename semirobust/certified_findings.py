@@ -6,6 +6,8 @@ whether a front that is certified no less as a whole passes on less to another f
 
 import pandas as pd
 
+from semirobust.findings import NONE, noise
+
 PLACE = ["data", "epsilon"]
 SHARE = "verified any"
 
@@ -28,14 +30,14 @@ def shortfalls(networks: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
     own = reports[reports["evaluation"] == "pgd and interval"]
     tested = own.groupby(PLACE)["n"].min().rename("n").reset_index()
     found = found.merge(tested, on=PLACE, how="left")
-    both = sum(found[name] * (1 - found[name]) for name in (SHARE, "symbolic"))
     found["short"] = (100 * (found["symbolic"] - found[SHARE])).round(1)
-    found["±"] = (200 * (both / found["n"]) ** 0.5).round(1)
+    shares = zip(found[SHARE], found["symbolic"], found["n"], strict=True)
+    found["±"] = [round(100 * noise(*three), 1) for three in shares]
     found["its epochs"] = found["its"].astype("Int64")
     found["on"] = found["data"] + " " + found["epsilon"].map("{:.2g}".format)
     found = found.rename(columns={SHARE: "k samples"}).round({"k samples": 3, "symbolic": 3})
     columns = ["k samples", "symbolic", "its epochs", "short", "±"]
-    return found.set_index(["on", "epochs", "k"])[columns].astype(object).fillna("–")
+    return found.set_index(["on", "epochs", "k"])[columns].astype(object).fillna(NONE)
 
 
 def passed_on(
