@@ -1,9 +1,13 @@
 """Robust accuracy, over-statement and passes beside torchattacks and foolbox, same points.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/evaluation.py [--data cifar10 --images 200]``: one
-process, one thread, process time. Trains a standard and a robust network, evaluates both with every
-method at every radius, and writes ``results/benchmarks/evaluation.json``. A method over-states a
-sample that it leaves standing and any other method breaks. foolbox takes part where installed.
+Run ``OMP_NUM_THREADS=1 python benchmarks/evaluation.py``: one process, one thread, process time.
+Trains a standard and a robust network, evaluates both with every method at every radius, and writes
+``results/benchmarks/evaluation.json``. A method over-states a sample that it leaves standing and
+any other method breaks; it differs from AutoAttack where its flag is another one. foolbox takes
+part where installed.
+
+Networks of recorded runs are compared with ``--networks standard=FILE robust=FILE --data cifar10
+--images 200 --radii 4 8 12 --name evaluation-cifar10``; ``--only METHOD`` leaves methods out.
 """
 
 import argparse
@@ -12,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from time import process_time
 
 import torch
@@ -28,12 +33,13 @@ from semirobust.methods import Online
 from semirobust.models import build
 from semirobust.published import Published, published
 from semirobust.results import provenance, results_root, write_atomically
-from semirobust.training import Training, accuracy, fit
+from semirobust.training import Training, accuracy, fit, load_network
 
 torch.set_num_threads(1)
 PGD_20 = "torchattacks PGD 20"
 HUNDRED = "torchattacks, 100 steps"
 OFFICIAL = "AutoAttack"
+STAND_IN = "AutoAttack on a stand-in"
 
 
 def trained(samples: Samples, radius: float, epochs: int) -> nn.Sequential:
@@ -69,16 +75,17 @@ def methods(network: nn.Module, x: Tensor, y: Tensor, radius: float) -> Mapping[
     near = draft(network, x[:20])
 
     def own(attack: object, **settings: object) -> Callable:
-        return lambda: counted(robust_accuracy(network, x, y, attack, **settings))
+        return lambda: counted(robust_accuracy(network, x, y, attack, batch=len(x), **settings))
 
     found: dict[str, Callable] = {
         "PGD 20": own(PGD(epsilon=radius, stop_when_fooled=True, **step)),
         "fast": own(FastEnsemble(epsilon=radius)),
         OFFICIAL: own(AutoAttack(epsilon=radius)),
         "AutoAttack, seed 1": own(AutoAttack(epsilon=radius), seed=1),
-        "AutoAttack on a stand-in": own(AutoAttack(epsilon=radius), stand_in=near),
+        STAND_IN: own(AutoAttack(epsilon=radius), stand_in=near),
+        f"{STAND_IN}, seed 1": own(AutoAttack(epsilon=radius), stand_in=near, seed=1),
         PGD_20: lambda: whole(network, x, y, peer),
-        "torchattacks AutoAttack": lambda: whole(network, x, y, published("autoattack", radius)),
+        "torchattacks AutoAttack": own({"autoattack": published("autoattack", radius)}),
         HUNDRED: own(hundred(radius)),
     }
     if find_spec("foolbox"):
@@ -110,16 +117,23 @@ def by_foolbox(network: nn.Module, x: Tensor, y: Tensor, radius: float) -> tuple
     return ~broken & ~fooled(network, x, y), through.forward, through.backward
 
 
-def rows(network: nn.Module, name: str, samples: Samples, radius: int) -> list[dict]:
+def rows(
+    network: nn.Module, name: str, samples: Samples, radius: int, only: list[str]
+) -> list[dict]:
     """Return one row a method: accuracy, over-stated samples, passes and seconds."""
     x, y = samples.x, samples.y
-    found = {}
-    for method, evaluation in methods(network, x, y, radius / 255).items():
+    every, found = methods(network, x, y, radius / 255), {}
+    unknown = sorted(set(only) - set(every))
+    if unknown:
+        raise SystemExit(f"unknown method {unknown[0]!r}; known: {', '.join(every)}")
+    for method, evaluation in every.items():
+        if only and method not in only:
+            continue
         start = process_time()
         flags, forward, backward = evaluation()
         found[method] = flags, forward, backward, process_time() - start
     worst = torch.stack([flags for flags, *_ in found.values()]).all(dim=0)
-    official = found[OFFICIAL][0]
+    official = next(found[method][0] for method in (OFFICIAL, STAND_IN) if method in found)
     return [
         {
             "network": name,
@@ -129,6 +143,7 @@ def rows(network: nn.Module, name: str, samples: Samples, radius: int) -> list[d
             "accuracy": float(flags.double().mean()),
             "overstated": int((flags & ~worst).sum()),
             "AutoAttack_missed": int((official & ~flags).sum()),
+            "differs": int((official != flags).sum()),
             "forward": forward,
             "backward": backward,
             "cpu_seconds": round(seconds, 2),
@@ -168,24 +183,35 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--training-radius", type=int, default=16)
     parser.add_argument("--radii", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--networks", nargs="+", default=[], metavar="NAME=FILE")
+    parser.add_argument("--data-root")
+    parser.add_argument("--only", nargs="+", default=[], metavar="METHOD")
+    parser.add_argument("--name", default="evaluation")
     chosen = parser.parse_args()
-    images = load(chosen.data)
+    images = load(chosen.data, chosen.data_root)
     some = subset(images.test, chosen.images)
+    stored = [entry.split("=", 1) for entry in chosen.networks]
+    networks = {name: load_network(Path(file)) for name, file in stored} or {
+        name: trained(images.train, radius / 255, chosen.epochs)
+        for name, radius in (("standard", 0), ("robust", chosen.training_radius))
+    }
     table, lengths = [], []
-    for name, radius in (("standard", 0), ("robust", chosen.training_radius)):
-        network = trained(images.train, radius / 255, chosen.epochs)
+    for name, network in networks.items():
         for epsilon in chosen.radii:
-            table += rows(network, name, some, epsilon)
+            table += rows(network, name, some, epsilon, chosen.only)
             show([row for row in table if row["network"] == name and row["epsilon_255"] == epsilon])
         lengths.append(distances(network, name, subset(images.test, 20)))
     document = {
-        "settings": vars(chosen),
+        "settings": {
+            **{name: value for name, value in vars(chosen).items() if name != "data_root"},
+            "networks": [f"{name}={'/'.join(Path(file).parts[-2:])}" for name, file in stored],
+        },
         "evaluation": table,
         "ratios": ratios(table),
         "carlini_wagner": lengths,
         "provenance": provenance(threads=1),
     }
-    path = results_root() / "benchmarks" / "evaluation.json"
+    path = results_root() / "benchmarks" / f"{chosen.name}.json"
     write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
     for part in (document["ratios"], *lengths):
         print(json.dumps(part, indent=1))
@@ -201,22 +227,23 @@ def ratios(table: list[dict]) -> dict[str, float]:
             if (row["method"], row["network"]) == (method, network)
         )
 
-    pairs = (("PGD 20", PGD_20), (OFFICIAL, HUNDRED), ("AutoAttack on a stand-in", HUNDRED))
+    pairs = (("PGD 20", PGD_20), (OFFICIAL, HUNDRED), (STAND_IN, HUNDRED))
     return {
         f"{peer} / {method}, {network}": round(seconds(peer, network) / seconds(method, network), 2)
         for method, peer in pairs
-        for network in ("standard", "robust")
+        for network in dict.fromkeys(row["network"] for row in table)
+        if seconds(method, network) and seconds(peer, network)
     }
 
 
 def show(table: list[dict]) -> None:
     """Print the rows."""
     print(f"{table[0]['network']}, radius {table[0]['epsilon_255']}/255", flush=True)
-    print(f"{'':26} accuracy over-stated   forward  backward  CPU s")
+    print(f"{'':32} accuracy over-stated differs   forward  backward  CPU s")
     for row in table:
         print(
-            f"{row['method']:26} {row['accuracy']:8.3f} {row['overstated']:11} {row['forward']:9} "
-            f"{row['backward']:9} {row['cpu_seconds']:6.1f}",
+            f"{row['method']:32} {row['accuracy']:8.3f} {row['overstated']:11} "
+            f"{row['differs']:7} {row['forward']:9} {row['backward']:9} {row['cpu_seconds']:6.1f}",
             flush=True,
         )
 
