@@ -17,7 +17,7 @@ from semirobust.objectives import Objective, cross_entropy
 
 Norm: TypeAlias = Literal["inf", "2"]
 Found: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
-TOGETHER = 64  # samples in a batch below which a network's calls cost more than its sums
+TOGETHER = 192  # samples in a batch below which a network's calls cost more than its sums
 Search: TypeAlias = Callable[[Tensor, Noise], Found]  # the rows to search for -> what was found
 
 
@@ -43,7 +43,10 @@ def per_sample(values: Tensor, x: Tensor) -> Tensor:
 
 def norms(delta: Tensor, order: float = 2) -> Tensor:
     """Return the norm of every sample's perturbation."""
-    return torch.linalg.vector_norm(delta.flatten(1), ord=order, dim=1)
+    flat = delta.flatten(1)
+    if order == float("inf"):  # several times faster than vector_norm on a CPU
+        return flat.abs().amax(dim=1)
+    return torch.linalg.vector_norm(flat, ord=order, dim=1)
 
 
 def distance(x_adv: Images, x: Images, norm: Norm) -> Tensor:

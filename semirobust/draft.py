@@ -54,6 +54,9 @@ def folded(module: nn.Module) -> nn.Module:
         if before and isinstance(before[1], nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
             setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
             setattr(module, name, nn.Identity())
+        elif before and isinstance(before[1], nn.ReLU) and isinstance(child, nn.MaxPool2d):
+            setattr(module, before[0], child)  # the largest first leaves fewer to compare with 0
+            setattr(module, name, before[1])
         else:
             folded(child)
         before = name, child

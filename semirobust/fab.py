@@ -125,7 +125,7 @@ def to_plane(x: Images, w: Tensor, value: Tensor, norm: Norm) -> Tensor:
     time, needed = torch.zeros_like(value), value.abs()
     for _ in range(50):
         missing = needed - (slope * torch.minimum(time[:, None], arrival)).sum(dim=1)
-        still = (slope * (arrival > time[:, None])).sum(dim=1)
+        still = torch.where(arrival > time[:, None], slope, 0).sum(dim=1)
         advance = torch.where(missing > 1e-6 * needed, missing / still.clamp_min(TINY), 0)
         if not (advance > 0).any():
             break

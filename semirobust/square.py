@@ -4,6 +4,10 @@ A query is kept where it lowers the margin logit_y - max of the others. The shar
 a patch covers falls by halves, at the paper's fractions of the number of queries. The queries are
 forward passes, so gradients that vanish or mislead do not stop it.
 
+Few queries of a long search are kept. So several are asked in one batch, all from the points as
+they stand; after the first one that is kept, for whichever sample, the rest of the batch is asked
+again. A patch that changes nothing is not asked. Both find what one query after another finds.
+
 Departure: every sample draws patches of its own, where the authors' program gives one patch to the
 whole batch; only so is a flag independent of the batch.
 """
@@ -18,6 +22,7 @@ from torch.nn import functional
 
 from semirobust._types import Classifier, Images, Labels
 from semirobust.ball import (
+    TOGETHER,
     Found,
     Norm,
     attacking,
@@ -68,17 +73,25 @@ class Square:
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
         """Return the points of least margin that were met, and which of them fool the network."""
         start, proposed = (stripes, patched) if self.norm == "inf" else (tiles, patched_l2)
-        result = start(x, self.epsilon, noise)
+        result, query, ahead = start(x, self.epsilon, noise), 1, 1
         least = margin(network(result), y)
-        for query in range(1, self.queries):
+        while query < self.queries:
             rows = (least > 0).nonzero()[:, 0]
             if not len(rows):
                 break
-            side = self.side(query, x)
-            point = proposed(result[rows], x[rows], self.epsilon, side, noise[rows], query)
-            value = margin(network(point), y[rows])
-            kept = value < least[rows]
-            result[rows[kept]], least[rows[kept]] = point[kept], value[kept]
+            held, numbers = result[rows], range(query, min(query + ahead, self.queries))
+            points = [
+                proposed(held, x[rows], self.epsilon, self.side(number, x), noise[rows], number)
+                for number in numbers
+            ]
+            value = margins(network, torch.stack(points), held, y[rows])
+            lower = value < least[rows]
+            gained = lower.any(dim=1).tolist()
+            last = gained.index(True) if True in gained else len(numbers) - 1
+            kept = lower[last]
+            result[rows[kept]], least[rows[kept]] = points[last][kept], value[last][kept]
+            query += last + 1
+            ahead = 1 if gained[last] else min(2 * ahead, max(1, TOGETHER // len(rows)))
         return result, ~(least > 0)
 
     def side(self, query: int, x: Images) -> int:
@@ -86,6 +99,15 @@ class Square:
         halvings = sum(query * 10_000 // self.queries > bound for bound in HALVINGS)
         side = round(math.sqrt(self.share / 2**halvings * x.shape[2] * x.shape[3]))
         return min(max(side, 1), min(x.shape[2:]) - 1)
+
+
+def margins(network: Classifier, points: Images, held: Images, y: Labels) -> Tensor:
+    """Return the margins of Q x N points, infinite where a point is the one that is held."""
+    new = (points != held).flatten(2).any(dim=2)
+    value = torch.full(new.shape, torch.inf, dtype=points.dtype, device=points.device)
+    if new.any():
+        value[new] = margin(network(points[new]), y.expand(len(points), -1)[new])
+    return value
 
 
 def signs(noise: Noise, *shape: int, draw: int) -> Tensor:
