@@ -12,8 +12,9 @@ from semirobust.autoattack import AutoAttack, FastEnsemble
 from semirobust.ball import distance, fooled
 from semirobust.carlini_wagner import CarliniWagner
 from semirobust.fab import FAB, to_plane
+from semirobust.noise import sample_noise
 from semirobust.objectives import margin
-from semirobust.square import HALVINGS, Square, eta, heap
+from semirobust.square import HALVINGS, Square, eta, heap, patched, patched_l2, stripes, tiles
 
 
 class Halfspace(nn.Module):
@@ -137,15 +138,15 @@ def test_what_search_says_is_fooled_is_fooled(attack):
 @pytest.mark.parametrize("kind", [TargetedAPGD, FAB])
 def test_classes_tried_in_one_batch_find_what_they_find_in_turn(kind):
     network = small_network(8)
-    x, y = labelled(network, 24)
+    x, y = labelled(network, 72)
     network, x, sizes = network.double(), x.double(), []
     attack = kind(epsilon=0.012, steps=10)
     counted = lambda z: sizes.append(len(z)) or network(z)  # noqa: E731
-    in_turn = attack(counted, x, y, generator=draws())  # 24 samples: two classes at a time
+    in_turn = attack(counted, x, y, generator=draws())  # 72 samples: two classes at a time
     one_by_one, generator = [], draws()
     for a, b in zip(x.split(1), y.split(1), strict=True):  # one sample: all seven at once
         one_by_one.append(attack(network, a, b, generator=generator))
-    assert max(sizes) > 24
+    assert max(sizes) > 72
     torch.testing.assert_close(torch.cat(one_by_one), in_turn)
     broken = fooled(network, in_turn, y)
     assert broken.any()
@@ -224,6 +225,39 @@ def test_square_needs_no_gradient_and_lowers_the_margin_all_the_way(norm, epsilo
         margins.append(margin(network(attack(blind, x, y, generator=draws())), y).clamp_min(0))
     assert all(torch.all(b <= a + 1e-6) for a, b in pairwise(margins))
     assert margins[-1].sum() < 0.7 * margins[0].sum()
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("inf", 0.01), ("2", 0.1)])
+def test_square_finds_in_batches_what_it_finds_query_by_query(norm, epsilon):
+    network = small_network().double()
+    x, y = labelled(network.float())
+    network, x, sizes = network.double(), x.double(), []
+    attack = Square(epsilon=epsilon, norm=norm, queries=800)
+    counted = lambda z: sizes.append(len(z)) or network(z)  # noqa: E731
+    found = attack(counted, x, y, generator=draws())
+    assert len(sizes) < 720  # calls; one by one there are 800
+    assert sum(sizes) < 1.3 * len(x) * 800
+
+    start, proposed = (stripes, patched) if norm == "inf" else (tiles, patched_l2)
+    noise = sample_noise(draws(), x)
+    point = start(x, epsilon, noise)
+    least = margin(network(point), y)
+    for query in range(1, 800):
+        after = proposed(point, x, epsilon, attack.side(query, x), noise, query)
+        value = margin(network(after), y)
+        kept = (value < least) & (least > 0)
+        point[kept], least[kept] = after[kept], value[kept]
+    torch.testing.assert_close(found, point)
+    assert not torch.equal(found, start(x, epsilon, noise))
+
+
+def test_square_does_not_ask_for_a_patch_that_changes_nothing():
+    asked, logits = [], torch.tensor([1.0, 0.0])
+    flat = lambda z: logits.expand(len(z), 2)  # noqa: E731
+    counted = lambda z: asked.append(z) or flat(z)  # noqa: E731
+    x, y = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, dtype=torch.long)
+    Square(epsilon=0.1, queries=200)(counted, x, y, generator=draws())
+    assert sum(map(len, asked)) < 0.6 * 4 * 200  # of two signs, one is held already
 
 
 def test_square_stops_asking_about_fooled_samples():
