@@ -6,7 +6,7 @@ whether a front that is certified no less as a whole passes on less to another f
 
 import pandas as pd
 
-from semirobust.findings import NONE, noise
+from semirobust.findings import NONE, how_often, noise
 
 PLACE = ["data", "epsilon"]
 SHARE = "verified any"
@@ -58,9 +58,6 @@ def passed_on(
     found = []
     for name in [column for column in front if column != beside]:
         seeds = front[[beside, name]].dropna().index
-        less = [
-            f"{(table[name][seeds] < table[beside][seeds]).sum()} of {len(seeds)}"
-            for table in (front, gamma)
-        ]
+        less = [how_often(table[name][seeds] < table[beside][seeds]) for table in (front, gamma)]
         found.append({"front": name, "passes on less": less[0], "is certified less": less[1]})
     return pd.DataFrame(found).set_index("front")

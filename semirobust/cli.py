@@ -131,6 +131,9 @@ def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--epsilon", type=int, default=8, help="in 255ths; default 8")
     parser.add_argument("--attack", default="autoattack", help="its name; default autoattack")
     parser.add_argument("--probes", type=int, default=100, help="images of the further checks")
+    parser.add_argument(
+        "--stand-in", action="store_true", help="search on a copy in half precision first"
+    )
     parser.add_argument("--data", default="digits", help="data set; default digits")
     parser.add_argument("--images", type=int, default=200, help="test images; default 200")
     _add_data(parser)
@@ -249,6 +252,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
         probes=min(chosen.probes, chosen.images),
         dataset=chosen.data,
         architecture=_architecture(chosen.checkpoint),
+        stand_in=chosen.stand_in,
     )
     report = scrutiny.evaluate(network, found.test, settings, surrogate=surrogate)
     print(scrutiny.formatted(report))

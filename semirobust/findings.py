@@ -130,7 +130,7 @@ def collapsed(tables: Tables, protocol: str | None = None) -> list[str]:
     known = [[str(word) for word in names if word != NONE] for names, _ in held]
     words = [", ".join(f"n_b = {n}" if n.isdigit() else n for n in names) for names in known]
     lines = [f"† at chance: {word}" for word in words]
-    return [f"{line}, in {_seeds(part)}" for line, (_, part) in zip(lines, held, strict=True)]
+    return [f"{line}, in {how_often(part)}" for line, (_, part) in zip(lines, held, strict=True)]
 
 
 def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
@@ -154,11 +154,17 @@ def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
     )
     groups = networks.groupby([*several(networks), "cut", "network"], sort=False, dropna=False)
     shown = groups[["clean", "static", "difference"]].agg(spread)
-    shown["above in"] = [_seeds(part) for _, part in groups["above"]]
+    shown["above in"] = [how_often(part) for _, part in groups["above"]]
     return shown.rename_axis(index={"cut": "n_b"})
 
 
-def _seeds(held: pd.Series) -> str:
+def how_often(held: pd.Series) -> str:
+    """Return in how many seeds something held.
+
+    Example:
+        >>> how_often(pd.Series([True, False, True]))
+        '2 of 3'
+    """
     return f"{int(held.sum())} of {len(held)}"
 
 
@@ -210,7 +216,7 @@ def _answers(part: pd.DataFrame, threat: str, n: int) -> Iterator[dict[str, Any]
                 pair = columns[one], columns[other]
                 yield _answer(cut, question, (one, other), *pair, n)
         back = _answer(cut, f"back within {NEAR}", ("tuned", "robust"), columns["tuned"], top, n)
-        yield back | {"holds in": _seeds(columns["tuned"] - top >= -NEAR)}
+        yield back | {"holds in": how_often(columns["tuned"] - top >= -NEAR)}
 
 
 def _answer(
@@ -221,7 +227,7 @@ def _answer(
         "question": question,
         "difference": " - ".join(names).replace("frozen ", ""),
         "value": spread(one - other),
-        "holds in": _seeds(more(one, other, n)),
+        "holds in": how_often(more(one, other, n)),
     }
 
 
@@ -277,6 +283,6 @@ def dependence(rho: pd.DataFrame) -> pd.DataFrame:
     shown = groups[["value", "null_mean", "excess"]].mean().rename(columns={"null_mean": "null"})
     share = shown["null"] / shown["value"]
     shown = shown.map("{:.3f}".format).assign(null_share=share.map("{:.2f}".format))
-    above = groups["above"].agg(_seeds)
+    above = groups["above"].agg(how_often)
     shown = shown.assign(above_null=above).rename(columns=lambda name: name.replace("_", " "))
     return shown.rename_axis(index={"cut": "n_b", "label": "network"})

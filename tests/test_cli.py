@@ -86,7 +86,7 @@ def test_an_evaluation_is_written_with_the_check_against_a_surrogate(capsys, tmp
         save_network(architecture.build(seed=seed), architecture, file)
     report = tmp_path / "report.json"
     asked = ["evaluate", str(files[0]), "--attack", "pgd", "--images", "20", "--probes", "10"]
-    asked += ["--surrogate", str(files[1]), "--seed", "3", "--json", str(report)]
+    asked += ["--surrogate", str(files[1]), "--seed", "3", "--stand-in", "--json", str(report)]
     status, out, _ = told(capsys, *asked)
     assert status == 0
     assert "transfer" in out

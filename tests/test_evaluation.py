@@ -248,8 +248,9 @@ def test_a_fake_defence_is_flagged(name, standard, samples):
     assert all(canary.reason in formatted(report) for canary in report.check())
 
 
-def test_an_honest_network_is_not_flagged(robust, standard, samples):
-    settings = Evaluation(attack="fast", epsilon=16, n=40, probes=12)
+@pytest.mark.parametrize("stand_in", [False, True])
+def test_an_honest_network_is_not_flagged(robust, standard, samples, stand_in):
+    settings = Evaluation(attack="fast", epsilon=16, n=40, probes=12, stand_in=stand_in)
     report = evaluate(robust, samples, settings, surrogate=standard)
     assert report.check() == []
     assert 0.1 < report.accuracy < report.clean_accuracy

@@ -63,6 +63,8 @@ def _of_form(path: Path, content: NotebookNode) -> Iterator[str]:
         yield "it does not start with its title"
     if len(titles) != 1:
         yield f"it has {len(titles)} titles"
+    if any("$" in title for title in titles):
+        yield "its title has a formula, which the table of contents cannot show"
     settings = [cell for cell in content.cells if "parameters" in notebooks.tags(cell)]
     if len(settings) != 1:
         yield f"it has {len(settings)} parameters cells"
@@ -195,6 +197,7 @@ def warned(content: NotebookNode) -> None:
         (source(1, "x = 1\n" * 13), "cell 1 is longer than 12 lines"),
         (source(0, "No title"), "it does not start with its title"),
         (source(0, "# One\n\n# Two"), "it has 2 titles"),
+        (source(0, "# The size of $f_b$"), "its title has a formula"),
         (lambda content: content.cells.pop(2), "it has 0 parameters cells"),
         (lambda content: content.cells.pop(), "it does not end in a checked cell"),
         (lambda content: content.cells[-1].update(outputs=[]), "its checked cell shows no digits"),
