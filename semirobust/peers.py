@@ -32,3 +32,15 @@ def evaluations(name: str) -> pd.DataFrame:
     names = {"overstated": "over-stated", "differs": "differ", "cpu_seconds": "CPU s"}
     spent = table.groupby(by, sort=False)[[*names, "passes"]].sum().rename(columns=names)
     return left.join(spent).rename(columns={"passes": "passes, thousands"}).round(3)
+
+
+def ratios(name: str) -> pd.DataFrame:
+    """Return how many times the processor time of a method a peer takes, by network and in all."""
+    pairs = dict.fromkeys(key.rsplit(", ", 1)[0] for key in recorded(name)["ratios"])
+    seconds = evaluations(name)["CPU s"].unstack("network", sort=False)
+    seconds["both"] = seconds.sum(axis=1)
+    found = {
+        (peer, method): seconds.loc[peer] / seconds.loc[method]
+        for peer, method in (pair.split(" / ") for pair in pairs)
+    }
+    return pd.DataFrame(found).T.rename_axis(index=["peer", "beside"]).round(2)

@@ -7,7 +7,7 @@ import pytest
 from semirobust import peers
 
 
-def row(method, radius, *, accuracy=0.5, differs=0, network="robust"):
+def row(method, radius, *, accuracy=0.5, differs=0, network="robust", seconds=2.5):
     return {
         "network": network,
         "epsilon_255": radius,
@@ -17,17 +17,20 @@ def row(method, radius, *, accuracy=0.5, differs=0, network="robust"):
         "differs": differs,
         "forward": 1500,
         "backward": 500,
-        "cpu_seconds": 2.5,
+        "cpu_seconds": seconds,
     }
 
 
 def test_a_method_s_radii_stand_beside_each_other_and_its_costs_are_summed(monkeypatch, tmp_path):
     (tmp_path / "benchmarks").mkdir()
     rows = [row(method, radius, differs=2) for radius in (4, 8) for method in ("ours", "theirs")]
-    (tmp_path / "benchmarks" / "some.json").write_text(json.dumps({"evaluation": rows}))
+    rows += [row("ours", 4, network="standard"), row("theirs", 4, network="standard", seconds=10)]
+    names = {"theirs / ours, robust": 1.0, "theirs / ours, standard": 4.0}
+    document = {"evaluation": rows, "ratios": names}
+    (tmp_path / "benchmarks" / "some.json").write_text(json.dumps(document))
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path))
     table = peers.evaluations("some")
-    assert list(table.index) == [("robust", "ours"), ("robust", "theirs")]
+    assert list(table.loc["robust"].index) == ["ours", "theirs"]
     assert table.loc[("robust", "ours")].to_dict() == {
         "4/255": 0.5,
         "8/255": 0.5,
@@ -36,6 +39,8 @@ def test_a_method_s_radii_stand_beside_each_other_and_its_costs_are_summed(monke
         "CPU s": 5.0,
         "passes, thousands": 4.0,
     }
+    times = peers.ratios("some").loc[("theirs", "ours")]
+    assert times.to_dict() == {"robust": 1.0, "standard": 4.0, "both": 2.0}
     with pytest.raises(FileNotFoundError, match="no comparison 'other' is recorded; recorded: so"):
         peers.evaluations("other")
 
