@@ -39,8 +39,9 @@ def plot_densities(
     figure, axes = plt.subplots(
         lines, columns, figsize=size, sharex=True, layout="constrained", squeeze=False
     )
-    for ax in axes.flat[len(names) :]:
-        ax.remove()
+    for spare in range(len(names), axes.size):
+        axes.flat[spare].remove()
+        axes.flat[spare - columns].tick_params(labelbottom=True)  # the last of its column now
     for ax, name in zip(axes.flat, names, strict=False):
         _panel(ax, records[records[panels] == name], by, y)
         ax.set(title=name, xlabel="weights left, %", ylabel=label or y)
