@@ -219,7 +219,9 @@ def test_no_stored_certificate_was_broken(record):
         pairs = zip(report["certified"], report["standing"], strict=True)
         assert all(stands == "1" for sure, stands in pairs if sure == "1")
         failed = {canary["name"] for canary in report["canaries"] if not canary["passed"]}
-        one_class = report["clean_accuracy"] < 0.15  # such a network has no gradient to follow
+        # one class for every image, attacked or not: there is no gradient to follow
+        moved = report["clean_accuracy"] - report["accuracy"]
+        one_class = report["clean_accuracy"] < 0.15 and moved < 0.01
         assert failed <= ({"gradients"} if one_class else set())
     for entry in [*record.metrics.get("transfer", []), *record.metrics.get("networks", [])]:
         assert entry["broken certificates"] == 0
