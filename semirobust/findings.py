@@ -91,11 +91,17 @@ def images(tables: Tables, threat: str) -> int:
 def noise(p: Any, q: Any, n: int) -> Any:
     """Return two standard errors of p - q, both shares of n images.
 
+    One success and one failure are added to each (Agresti and Caffo 2000): a share of 0 has an
+    error too.
+
     Example:
-        >>> round(float(noise(0.5, 0.5, 200)), 3)
+        >>> round(float(noise(0.5, 0.5, 200)), 2)
         0.1
+        >>> bool(noise(0.008, 0, 500) > 0.008)
+        True
     """
-    return 2 * np.sqrt((p * (1 - p) + q * (1 - q)) / n)
+    p, q = ((share * n + 1) / (n + 2) for share in (p, q))
+    return 2 * np.sqrt((p * (1 - p) + q * (1 - q)) / (n + 2))
 
 
 def more(p: pd.Series, q: pd.Series, n: int) -> pd.Series:
