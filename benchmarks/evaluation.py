@@ -31,15 +31,12 @@ from semirobust.draft import draft
 from semirobust.evaluation import Counted, Report, robust_accuracy
 from semirobust.methods import Online
 from semirobust.models import build
+from semirobust.peers import HUNDRED, OFFICIAL, PGD_20, STAND_IN, times
 from semirobust.published import Published, published
 from semirobust.results import provenance, results_root, write_atomically
 from semirobust.training import Training, accuracy, fit, load_network
 
 torch.set_num_threads(1)
-PGD_20 = "torchattacks PGD 20"
-HUNDRED = "torchattacks, 100 steps"
-OFFICIAL = "AutoAttack"
-STAND_IN = "AutoAttack on a stand-in"
 
 
 def trained(samples: Samples, radius: float, epochs: int) -> nn.Sequential:
@@ -126,6 +123,8 @@ def rows(
     unknown = sorted(set(only) - set(every))
     if unknown:
         raise SystemExit(f"unknown method {unknown[0]!r}; known: {', '.join(every)}")
+    if only and not {OFFICIAL, STAND_IN} & set(only):
+        raise SystemExit(f"add {OFFICIAL!r} or {STAND_IN!r}: the others are held against it")
     for method, evaluation in every.items():
         if only and method not in only:
             continue
@@ -133,7 +132,7 @@ def rows(
         flags, forward, backward = evaluation()
         found[method] = flags, forward, backward, process_time() - start
     worst = torch.stack([flags for flags, *_ in found.values()]).all(dim=0)
-    official = next(found[method][0] for method in (OFFICIAL, STAND_IN) if method in found)
+    official = found.get(OFFICIAL, found.get(STAND_IN))[0]
     return [
         {
             "network": name,
@@ -175,6 +174,14 @@ def distances(network: nn.Module, name: str, samples: Samples) -> dict:
     return result
 
 
+def named(entry: str) -> tuple[str, Path]:
+    """Return the two sides of NAME=FILE."""
+    name, sign, file = entry.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"write NAME=FILE, got {entry!r}")
+    return name, Path(file)
+
+
 def main() -> None:
     """Run, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,15 +190,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--training-radius", type=int, default=16)
     parser.add_argument("--radii", type=int, nargs="+", default=[8, 16])
-    parser.add_argument("--networks", nargs="+", default=[], metavar="NAME=FILE")
+    parser.add_argument("--networks", nargs="+", default=[], metavar="NAME=FILE", type=named)
     parser.add_argument("--data-root")
     parser.add_argument("--only", nargs="+", default=[], metavar="METHOD")
     parser.add_argument("--name", default="evaluation")
     chosen = parser.parse_args()
     images = load(chosen.data, chosen.data_root)
     some = subset(images.test, chosen.images)
-    stored = [entry.split("=", 1) for entry in chosen.networks]
-    networks = {name: load_network(Path(file)) for name, file in stored} or {
+    networks = {name: load_network(file) for name, file in chosen.networks} or {
         name: trained(images.train, radius / 255, chosen.epochs)
         for name, radius in (("standard", 0), ("robust", chosen.training_radius))
     }
@@ -204,10 +210,10 @@ def main() -> None:
     document = {
         "settings": {
             **{name: value for name, value in vars(chosen).items() if name != "data_root"},
-            "networks": [f"{name}={'/'.join(Path(file).parts[-2:])}" for name, file in stored],
+            "networks": [f"{name}={'/'.join(file.parts[-2:])}" for name, file in chosen.networks],
         },
         "evaluation": table,
-        "ratios": ratios(table),
+        "ratios": {" / ".join(pair): row.to_dict() for pair, row in times(table).iterrows()},
         "carlini_wagner": lengths,
         "provenance": provenance(threads=1),
     }
@@ -215,25 +221,6 @@ def main() -> None:
     write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
     for part in (document["ratios"], *lengths):
         print(json.dumps(part, indent=1))
-
-
-def ratios(table: list[dict]) -> dict[str, float]:
-    """Return how many times the CPU time of one method another takes, over all radii."""
-
-    def seconds(method: str, network: str) -> float:
-        return sum(
-            row["cpu_seconds"]
-            for row in table
-            if (row["method"], row["network"]) == (method, network)
-        )
-
-    pairs = (("PGD 20", PGD_20), (OFFICIAL, HUNDRED), (STAND_IN, HUNDRED))
-    return {
-        f"{peer} / {method}, {network}": round(seconds(peer, network) / seconds(method, network), 2)
-        for method, peer in pairs
-        for network in dict.fromkeys(row["network"] for row in table)
-        if seconds(method, network) and seconds(peer, network)
-    }
 
 
 def show(table: list[dict]) -> None:

@@ -48,13 +48,21 @@ def rounded(network: nn.Module) -> Classifier:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """Return the module, changed in place: each batch norm inside the convolution before it."""
+    """Return the module, changed in place: each batch norm inside the convolution before it.
+
+    Of a ReLU and a max pooling the pooling comes first; values and gradients are the same.
+    """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
         if before and isinstance(before[1], nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
             setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
             setattr(module, name, nn.Identity())
-        elif before and isinstance(before[1], nn.ReLU) and isinstance(child, nn.MaxPool2d):
+        elif (
+            isinstance(module, nn.Sequential)  # where what is listed next is called next
+            and before
+            and isinstance(before[1], nn.ReLU)
+            and isinstance(child, nn.MaxPool2d)
+        ):
             setattr(module, before[0], child)  # the largest first leaves fewer to compare with 0
             setattr(module, name, before[1])
         else:

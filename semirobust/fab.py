@@ -24,6 +24,7 @@ from semirobust.ball import (
     check_steps,
     distance,
     fooled,
+    norms,
     per_sample,
     target_by_target,
     value_and_gradient,
@@ -101,9 +102,7 @@ class FAB:
         from_point = to_plane(point, w, value, self.norm)
         at_clean = value + (w * (x - point)).flatten(1).sum(dim=1)
         from_clean = to_plane(x, w, at_clean, self.norm)
-        here, there = (
-            distance(d, torch.zeros_like(d), self.norm) for d in (from_point, from_clean)
-        )
+        here, there = (norms(move, float(self.norm)) for move in (from_point, from_clean))
         share = (here / (here + there).clamp_min(TINY)).clamp(0, self.most_clean)
         alpha = per_sample(share, x)
         near, far = x + self.beyond * from_clean, point + self.beyond * from_point

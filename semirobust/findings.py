@@ -95,7 +95,7 @@ def noise(p: Any, q: Any, n: int) -> Any:
     error too.
 
     Example:
-        >>> round(float(noise(0.5, 0.5, 200)), 2)
+        >>> round(float(noise(0.5, 0.5, 200)), 3)
         0.1
         >>> bool(noise(0.008, 0, 500) > 0.008)
         True

@@ -7,6 +7,12 @@ import pandas as pd
 
 from semirobust.results import results_root
 
+PGD_20 = "torchattacks PGD 20"
+HUNDRED = "torchattacks, 100 steps"
+OFFICIAL = "AutoAttack"
+STAND_IN = "AutoAttack on a stand-in"
+PAIRS = ((PGD_20, "PGD 20"), (HUNDRED, OFFICIAL), (HUNDRED, STAND_IN))  # a peer, what it is beside
+
 
 def recorded(name: str) -> dict[str, Any]:
     """Return a recorded comparison by its name, or refuse one that is not there."""
@@ -35,12 +41,16 @@ def evaluations(name: str) -> pd.DataFrame:
 
 
 def ratios(name: str) -> pd.DataFrame:
+    """Return the ``times`` of a recorded comparison."""
+    return times(recorded(name)["evaluation"])
+
+
+def times(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return how many times the processor time of a method a peer takes, by network and in all."""
-    pairs = dict.fromkeys(key.rsplit(", ", 1)[0] for key in recorded(name)["ratios"])
-    seconds = evaluations(name)["CPU s"].unstack("network", sort=False)
+    seconds = pd.DataFrame(rows).pivot_table(
+        index="method", columns="network", values="cpu_seconds", aggfunc="sum", sort=False
+    )
     seconds["both"] = seconds.sum(axis=1)
-    found = {
-        (peer, method): seconds.loc[peer] / seconds.loc[method]
-        for peer, method in (pair.split(" / ") for pair in pairs)
-    }
+    known = [pair for pair in PAIRS if set(pair) <= set(seconds.index)]
+    found = {(peer, method): seconds.loc[peer] / seconds.loc[method] for peer, method in known}
     return pd.DataFrame(found).T.rename_axis(index=["peer", "beside"]).round(2)

@@ -79,9 +79,10 @@ class Square:
             rows = (least > 0).nonzero()[:, 0]
             if not len(rows):
                 break
-            held, numbers = result[rows], range(query, min(query + ahead, self.queries))
+            held, clean, own = result[rows], x[rows], noise[rows]
+            numbers = range(query, min(query + ahead, self.queries))
             points = [
-                proposed(held, x[rows], self.epsilon, self.side(number, x), noise[rows], number)
+                proposed(held, clean, self.epsilon, self.side(number, x), own, number)
                 for number in numbers
             ]
             value = margins(network, torch.stack(points), held, y[rows])

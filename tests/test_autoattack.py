@@ -229,8 +229,8 @@ def test_square_needs_no_gradient_and_lowers_the_margin_all_the_way(norm, epsilo
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("inf", 0.01), ("2", 0.1)])
 def test_square_finds_in_batches_what_it_finds_query_by_query(norm, epsilon):
-    network = small_network().double()
-    x, y = labelled(network.float())
+    network = small_network()
+    x, y = labelled(network)
     network, x, sizes = network.double(), x.double(), []
     attack = Square(epsilon=epsilon, norm=norm, queries=800)
     counted = lambda z: sizes.append(len(z)) or network(z)  # noqa: E731
@@ -253,8 +253,7 @@ def test_square_finds_in_batches_what_it_finds_query_by_query(norm, epsilon):
 
 def test_square_does_not_ask_for_a_patch_that_changes_nothing():
     asked, logits = [], torch.tensor([1.0, 0.0])
-    flat = lambda z: logits.expand(len(z), 2)  # noqa: E731
-    counted = lambda z: asked.append(z) or flat(z)  # noqa: E731
+    counted = lambda z: asked.append(z) or logits.expand(len(z), 2)  # noqa: E731
     x, y = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, dtype=torch.long)
     Square(epsilon=0.1, queries=200)(counted, x, y, generator=draws())
     assert sum(map(len, asked)) < 0.6 * 4 * 200  # of two signs, one is held already
