@@ -68,6 +68,7 @@ def _generated(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
     texts = {
         "generated/runs.md": runs(shown),
         "generated/experiments.md": experiments(root),
+        "generated/loops.md": loops(root),
         "generated/counts.md": ledger.counts(entries),
         "generated/answers.md": ledger.answers(entries, root),
         "generated/headlines.md": ledger.headlines(entries),
@@ -252,6 +253,21 @@ def experiments(root: Path = ROOT) -> str:
             runs_of = [one["provenance"] for one in documents if one.get("profile") == profile]
             if runs_of:
                 lines.append(f"| {folder.name} | {profile} | {_cost(runs_of)} |")
+    return "\n".join(lines) + "\n"
+
+
+def loops(root: Path = ROOT) -> str:
+    """Return a table of the package's processor seconds beside those of plain loops."""
+    path = root / "results" / "benchmarks" / "training.json"
+    found = json.loads(path.read_bytes())["ratios"] if path.exists() else []
+    lines = [
+        "| what | seconds | of the loop | ratio | goal | reached |",
+        "|:--|--:|--:|--:|--:|:--|",
+    ]
+    for one in found:
+        words = (one["name"], f"{one['ours']:.2f}", f"{one['peer']:.2f}", f"{one['ratio']:.1f}")
+        words = (*words, f"{one['goal']:g}", "yes" if one["met"] else "no")
+        lines.append(f"| {' | '.join(words)} |")
     return "\n".join(lines) + "\n"
 
 
