@@ -31,18 +31,20 @@ class Algorithm1:
         a: Number of links of the semirobust part f_a.
         tolerance: Stop once Acc* - Acc <= tolerance (the paper's k), accuracies in 0..1.
         trials: Number of independent trials T.
+        first: Number of the first of them; another process may make those before it.
         rho_rule: "min" over the trials (the listing) or the trial of "best" accuracy (the text).
     """
 
     a: int
     tolerance: float = 0.0
     trials: int = 1
+    first: int = 0
     rho_rule: Literal["min", "best"] = "min"
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be meant."""
-        if self.trials < 1:
-            raise ValueError(f"need trials >= 1, got {self.trials}")
+        if self.trials < 1 or self.first < 0:
+            raise ValueError(f"need trials >= 1, first >= 0; got {self.trials} and {self.first}")
         if not 0 <= self.tolerance <= 1:
             raise ValueError(
                 f"tolerance is an accuracy in 0..1: write 0.02 for 2 points, got {self.tolerance}"
@@ -86,7 +88,7 @@ def trials(
         measure: I(h_{j-1}; h_j | y) in bits for j = a+1..n.
     """
     enough = target - settings.tolerance  # Acc* - k
-    for number in range(settings.trials):
+    for number in range(settings.first, settings.first + settings.trials):
         network = splice(robust, standard, settings.a)  # (f_a*, f_b)
         reached = [accuracy(network)]
         if reached[0] < enough:

@@ -5,7 +5,7 @@ model), the reports behind the white-box columns, the trials of Algorithm 1, and
 ceiling.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -150,9 +150,18 @@ def lineup(
     root: str | Path | None = None,
     *,
     fronts: tuple[Front, ...] = ("robust",),
+    numbers: Sequence[int] | None = None,
     download: bool = False,
 ) -> Generator[Progress, None, Lineup]:
-    """Train the standard and the robust network, and run Algorithm 1 at each cut and front."""
+    """Train the standard and the robust network, and run Algorithm 1 at each cut and front.
+
+    Args:
+        study: Its settings.
+        root: Folder of the data sets.
+        fronts: Whose f_a are frozen.
+        numbers: Which trials; by default all of the study, from 0.
+        download: Whether torchvision fetches what is missing.
+    """
     clean = parts(study, root, download=download)
     standard = yield from standard_network(study, clean)
     examples = static_examples(study, clean, standard)
@@ -168,7 +177,7 @@ def lineup(
         for front in fronts:
             measure = partial(measured_by(study, front), samples=attacked, a=a)
             outcomes = yield from tuned_networks(
-                study, samples, networks, n_b=n_b, measure=measure, front=front
+                study, samples, networks, n_b=n_b, measure=measure, front=front, numbers=numbers
             )
             where = {"n_b": n_b, "front": front}
             found.append(Contender("tuned", best(outcomes).network, where, a))

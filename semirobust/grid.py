@@ -119,11 +119,14 @@ def _networks(row: Any, place: Place, study: Study, ready: list[Job]) -> Iterato
             yield _evaluation(row, place, Where("spliced", n_b), ready)
         for front in fronts(row):
             measure = comparison.measured_by(study, front)
-            artefact = tuned_artefact(study, n_b, front, measure)
-            tuned = _job(artefact, place, Where(None, n_b, front), row, needed=ready)
-            yield tuned
+            tried = []
+            for number in range(study.trials):
+                artefact = tuned_artefact(study, n_b, front, measure, number)
+                where = Where(None, n_b, front, number)
+                tried.append(_job(artefact, place, where, row, needed=ready))
+            yield from tried
             if is_row:
-                yield _evaluation(row, place, Where("tuned", n_b, front), [*ready, tuned])
+                yield _evaluation(row, place, Where("tuned", n_b, front), [*ready, *tried])
 
 
 def _evaluation(row: comparison.Row, place: Place, where: Where, needed: list[Job]) -> Job:
@@ -134,11 +137,10 @@ def _evaluation(row: comparison.Row, place: Place, where: Where, needed: list[Jo
 def _job(
     artefact: Artefact, place: Place, where: Where, row: Any, *, needed: list[Job] | None = None
 ) -> Job:
-    told = (str(word) for word in (row.title, *where) if word is not None)
     return Job(
         stage=artefact.stage,
         key=artefact.key,
         words=("step", artefact.stage, *place.words, *where.words),
         inputs=tuple(job.name for job in needed or ()),
-        about=" ".join(told),
+        about=f"{row.title} {where.told}".strip(),
     )

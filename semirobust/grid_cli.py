@@ -92,6 +92,7 @@ def _add_step(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--network", metavar="NAME", help="standard, robust, spliced, tuned")
     parser.add_argument("--n-b", type=int, metavar="N", help="trainable layers of f_b")
     parser.add_argument("--front", metavar="NAME", help="whose f_a is frozen")
+    parser.add_argument("--trial", type=int, metavar="N", help="which trial, from 0")
     _add_only(parser)
     parser.add_argument("--download", action="store_true", help="fetch missing data")
     _add_data(parser)
@@ -219,5 +220,5 @@ def _make(chosen: argparse.Namespace) -> None:
         stages.summarise(chosen.stage, chosen.name, chosen.profile, chosen.only)
         return
     place = stages.Place(chosen.name, chosen.profile, chosen.row)
-    where = stages.Where(chosen.network, chosen.n_b, chosen.front)
+    where = stages.Where(chosen.network, chosen.n_b, chosen.front, chosen.trial)
     stages.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)

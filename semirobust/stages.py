@@ -50,11 +50,12 @@ class Where(NamedTuple):
     network: str | None = None
     n_b: int | None = None
     front: Front | None = None
+    trial: int | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         """Return the words of the command line that choose the network."""
-        named = zip(("--network", "--n-b", "--front"), self, strict=True)
+        named = zip(("--network", "--n-b", "--front", "--trial"), self, strict=True)
         return tuple(str(word) for pair in named if pair[1] is not None for word in pair)
 
     @property
@@ -62,6 +63,13 @@ class Where(NamedTuple):
         """Return what a table says of it."""
         found = {"n_b": self.n_b, "front": self.front}
         return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def told(self) -> str:
+        """Return it in words; trials count from 1 there."""
+        trial = None if self.trial is None else f"trial {self.trial + 1}"
+        found = (self.network, self.n_b, self.front, trial)
+        return " ".join(str(word) for word in found if word is not None)
 
 
 def data_artefact(study: Study) -> Artefact:
@@ -136,10 +144,11 @@ def step(
 
 
 def _at_one_cut(stage: str, row: Any, where: Where, root: str | Path | None) -> None:
-    """Make what lies behind the robust network: attacked images, trials, or one evaluation."""
+    """Make what lies behind the robust network: attacked images, a trial, or one evaluation."""
     study = replace(row.study, n_b=(where.n_b,)) if where.n_b else row.study
     chosen = (where.front,) if where.front else ()
-    found = finish(lineup(study, root, fronts=chosen))
+    numbers = None if where.trial is None else (where.trial,)
+    found = finish(lineup(study, root, fronts=chosen, numbers=numbers))
     if stage == "evaluation":
         for one in found.contenders:
             if (one.name, one.where) == (where.network, where.columns):

@@ -265,9 +265,8 @@ def loops(root: Path = ROOT) -> str:
         "|:--|--:|--:|--:|--:|:--|",
     ]
     for one in found:
-        words = (one["name"], f"{one['ours']:.2f}", f"{one['peer']:.2f}", f"{one['ratio']:.1f}")
-        words = (*words, f"{one['goal']:g}", "yes" if one["met"] else "no")
-        lines.append(f"| {' | '.join(words)} |")
+        numbers = f"{one['ours']:.2f} | {one['peer']:.2f} | {one['ratio']:.1f} | {one['goal']:g}"
+        lines.append(f"| {one['name']} | {numbers} | {'yes' if one['met'] else 'no'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,13 +1,14 @@
 """Algorithm 1 at one cut of a study: f_b retrained behind the frozen f_a* or that of a control.
 
-All trials of a cut and a front are one artefact: their records, and f_b of each.
+Every trial is an artefact of its own, its record and its f_b: trials run in any number of
+processes, and whoever asks for more of them gets the earlier ones as they are.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load as from_safetensors
@@ -32,13 +33,33 @@ from semirobust.subnetwork import (
 from semirobust.training import Epoch, accuracy, load_weights
 
 CACHE_BYTES = 1_500_000_000  # a larger block of activations is computed anew in every epoch
+F_B = "f_b.safetensors"
 Networks = dict[str, nn.Sequential]
 
 
-def tuned_artefact(study: Study, n_b: int, front: Front, measure: Measure) -> Artefact:
-    """Return what the trials at one cut are named by."""
+class Cut(NamedTuple):
+    """What all trials at one cut and behind one front share.
+
+    ``target`` (Acc*) and ``features`` (h_a of the stored examples) are computed when a trial first
+    asks for them, and once.
+    """
+
+    study: Study
+    samples: DataSet
+    networks: Networks
+    a: int
+    front: Front
+    measure: Measure
+    target: Callable[[], float]
+    features: Callable[[], DataSet | None]
+
+
+def tuned_artefact(
+    study: Study, n_b: int, front: Front, measure: Measure, number: int = 0
+) -> Artefact:
+    """Return what one trial at one cut is named by."""
     about = (*robust_artefact(study).about, seeded(study, study.standard), study.attack)
-    about = (*about, study.tuning, study.trials, study.tolerance, n_b, front)
+    about = (*about, study.tuning, study.tolerance, n_b, front, number)
     return Artefact(stage="tuned", about=about, code=(tuned_networks, measure, Samples))
 
 
@@ -50,6 +71,7 @@ def tuned_networks(
     n_b: int,
     measure: Measure,
     front: Front = "robust",
+    numbers: Sequence[int] | None = None,
 ) -> Generator[Progress, None, list[Trial]]:
     """Run Algorithm 1 at one cut and return its trials.
 
@@ -60,89 +82,64 @@ def tuned_networks(
         n_b: Trainable layers of f_b.
         measure: Reads rho_j of a finished trial.
         front: Whose f_a is frozen; another than "robust" is a control.
+        numbers: Which trials; by default all of the study, from 0.
     """
     a = cut(networks["standard"], n_b)
+    target = cache(partial(score(study, samples), networks["robust"]))
+    features = cache(partial(cached, split(networks[front], a)[0], samples))
+    at = Cut(study, samples, networks, a, front, measure, target, features)
     inputs = {str(name): content(networks[name]) for name in ("standard", "robust", front)}
     inputs["samples"] = content(samples)
-    with held(tuned_artefact(study, n_b, front, measure), inputs) as work:
-        if work.record is not None:
-            for stage, epoch in work.facts["epochs"]:
-                yield Progress(stage, Epoch(**epoch), taken_up=True)
-            return [_restored(work, trial, networks, front, a) for trial in work.facts["trials"]]
-        static = study.protocol == "static"
-        features = cached(split(networks[front], a)[0], samples) if static else None
-        fit_f_b = partial(_fit_f_b, study, samples, features, a=a, folder=work.folder)
-        outcomes, steps = [], []
-        for trial, made in _tried(
-            study, samples, networks, front, a=a, measure=measure, fit_f_b=fit_f_b
-        ):
-            named = [step._replace(stage=_stage(n_b, front, trial)) for step in made]
-            yield from named
-            steps += [(step.stage, asdict(step.epoch)) for step in named]
+    outcomes = []
+    for number in range(study.trials) if numbers is None else numbers:
+        with held(tuned_artefact(study, n_b, front, measure, number), inputs) as work:
+            if work.record is None:
+                trial, made = _tried(at, number, work.folder)
+                stage = f"f_b={n_b} behind {front} f_a, trial {number + 1}"
+                made = [step._replace(stage=stage) for step in made]
+                yield from made
+                epochs = [(step.stage, asdict(step.epoch)) for step in made]
+                facts = {"epochs": epochs, "trial": as_record(trial)}
+                f_b = packed(split(trial.network, a)[1])
+                publish(work, {F_B: f_b}, facts, device=device_name())
+            else:
+                for stage, epoch in work.facts["epochs"]:
+                    yield Progress(stage, Epoch(**epoch), taken_up=True)
+                trial = _restored(at, work)
             outcomes.append(trial)
-        f_b = {_file(trial): packed(split(trial.network, a)[1]) for trial in outcomes}
-        facts = {"epochs": steps, "trials": [as_record(one) for one in outcomes]}
-        publish(work, f_b, facts, device=device_name())
     return outcomes
 
 
-def _tried(
-    study: Study,
-    samples: DataSet,
-    networks: Networks,
-    front: Front,
-    *,
-    a: int,
-    measure: Measure,
-    fit_f_b: Callable[[nn.Sequential, int], Iterator[Progress]],
-) -> Iterator[tuple[Trial, list[Progress]]]:
-    """Yield the trials with the epochs of each."""
+def _tried(at: Cut, number: int, folder: Path) -> tuple[Trial, list[Progress]]:
+    """Return a trial with its epochs."""
     made: list[Progress] = []
 
     def tune(network: nn.Sequential, number: int) -> Iterator[Epoch]:
-        for step in fit_f_b(network, number):
+        for step in _fit_f_b(at, network, number, folder):
             made.append(step)
             yield step.epoch
 
-    right = score(study, samples)
-    for trial in trials(
-        Algorithm1(a=a, tolerance=study.tolerance, trials=study.trials),
-        networks[front],
-        networks["standard"],
-        target=right(networks["robust"]),
+    (trial,) = trials(
+        Algorithm1(a=at.a, tolerance=at.study.tolerance, first=number),
+        at.networks[at.front],
+        at.networks["standard"],
+        target=at.target(),
         tune=tune,
-        accuracy=right,
-        measure=measure,
-    ):
-        yield trial, made.copy()
-        made.clear()
+        accuracy=score(at.study, at.samples),
+        measure=at.measure,
+    )
+    return trial, made
 
 
-def _fit_f_b(
-    study: Study,
-    samples: DataSet,
-    features: DataSet | None,
-    network: nn.Sequential,
-    number: int,
-    *,
-    a: int,
-    folder: Path,
-) -> Iterator[Progress]:
+def _fit_f_b(at: Cut, network: nn.Sequential, number: int, folder: Path) -> Iterator[Progress]:
     """Fit f_b of a network: on cached h_a where they are small enough, else behind f_a."""
-    training, path = seeded(study, study.tuning, number), folder / f"checkpoint-{number}.pt"
+    training, path = seeded(at.study, at.study.tuning, number), folder / "checkpoint.pt"
+    features = at.features() if at.study.protocol == "static" else None
     if features is None:
-        check = score(study, samples)
-        return stepped("", network, samples.train, training, path, a=a, validate=check)
+        check = score(at.study, at.samples)
+        return stepped("", network, at.samples.train, training, path, a=at.a, validate=check)
     stored = partial(accuracy, samples=features.validation)
-    return stepped("", split(network, a)[1], features.train, training, path, validate=stored)
-
-
-def _stage(n_b: int, front: Front, trial: Trial) -> str:
-    return f"f_b={n_b} behind {front} f_a, trial {trial.number + 1}"
-
-
-def _file(trial: Trial) -> str:
-    return f"f_b-{trial.number}.safetensors"
+    return stepped("", split(network, at.a)[1], features.train, training, path, validate=stored)
 
 
 def as_record(trial: Trial) -> dict[str, Any]:
@@ -151,16 +148,14 @@ def as_record(trial: Trial) -> dict[str, Any]:
     return {name: getattr(trial, name) for name in fields}
 
 
-def _restored(
-    work: Held, record: dict[str, Any], networks: Networks, front: Front, a: int
-) -> Trial:
+def _restored(at: Cut, work: Held) -> Trial:
     """Return a trial as it was published."""
-    network = splice(networks[front], networks["standard"], a)
+    record = work.facts["trial"]
+    network = splice(at.networks[at.front], at.networks["standard"], at.a)
     rho = {int(j): value for j, value in record["rho"].items()}
     more = {"rho": rho, "accuracies": tuple(record["accuracies"]), "network": network}
     trial = Trial(**{**record, **more})
-    weights = from_safetensors(work.payload(_file(trial)))
-    load_weights(split(network, a)[1], weights, work.folder / _file(trial))
+    load_weights(split(network, at.a)[1], from_safetensors(work.payload(F_B)), work.folder / F_B)
     return trial
 
 

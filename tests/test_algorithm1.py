@@ -81,6 +81,8 @@ def test_settings_that_cannot_be_meant_are_refused():
         Algorithm1(a=1, tolerance=2)
     with pytest.raises(ValueError, match="trials >= 1"):
         Algorithm1(a=1, trials=0)
+    with pytest.raises(ValueError, match="first >= 0"):
+        Algorithm1(a=1, first=-1)
     with pytest.raises(ValueError, match='"min" or "best"'):
         Algorithm1(a=1, rho_rule="mean")
     with pytest.raises(ValueError, match="no trial was run"):

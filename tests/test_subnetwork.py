@@ -191,6 +191,23 @@ def test_trials_differ_by_their_seed_only():
     assert not torch.equal(*weights)
 
 
+def test_a_trial_made_alone_is_the_same_and_is_not_made_again(store):
+    study = tiny(trials=2)
+    _, samples, networks = prepared(study)
+    (alone,) = tuned(study, samples, networks, numbers=(1,))
+    (file,) = (store / "tuned").glob("*/f_b.safetensors")
+    before = file.stat().st_mtime_ns
+    first, second = tuned(study, samples, networks)
+    assert (first.number, second.number) == (0, 1)
+    assert file.stat().st_mtime_ns == before
+    shutil.rmtree(store / "tuned")
+    _, again = tuned(study, samples, networks)
+    for one in (second, again):
+        assert (one.accuracies, one.rho) == (alone.accuracies, alone.rho)
+        weights = (alone.network.state_dict(), one.network.state_dict())
+        assert all(torch.equal(mine, weights[1][name]) for name, mine in weights[0].items())
+
+
 def test_studies_that_cannot_be_meant_are_refused():
     with pytest.raises(ValueError, match='protocol is "static" or "online"'):
         tiny(protocol="offline")

@@ -154,13 +154,14 @@ def test_the_plan_of_the_paper_has_as_many_jobs_as_the_grid_has_artefacts(tmp_pa
     found = Counter(job.stage for job in grid.jobs("table-1", "paper"))
     studies = [row.study for row in rows]
     static = [study.protocol == "static" for study in studies]
-    trials = [len(row.study.n_b) * (1 + len(row.controls)) for row in rows]
+    tuned = [len(row.study.n_b) * (1 + len(row.controls)) for row in rows]
     assert found["standard"] == len({repr((s.architecture, s.data, s.standard)) for s in studies})
     assert found["robust"] == len(rows)
     assert found["attacked"] == len(rows) - sum(static)
-    assert found["tuned"] == sum(trials)
+    assert found["tuned"] == sum(n * row.study.trials for row, n in zip(rows, tuned, strict=True))
+    assert {row.study.trials for row in rows} == {10}
     assert found["evaluation"] == sum(
-        2 + len(row.study.n_b) + n for row, n in zip(rows, trials, strict=True)
+        2 + len(row.study.n_b) + n for row, n in zip(rows, tuned, strict=True)
     )
     assert found["record"] == len(rows)
     ordered = engine.ordered(grid.jobs("table-1", "paper"))
