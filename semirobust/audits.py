@@ -17,7 +17,7 @@ from semirobust.assumptions import audit
 from semirobust.comparison import Contender, Row, lineup, network_file
 from semirobust.data import Samples, subset
 from semirobust.layers import cut
-from semirobust.subnetwork import Progress, parts
+from semirobust.subnetwork import Front, Progress, parts
 from semirobust.training import load_network
 
 
@@ -81,23 +81,26 @@ def _is_map(network: nn.Sequential, j: int, samples: Samples) -> bool:
 
 
 def deepest(
-    row: Row, root: str | Path | None, *, download: bool
+    row: Row,
+    root: str | Path | None,
+    *,
+    fronts: tuple[Front, ...] = ("robust",),
+    download: bool,
 ) -> Generator[Progress, None, list[Contender]]:
-    """Return the standard, robust, spliced and tuned network of the deepest cut."""
+    """Return the standard, robust, spliced and tuned networks of the deepest cut."""
     n_b = max(row.study.n_b)
-    asked: dict[str, dict[str, Any]] = {
-        "standard": {},
-        "robust": {},
-        "spliced": {"n_b": n_b},
-        "tuned": {"n_b": n_b, "front": "robust"},
-    }
-    files = {name: network_file(row, name, **where) for name, where in asked.items()}
-    if all(file.exists() for file in files.values()):
-        networks = {name: load_network(file) for name, file in files.items()}
+    asked: list[tuple[str, dict[str, Any]]] = [("standard", {}), ("robust", {})]
+    asked += [("spliced", {"n_b": n_b})]
+    asked += [("tuned", {"n_b": n_b, "front": front}) for front in fronts]
+    files = [network_file(row, name, **where) for name, where in asked]
+    if all(file.exists() for file in files):
+        networks = [load_network(file) for file in files]
     else:
-        found = yield from lineup(row.study, root, download=download)
-        networks = {
-            one.name: one.network for one in found.contenders if one.where.get("n_b", n_b) == n_b
-        }
-    a = cut(networks["standard"], n_b)
-    return [Contender(name, networks[name], where, a) for name, where in asked.items()]
+        found = yield from lineup(row.study, root, fronts=fronts, download=download)
+        made = {(one.name, *one.where.values()): one.network for one in found.contenders}
+        networks = [made[name, *where.values()] for name, where in asked]
+    a = cut(networks[0], n_b)
+    return [
+        Contender(name, network, where, a)
+        for (name, where), network in zip(asked, networks, strict=True)
+    ]

@@ -3,9 +3,10 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
-from semirobust import comparison, experiments, results
+from semirobust import comparison, experiments, readings, results
 from semirobust.attacks import PGD
 from semirobust.models import Architecture
 from semirobust.subnetwork import Part
@@ -57,6 +58,23 @@ def test_unknown_experiments_and_profiles_list_the_known_ones():
         experiments.rows("table-7", "smoke")
     with pytest.raises(ValueError, match="known: smoke, cpu, gpu, paper"):
         experiments.rows("table-1", "huge")
+
+
+def test_rho_is_read_on_images_attacked_against_each_network(store):
+    """From files of a finished row and from nothing the same; attacked itself each fares worst."""
+    row = readings.Reading(row=tiny("online"), images=250)
+    from_nothing = experiments.finish(readings.run(row))["rho"]
+    experiments.finish(comparison.run(row.row))
+    assert experiments.finish(readings.run(row))["rho"] == from_nothing
+    table = pd.DataFrame(from_nothing).fillna({"front": "-"})
+    assert (table["value"] <= table["ceiling"] + 1e-9).all()
+    scores = table.groupby(["network", "front", "against"])["accuracy"].first().unstack()
+    assert len(scores) == 5
+    assert (scores[readings.OWN] <= scores["none"]).all()
+    by_name = table.set_index(["network", "against"]).sort_index()
+    for name in ("standard", "robust"):
+        own, shared = by_name.loc[(name, readings.OWN)], by_name.loc[(name, name)]
+        assert own["value"].tolist() == shared["value"].tolist()
 
 
 def test_a_row_fills_its_tables_and_its_record_reproduces(store, monkeypatch):

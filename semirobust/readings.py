@@ -1,0 +1,84 @@
+"""On which images rho_j is read: one set of networks, four sets of images.
+
+The paper reads rho_j on attacked images and does not say whom they attack. Networks read on the
+same images differ in how well those images fool them; so the same rows are read on clean images,
+on images attacked against the standard and against the robust network, and on images attacked
+against the very network that is read. The controls, whose retraining restores nothing or little,
+are read too: a rho that tells why robustness comes back is smaller in them.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semirobust import information
+from semirobust.audits import deepest
+from semirobust.comparison import BLOCK, Contender, Row
+from semirobust.data import Samples, subset
+from semirobust.edge import Edge
+from semirobust.subnetwork import Progress, parts, perturbed
+from semirobust.training import accuracy
+
+OWN = "the network itself"
+PRESET = "paper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Settings of one row.
+
+    Args:
+        row: The row of Table 1 whose networks are read, at its deepest cut.
+        images: Test images.
+    """
+
+    row: Row
+    images: int = 5000
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from others at a glance."""
+        return self.row.title
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return the columns that every record of the row gets."""
+        return self.row.about
+
+
+def run(
+    row: Reading, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+    """Return the table "rho": one record for each network, set of images and layer.
+
+    Every record holds the accuracy of its network on its images.
+    """
+    study = row.row.study
+    test = subset(parts(study, root, download=download).test, row.images)
+    fronts = ("robust", *row.row.controls)
+    networks = yield from deepest(row.row, root, fronts=fronts, download=download)
+    shared = {"none": test}
+    for one in networks[:2]:
+        shared[one.name] = attacked(row, one, test)
+    table = []
+    for one in networks:
+        own = shared[one.name] if one.name in shared else attacked(row, one, test)
+        for against, images in {**shared, OWN: own}.items():
+            table += [{"against": against, **record} for record in read(one, images)]
+    return {"rho": table}
+
+
+def attacked(row: Reading, one: Contender, test: Samples) -> Samples:
+    """Return images attacked against a network as those of Table 1 were: in its precision."""
+    study = row.row.study
+    made = perturbed(one.network, test, study.attack, precision=study.standard.precision)
+    return Samples(made, test.labels)
+
+
+def read(one: Contender, images: Samples) -> list[dict[str, Any]]:
+    """Return rho_j of a network as published, with its null, and the accuracy on these images."""
+    edge, block = Edge.preset(PRESET), BLOCK[PRESET]
+    found = information.rho(one.network, images.x, images.y, edge=edge, a=one.a, block=block)
+    who = {**one.where, "accuracy": accuracy(one.network, images)}
+    return [{**who, **record} for record in information.records({one.name: found})]
