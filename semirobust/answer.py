@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semirobust.claims import Check, Finding, finding
+from semirobust.claims import Finding, finding
+from semirobust.evidence import Check
 from semirobust.results import ROOT
 
 MODEL, DATA, N_B = "vgg16", "cifar10", 12

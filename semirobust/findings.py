@@ -3,8 +3,7 @@
 The sentences of a chapter are written once and shown with whatever is recorded, so they say what a
 comparison would mean; these tables say, from the records shown, where it holds. A difference holds
 in a seed where it exceeds two standard errors of the difference of two proportions, as if the two
-networks had met different images and clean images had been as few as attacked ones. Both make the
-noise larger than it is.
+networks had met different images, which makes the noise larger than it is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,12 +21,13 @@ Tables: TypeAlias = Mapping[str, pd.DataFrame]
 NONE = "–"  # no value, or a network without a cut
 SHOWN = {"clean": "clean", "static": "static", "whitebox": "white-box", "autoattack": "AA"}
 ROWS = ("model", "data", "setting")  # columns that tell rows of one table apart
+RUN = (*ROWS, "protocol", "seed")  # and those that tell runs apart
 NEAR = 0.02  # accuracy that counts as the same: the paper's one to two per cent
 SMOKE = "Profile smoke: very small networks on digits. It finds nothing."
 QUESTIONS = (
     ("splicing costs", "robust", "spliced"),
     ("retraining f_b gains", "tuned", "spliced"),
-    ("standard front gains too", "frozen standard f_a", "spliced"),
+    ("standard front beats spliced", "frozen standard f_a", "spliced"),
     ("robust front gives more", "tuned", "frozen standard f_a"),
     ("more than random front", "tuned", "frozen random f_a"),
 )
@@ -43,14 +43,10 @@ def caption(tables: Tables, profile: str, protocol: str | None = None) -> str:
     networks = chosen(tables, protocol)
     if networks.empty:
         return f"The {protocol} protocol is not recorded in profile {profile}."
-    seeds = networks.groupby([*several(networks), "cut", "label"], dropna=False).size()
+    seeds = networks.groupby([*several(networks), "protocol", "cut", "label"]).size()
     counts = sorted({int(count) for count in seeds})
     words = f"{counts[0]} seed" if counts == [1] else f"{' to '.join(map(str, counts))} seeds"
-    auto = networks.get("autoattack", pd.Series(dtype=float)).notna()
-    few = networks.loc[auto[auto].index, "seed"].nunique() if auto.any() else 0
-    notes = ["mean ± standard deviation"] * (counts[-1] > 1)
-    notes += [f"AA: AutoAttack, on {few} of them"] * bool(few)
-    about = f" ({'; '.join(notes)})" if notes else ""
+    about = " (mean ± standard deviation)" if counts[-1] > 1 else ""
     first = SMOKE if profile == "smoke" else f"Profile {profile}."
     return f"{first}\nNetworks of {words}{about}."
 
@@ -78,17 +74,23 @@ def several(table: pd.DataFrame) -> list[str]:
     return [name for name in ROWS if name in table and table[name].nunique() > 1]
 
 
-def images(tables: Tables, threat: str) -> int:
-    """Return how many images were attacked, the fewest of all rows.
+def images(tables: Tables, networks: pd.DataFrame, threat: str) -> pd.Series:
+    """Return on how many images the accuracy of each network under a threat was taken.
 
-    Where the threat is no attack, such as stored examples, it is the number of the white-box one.
+    Clean images and stored examples are all that the test part has, those on which rho is read;
+    of them as many are counted as the classes have in common.
     """
     reports = tables["reports"]
-    column = threat if threat in set(reports["column"]) else "whitebox"
-    return int(reports.loc[reports["column"] == column, "n"].min())
+    counted = reports[reports["column"] == threat]
+    if counted.empty:
+        rho = tables["rho"]
+        counted = rho.assign(n=rho["per_class"] * rho["data"].map(CLASSES).fillna(10))
+    keys = [name for name in RUN if name in networks and name in counted]
+    found = networks[keys].join(counted.groupby(keys)["n"].min(), on=keys)["n"]
+    return found.fillna(counted["n"].min())
 
 
-def noise(p: Any, q: Any, n: int) -> Any:
+def noise(p: Any, q: Any, n: Any) -> Any:
     """Return two standard errors of p - q, both shares of n images.
 
     One success and one failure are added to each (Agresti and Caffo 2000): a share of 0 has an
@@ -104,7 +106,7 @@ def noise(p: Any, q: Any, n: int) -> Any:
     return 2 * np.sqrt((p * (1 - p) + q * (1 - q)) / (n + 2))
 
 
-def more(p: pd.Series, q: pd.Series, n: int) -> pd.Series:
+def more(p: pd.Series, q: pd.Series, n: Any) -> pd.Series:
     """Return where p is above q by more than their noise."""
     return p - q > noise(p, q, n)
 
@@ -139,16 +141,29 @@ def collapsed(tables: Tables, protocol: str | None = None) -> list[str]:
     return [f"{line}, in {how_often(part)}" for line, (_, part) in zip(lines, held, strict=True)]
 
 
+def notes(tables: Tables, protocol: str | None = None) -> list[str]:
+    """Return what the marks of ``accuracies`` mean: AutoAttack's column, and each dagger."""
+    networks = chosen(tables, protocol)
+    auto = networks.get("autoattack", pd.Series(dtype=float)).dropna()
+    lines = collapsed(tables, protocol)
+    if auto.empty:
+        return lines
+    few = networks.loc[auto.index]
+    n, seeds = int(images(tables, few, "autoattack").min()), few["seed"].nunique()
+    words = f"AA: AutoAttack, {n} images of {seeds} seed{'s' * (seeds > 1)}; on so few it can lie"
+    return [f"{words} above white-box, which has more.", *lines]
+
+
 def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
     """Return which networks have collapsed: clean accuracy within 0.02 or two errors of chance."""
     chance = 1 / networks["data"].map(CLASSES).fillna(10)
-    near = 2 * np.sqrt(chance * (1 - chance) / images(tables, "whitebox"))
+    near = 2 * np.sqrt(chance * (1 - chance) / images(tables, networks, "whitebox"))
     return (networks["clean"] - chance).abs() <= np.maximum(near, NEAR)
 
 
 def above_clean(tables: Tables, networks: pd.DataFrame) -> pd.Series:
     """Return which networks read stored examples better than the clean images they came from."""
-    return more(networks["static"], networks["clean"], images(tables, "whitebox"))
+    return more(networks["static"], networks["clean"], images(tables, networks, "static"))
 
 
 def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
@@ -179,6 +194,8 @@ def verdicts(
 ) -> pd.DataFrame:
     """Return the claims as differences of accuracies, and in how many seeds each holds.
 
+    A control that has collapsed in some seed is no comparison: a dagger stands for the count.
+
     Args:
         tables: Of the rows shown.
         profile: In smoke nothing is said to hold.
@@ -186,16 +203,20 @@ def verdicts(
         threat: The column whose accuracies are compared.
     """
     networks = chosen(tables, protocol)
+    networks = networks.assign(
+        chance=at_chance(tables, networks), n=images(tables, networks, threat)
+    )
     keys = several(networks)
     found: list[dict[str, Any]] = []
-    for names, part in _split(networks, keys):
-        found += [{**names, **row} for row in _answers(part, threat, images(tables, threat))]
+    for names, part in split(networks, keys):
+        found += [{**names, **row} for row in _answers(part, threat)]
     index, columns = [*keys, "n_b", "question"], ["difference", "value", "holds in"]
     table = pd.DataFrame(found, columns=[*index, *columns]).set_index(index)
-    return table.drop(columns=columns[-1]) if profile == "smoke" else table
+    return table.assign(**{columns[-1]: NONE}) if profile == "smoke" else table
 
 
-def _split(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def split(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield each part of a table that the keys tell apart, with their values."""
     if not keys:
         yield {}, table
         return
@@ -204,9 +225,11 @@ def _split(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any
         yield found, part
 
 
-def _answers(part: pd.DataFrame, threat: str, n: int) -> Iterator[dict[str, Any]]:
+def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:
     known = part[part[threat].notna()]
+    n = known["n"].min()
     wide = known.pivot_table(index="seed", columns=["cut", "label"], values=threat)
+    lost = set(known.loc[known["chance"], ["cut", "label"]].itertuples(index=False, name=None))
     if not {(NONE, "robust"), (NONE, "standard")} <= set(wide.columns):
         return
     top, floor = wide[NONE, "robust"], wide[NONE, "standard"]
@@ -219,14 +242,15 @@ def _answers(part: pd.DataFrame, threat: str, n: int) -> Iterator[dict[str, Any]
         columns = {"robust": top, **{label: wide[cut, label] for label in wide[cut].columns}}
         for question, one, other in QUESTIONS:
             if {one, other} <= set(columns):
-                pair = columns[one], columns[other]
-                yield _answer(cut, question, (one, other), *pair, n)
+                answer = _answer(cut, question, (one, other), columns[one], columns[other], n)
+                control = other.startswith("frozen") and (cut, other) in lost
+                yield answer | ({"holds in": "†"} if control else {})
         back = _answer(cut, f"back within {NEAR}", ("tuned", "robust"), columns["tuned"], top, n)
         yield back | {"holds in": how_often(columns["tuned"] - top >= -NEAR)}
 
 
 def _answer(
-    cut: str, question: str, names: tuple[str, str], one: pd.Series, other: pd.Series, n: int
+    cut: str, question: str, names: tuple[str, str], one: pd.Series, other: pd.Series, n: float
 ) -> dict[str, Any]:
     return {
         "n_b": cut,
@@ -235,41 +259,6 @@ def _answer(
         "value": spread(one - other),
         "holds in": how_often(more(one, other, n)),
     }
-
-
-def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebox") -> pd.DataFrame:
-    """Return the share of what splicing lost that retraining behind f_a* brings back.
-
-    No share is given where no seed has anything to lose: "nothing to restore" where the robust
-    network is no better than the standard one, "nothing was lost" where splicing cost nothing.
-    """
-    networks = chosen(tables, protocol)
-    keys = several(networks)
-    found = []
-    for names, part in _split(networks, keys):
-        wide = part.pivot_table(index="seed", columns=["cut", "label"], values=threat)
-        for cut in [name for name in part["cut"].unique() if name != NONE]:
-            four = _four(wide, cut)
-            share = _share(four, images(tables, threat))
-            means = {str(name): f"{value:.3f}" for name, value in four.mean().items()}
-            found.append({**names, "n_b": cut, **means, "restored": share})
-    columns = [*keys, "n_b", "standard", "spliced", "tuned", "robust", "restored"]
-    return pd.DataFrame(found, columns=columns).set_index([*keys, "n_b"])
-
-
-def _four(wide: pd.DataFrame, cut: str) -> pd.DataFrame:
-    places = {"standard": NONE, "spliced": cut, "tuned": cut, "robust": NONE}
-    return wide[[(place, name) for name, place in places.items()]].droplevel(0, axis=1)
-
-
-def _share(four: pd.DataFrame, n: int) -> str:
-    robust, spliced, standard = four["robust"], four["spliced"], four["standard"]
-    if not more(robust, standard, n).any():
-        return "nothing to restore"
-    if not more(robust, spliced, n).any():
-        return "nothing was lost"
-    mean = four.mean()
-    return f"{(mean['tuned'] - mean['spliced']) / (mean['robust'] - mean['spliced']):.2f}"
 
 
 def dependence(rho: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from semirobust import claims
-from semirobust.claims import STATUSES, Check, Claim, Finding, Status
+from semirobust.claims import STATUSES, Claim, Finding, Status
+from semirobust.evidence import Check
 from semirobust.results import ROOT
 
 NAMES = {
@@ -76,7 +77,13 @@ EXPERIMENTS = (
     "fewer-than-half",
     "uses-the-robust-half",
 )
-DEPENDENCE = ("rho-rises", "rho-levels-off", "deeper-better-flow", "rho-is-not-noise")
+DEPENDENCE = (
+    "rho-tells",
+    "rho-rises",
+    "rho-levels-off",
+    "deeper-better-flow",
+    "rho-is-not-noise",
+)
 
 
 def answers(entries: Found, root: Path = ROOT) -> str:
@@ -86,7 +93,8 @@ def answers(entries: Found, root: Path = ROOT) -> str:
         lines.append(f"{number}. {typeset(says)}")
         for words, name in by.items():
             claim, findings = entries[name]
-            verdict = findings[0].verdict if findings else claims.status(findings)
+            decides = claims.deciding(findings)
+            verdict = decides.verdict if decides else claims.status(findings)
             where = f'<a href="ledger.html#claim-{claim.name}">{verdict}</a>'
             lines.append(f"   - {typeset(words)}: **{where}**")
     return "\n".join(lines)
@@ -131,12 +139,12 @@ def _measured(finding: Finding) -> str:
 
 def _wanted(finding: Finding) -> str:
     low, high = finding.test.within
-    return f"wanted {_range(low, high, 100 if finding.test.unit == 'points' else 1)}"
+    return f"wanted {_range(low, high, 100 if finding.test.unit else 1)}"
 
 
 def _with_unit(finding: Finding) -> str:
     value, runs, count = finding.shown.partition(" (n")
-    return value + (" points" if finding.test.unit == "points" else "") + runs + count
+    return value + f" {finding.test.unit}".rstrip() + runs + count
 
 
 def _table(chosen: Iterable[tuple[Claim, list[Finding]]]) -> str:
@@ -201,7 +209,12 @@ def published(root: Path = ROOT) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-ACCURACIES = {"robust": "Acc*", "spliced": "Acc_sr", "tuned": "Acc~", "difference": "Diff."}
+ACCURACIES = {
+    "robust": r"$\mathrm{Acc}^*$",
+    "spliced": r"$\mathrm{Acc}_{sr}$",
+    "tuned": r"$\widetilde{\mathrm{Acc}}$",
+    "difference": "Diff.",
+}
 COLUMNS = {
     "static transfer": ("static", "static"),
     "white-box": ("online", "whitebox"),
@@ -209,6 +222,8 @@ COLUMNS = {
     "white-box, stored": ("static", "whitebox"),
 }
 BACK = {"rho_n": 0, "rho_n-3": 3, "rho_n-7": 7, "rho_n-11": 11, "rho_n-15": 15}
+PROTOCOLS = ("static", "online")
+RHO = {"value": "as published", "null_mean": "shuffled", "excess": "excess"}
 LAST = {"alexnet": 8, "vgg16": 16}  # links of a chain in which layers and links are the same
 
 
@@ -220,8 +235,10 @@ def table_1(root: Path = ROOT) -> str:
     first = ["| network | data | | paper | " + " | ".join(COLUMNS) + " |"]
     first += ["|:--|:--|:--|--:" + "|--:" * len(COLUMNS) + "|"]
     first += [_accuracy_row(row, root) for row in accuracies]
-    second = ["| network | data | | paper | estimate as published | shuffled | excess |"]
-    second += ["|:--|:--|:--|--:|--:|--:|--:|", *(_rho_row(row, root) for row in dependence)]
+    heads = [f"{name}, {protocol}" for protocol in PROTOCOLS for name in RHO.values()]
+    second = ["| network | data | | paper | " + " | ".join(heads) + " |"]
+    second += ["|:--|:--|:--|--:" + "|--:" * len(heads) + "|"]
+    second += [_rho_row(row, root) for row in dependence]
     tables = ("\n".join(first), "\n".join(second))
     return f"## Accuracies\n\n{tables[0]}\n\n## Dependence\n\n{tables[1]}\n"
 
@@ -232,8 +249,8 @@ def _accuracy_row(row: dict[str, str], root: Path) -> str:
 
 
 def _cells(row: dict[str, str], quantity: str, cells: list[str]) -> str:
-    words = [NAMES[row["model"]], NAMES[row["data"]], quantity, row["value"], *cells]
-    return "| " + " | ".join(words) + " |"
+    names = [NAMES[row[name]].replace("-", "\u2011") for name in ("model", "data")]
+    return "| " + " | ".join([*names, quantity, row["value"], *cells]) + " |"
 
 
 def _accuracy(row: dict[str, str], protocol: str, column: str) -> Check:
@@ -259,18 +276,22 @@ def _accuracy(row: dict[str, str], protocol: str, column: str) -> Check:
 
 def _rho_row(row: dict[str, str], root: Path) -> str:
     last = LAST.get(row["model"])
-    names = ("value", "null_mean", "excess")
-    cells = [_shown(_rho(row, last, name), root) if last else "–" for name in names]
-    return _cells(row, f"`{row['quantity']}`", cells)
+    cells = [
+        _shown(_rho(row, last, protocol, name), root) if last else "–"
+        for protocol in PROTOCOLS
+        for name in RHO
+    ]
+    index = row["quantity"].removeprefix("rho_")
+    return _cells(row, rf"$\rho_{{{index}}}$", cells)
 
 
-def _rho(row: dict[str, str], last: int, column: str) -> Check:
+def _rho(row: dict[str, str], last: int, protocol: str, column: str) -> Check:
     wanted = {"network": "tuned", "n_b": int(row["n_b"]), "front": "robust", "preset": "paper"}
     return Check(
         kind="estimate as published",
         within=(0, 0),
         experiment="table-1",
-        record={"model": row["model"], "data": row["data"], "protocol": "online"},
+        record={"model": row["model"], "data": row["data"], "protocol": protocol},
         table="rho",
         row={**wanted, "j": last - BACK[row["quantity"]]},
         column=column,
@@ -279,4 +300,6 @@ def _rho(row: dict[str, str], last: int, column: str) -> Check:
 
 def _shown(test: Check, root: Path) -> str:
     finding = claims.finding(test, root)
-    return finding.shown if finding.values and finding.profile != "smoke" else "–"
+    if not finding.values or finding.profile == "smoke":
+        return "–"
+    return finding.shown.replace(" ± ", "\u00a0±\u00a0").replace("n = ", "n\u00a0=\u00a0")

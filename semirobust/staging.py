@@ -24,7 +24,7 @@ from semirobust.results import ROOT, write_atomically
 SOURCES = ("*.md", "*.bib")
 MEANING = {
     "smoke": "tiny networks on embedded digits",
-    "cpu": "a subset of the real data on a processor",
+    "cpu": "narrow networks on a part of the data, on a processor",
     "gpu": "the full data on one GPU",
     "paper": "the paper's own settings",
 }
@@ -265,7 +265,7 @@ def loops(root: Path = ROOT) -> str:
         "|:--|--:|--:|--:|--:|:--|",
     ]
     for one in found:
-        numbers = f"{one['ours']:.2f} | {one['peer']:.2f} | {one['ratio']:.1f} | {one['goal']:g}"
+        numbers = f"{one['ours']:.2f} | {one['peer']:.2f} | {one['ratio']:.2f} | {one['goal']:g}"
         lines.append(f"| {one['name']} | {numbers} | {'yes' if one['met'] else 'no'} |")
     return "\n".join(lines) + "\n"
 
