@@ -207,15 +207,19 @@ def _is_stale(notebook: Notebook, record: Execution) -> bool:
 
 
 def combined(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
-    """Return today's words with the recorded outputs, or the copy whole if the code differs."""
+    """Return today's words with the recorded outputs, or the copy whole if the code differs.
+
+    The values that the run used are shown, the defaults that they replaced are folded away.
+    """
     try:
         page = notebooks.merge(source, executed)
     except ValueError:
         return executed
     injected = [cell for cell in executed.cells if "injected-parameters" in notebooks.tags(cell)]
     for cell in injected:
-        cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+        cell.metadata["tags"] = ["injected-parameters"]
         names = ["parameters" in notebooks.tags(other) for other in page.cells]
+        page.cells[names.index(True)].metadata["tags"] = ["parameters", "hide-input"]
         page.cells.insert(names.index(True) + 1, cell)
     return page
 

@@ -330,13 +330,14 @@ def test_a_larger_run_is_shown_with_its_data(checkout):
     assert page(checkout, "smoke").cells[-1].outputs[0].text == "0.11111\n"
 
 
-def test_injected_parameters_are_shown_folded_behind_the_defaults(checkout, notebook):
+def test_the_parameters_of_the_run_are_shown_and_the_defaults_folded_away(checkout, notebook):
     content = notebooks.read(notebook.path)
     injected = nbformat.v4.new_code_cell("scale = 2", metadata={"tags": ["injected-parameters"]})
     executed = nbformat.from_dict(content)
     executed.cells.insert(3, injected)
     shown = staging.combined(content, notebooks.normalise(executed))
-    assert shown.cells[3].metadata.tags == ["injected-parameters", "hide-input"]
+    assert shown.cells[3].metadata.tags == ["injected-parameters"]
+    assert shown.cells[2].metadata.tags == ["parameters", "hide-input"]
 
 
 def test_pictures_have_a_lasting_address_their_data_and_a_text(ran, notebook):
