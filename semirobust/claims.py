@@ -67,13 +67,17 @@ class Finding:
     @property
     def shown(self) -> str:
         """Return the value with its spread and the number of runs."""
+        runs = f" (n = {len(self.values)})" if self.test.experiment and self.values else ""
+        return self.rounded(1 if self.test.unit else 3) + runs
+
+    def rounded(self, digits: int) -> str:
+        """Return the value with its spread, a dash where there is none."""
         if not self.values:
             return "–"
-        scale, digits = (100, 1) if self.test.unit else (1, 3)
+        scale = 100 if self.test.unit else 1
         text = f"{scale * mean(self.values):.{digits}f}"
-        if len(self.values) > 1:
-            text += f" ± {scale * stdev(self.values):.{digits}f}"
-        return text + (f" (n = {len(self.values)})" if self.test.experiment else "")
+        spread = f" ± {scale * stdev(self.values):.{digits}f}" if len(self.values) > 1 else ""
+        return text + spread
 
 
 def claims(root: Path = ROOT) -> list[Claim]:

@@ -1,26 +1,14 @@
-"""Pages made of the claims: the ledger, its counts for the front page, Table 1 beside ours."""
+"""Pages made of the claims: the ledger, and what the front page tells of it."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from semirobust import claims
 from semirobust.claims import STATUSES, Claim, Finding, Status
-from semirobust.evidence import Check
 from semirobust.results import ROOT
 
-NAMES = {
-    "alexnet": "AlexNet",
-    "vgg16": "VGG16",
-    "resnet18": "ResNet-18",
-    "resnet50": "ResNet-50",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "imagenette": "Imagenette",
-}
 HEADS: Mapping[Status, str] = {
     "differs": "What differs",
     "reproduced": "What was reproduced",
@@ -201,105 +189,3 @@ def files(entries: Found) -> list[Path]:
     """Return the result files that the ledger links to."""
     every = [path for _, found in entries.values() for one in found for path in one.files]
     return sorted({path for path in every if path.suffix == ".json"})
-
-
-def published(root: Path = ROOT) -> list[dict[str, str]]:
-    """Return the published numbers of ``book/published.csv``."""
-    with (root / "book" / "published.csv").open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-ACCURACIES = {
-    "robust": r"$\mathrm{Acc}^*$",
-    "spliced": r"$\mathrm{Acc}_{sr}$",
-    "tuned": r"$\widetilde{\mathrm{Acc}}$",
-    "difference": "Diff.",
-}
-COLUMNS = {
-    "static transfer": ("static", "static"),
-    "white-box": ("online", "whitebox"),
-    "AutoAttack": ("online", "autoattack"),
-    "white-box, stored": ("static", "whitebox"),
-}
-BACK = {"rho_n": 0, "rho_n-3": 3, "rho_n-7": 7, "rho_n-11": 11, "rho_n-15": 15}
-PROTOCOLS = ("static", "online")
-RHO = {"value": "as published", "null_mean": "shuffled", "excess": "excess"}
-LAST = {"alexnet": 8, "vgg16": 16}  # links of a chain in which layers and links are the same
-
-
-def table_1(root: Path = ROOT) -> str:
-    """Return the body of the page that sets the paper's Table 1 beside ours, cell by cell."""
-    rows = [row for row in published(root) if row["place"] == "Table 1"]
-    accuracies = [row for row in rows if row["quantity"] in ACCURACIES]
-    dependence = [row for row in rows if row["quantity"] in BACK]
-    first = ["| network | data | | paper | " + " | ".join(COLUMNS) + " |"]
-    first += ["|:--|:--|:--|--:" + "|--:" * len(COLUMNS) + "|"]
-    first += [_accuracy_row(row, root) for row in accuracies]
-    heads = [f"{name}, {protocol}" for protocol in PROTOCOLS for name in RHO.values()]
-    second = ["| network | data | | paper | " + " | ".join(heads) + " |"]
-    second += ["|:--|:--|:--|--:" + "|--:" * len(heads) + "|"]
-    second += [_rho_row(row, root) for row in dependence]
-    tables = ("\n".join(first), "\n".join(second))
-    return f"## Accuracies\n\n{tables[0]}\n\n## Dependence\n\n{tables[1]}\n"
-
-
-def _accuracy_row(row: dict[str, str], root: Path) -> str:
-    cells = [_shown(_accuracy(row, *column), root) for column in COLUMNS.values()]
-    return _cells(row, ACCURACIES[row["quantity"]], cells)
-
-
-def _cells(row: dict[str, str], quantity: str, cells: list[str]) -> str:
-    names = [NAMES[row[name]].replace("-", "\u2011") for name in ("model", "data")]
-    return "| " + " | ".join([*names, quantity, row["value"], *cells]) + " |"
-
-
-def _accuracy(row: dict[str, str], protocol: str, column: str) -> Check:
-    n_b, quantity = int(row["n_b"]), row["quantity"]
-    tuned = {"network": "tuned", "n_b": n_b, "front": "robust"}
-    chosen: dict[str, Mapping[str, Any]] = {
-        "robust": {"network": "robust"},
-        "spliced": {"network": "spliced", "n_b": n_b},
-        "tuned": tuned,
-        "difference": tuned,
-    }
-    return Check(
-        kind=column,
-        within=(0, 0),
-        experiment="table-1",
-        record={"model": row["model"], "data": row["data"], "protocol": protocol},
-        row=chosen[quantity],
-        column=column,
-        minus={"row": chosen["robust"]} if quantity == "difference" else {},
-        unit="points",
-    )
-
-
-def _rho_row(row: dict[str, str], root: Path) -> str:
-    last = LAST.get(row["model"])
-    cells = [
-        _shown(_rho(row, last, protocol, name), root) if last else "–"
-        for protocol in PROTOCOLS
-        for name in RHO
-    ]
-    index = row["quantity"].removeprefix("rho_")
-    return _cells(row, rf"$\rho_{{{index}}}$", cells)
-
-
-def _rho(row: dict[str, str], last: int, protocol: str, column: str) -> Check:
-    wanted = {"network": "tuned", "n_b": int(row["n_b"]), "front": "robust", "preset": "paper"}
-    return Check(
-        kind="estimate as published",
-        within=(0, 0),
-        experiment="table-1",
-        record={"model": row["model"], "data": row["data"], "protocol": protocol},
-        table="rho",
-        row={**wanted, "j": last - BACK[row["quantity"]]},
-        column=column,
-    )
-
-
-def _shown(test: Check, root: Path) -> str:
-    finding = claims.finding(test, root)
-    if not finding.values or finding.profile == "smoke":
-        return "–"
-    return finding.shown.replace(" ± ", "\u00a0±\u00a0").replace("n = ", "n\u00a0=\u00a0")

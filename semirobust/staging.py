@@ -13,7 +13,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from semirobust import answer, changed, colab, copies, ledger, notebooks, reference
+from semirobust import answer, beside, changed, colab, copies, ledger, notebooks, reference
 from semirobust.copies import Execution
 from semirobust.notebooks import DEFAULT, PROFILES, Notebook
 from semirobust.pictures import pictures_of
@@ -73,7 +73,7 @@ def _generated(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
         "generated/answers.md": ledger.answers(entries, root),
         "generated/headlines.md": ledger.headlines(entries),
         "generated/ledger.md": ledger.ledger(entries),
-        "generated/table-1.md": ledger.table_1(root),
+        "generated/table-1.md": beside.table_1(root),
         "generated/answer.md": answer.figure(points),
         "extra/figures/answer.csv": answer.table(points),
         "extra/404.html": lost(root),

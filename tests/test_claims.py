@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from semirobust import answer, changed, claims, ledger, notebooks
+from semirobust import answer, beside, changed, claims, ledger, notebooks
 from semirobust.evidence import Check
 from semirobust.results import ROOT
 
@@ -197,7 +197,7 @@ def test_a_claim_is_complete_and_leads_to_a_page(claim):
 
 
 def test_every_quoted_cell_is_in_the_published_numbers():
-    known = {row["value"] for row in ledger.published()}
+    known = {row["value"] for row in beside.published()}
     cells = [
         claim for claim in CLAIMS if re.match("table-1|revision-(vgg|resnet|s1|method)", claim.name)
     ]
@@ -239,12 +239,12 @@ def test_table_1_has_a_line_for_every_published_cell_and_our_value_beside_it(tmp
         (ROOT / "book" / "published.csv").read_bytes()
     )
     store(tmp_path, 0.304, 0.275)
-    text = ledger.table_1(tmp_path)
+    text = beside.table_1(tmp_path)
     plain = text.replace("\u00a0", " ").replace("\u2011", "-")
     tuned = r"$\widetilde{\mathrm{Acc}}$"
-    assert f"| VGG16 | CIFAR-10 | {tuned} | 76.6 | – | 27.5 (n = 1) | – | – |" in plain
-    assert "| VGG16 | CIFAR-10 | Diff. | -2.5 | – | -2.9 (n = 1) | – | – |" in plain
-    cells = [row for row in ledger.published(tmp_path) if row["place"] == "Table 1"]
+    assert f"| VGG16 | {tuned} | 76.6 | – | 27.5 | – | – | 1 |" in plain
+    assert "| VGG16 | Diff. | -2.5 | – | -2.9 | – | – | 1 |" in plain
+    cells = [row for row in beside.published(tmp_path) if row["place"] == "Table 1"]
     lines = [line for line in text.splitlines() if re.match(r"\| (Alex|VGG|Res)", line)]
     assert len(lines) == len(cells) == 69
 
@@ -255,7 +255,7 @@ def test_a_smoke_run_is_not_set_beside_the_paper(tmp_path):
         (ROOT / "book" / "published.csv").read_bytes()
     )
     store(tmp_path, 0.304, 0.275, profile="smoke")
-    assert "27.5" not in ledger.table_1(tmp_path)
+    assert "27.5" not in beside.table_1(tmp_path)
 
 
 def test_the_figure_shows_the_recorded_means_in_words_marks_and_data(tmp_path):

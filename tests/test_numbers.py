@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semirobust import claims, ledger, notebooks
+from semirobust import beside, claims, notebooks
 from semirobust.results import ROOT
 
 REASONS = {
@@ -38,7 +38,7 @@ def prose(text: str) -> str:
 
 def untraced(text: str) -> list[str]:
     """Return the decimals and percentages of a text that nothing accounts for."""
-    quoted = {row["value"].lstrip("-") for row in ledger.published()} | set(REASONS)
+    quoted = {row["value"].lstrip("-") for row in beside.published()} | set(REASONS)
     for claim in claims.claims():
         quoted |= set(re.findall(r"\d+(?:\.\d+)?", claim.quoted))
     return [number for number in NUMBER.findall(prose(text)) if number not in quoted]
@@ -75,6 +75,6 @@ def test_a_placeholder_a_quoted_figure_code_and_formulae_are_no_complaint():
 
 
 def test_quoted_figures_of_others_name_where_they_stand():
-    places = {row["place"] for row in ledger.published()}
+    places = {row["place"] for row in beside.published()}
     assert {"Table 1", "Table S1", "RobustBench"} <= places
     assert Path(ROOT / "book" / "published.csv").read_text(encoding="utf-8").endswith("\n")

@@ -1,0 +1,130 @@
+"""The paper's Table 1 beside ours, cell by cell, under each threat model."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from semirobust import claims
+from semirobust.claims import Finding
+from semirobust.evidence import Check
+from semirobust.notebooks import DEFAULT
+from semirobust.results import ROOT
+
+NAMES = {
+    "alexnet": "AlexNet",
+    "vgg16": "VGG16",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenette": "Imagenette",
+}
+
+
+def published(root: Path = ROOT) -> list[dict[str, str]]:
+    """Return the published numbers of ``book/published.csv``."""
+    with (root / "book" / "published.csv").open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+ACCURACIES = {
+    "robust": r"$\mathrm{Acc}^*$",
+    "spliced": r"$\mathrm{Acc}_{sr}$",
+    "tuned": r"$\widetilde{\mathrm{Acc}}$",
+    "difference": "Diff.",
+}
+COLUMNS = {
+    "static transfer": ("static", "static"),
+    "white-box": ("online", "whitebox"),
+    "AutoAttack": ("online", "autoattack"),
+    "white-box, stored": ("static", "whitebox"),
+}
+BACK = {"rho_n": 0, "rho_n-3": 3, "rho_n-7": 7, "rho_n-11": 11, "rho_n-15": 15}
+PROTOCOLS = ("static", "online")
+RHO = {"value": "ρ", "excess": "excess"}
+LAST = {"alexnet": 8, "vgg16": 16}  # links of a chain in which layers and links are the same
+
+
+def table_1(root: Path = ROOT) -> str:
+    """Return the body of the page that sets the paper's Table 1 beside ours, cell by cell."""
+    rows = [row for row in published(root) if row["place"] == "Table 1"]
+    heads = [f"{name}, {protocol}" for protocol in PROTOCOLS for name in RHO.values()]
+    parts = [
+        "## Accuracies",
+        *_by_data([row for row in rows if row["quantity"] in ACCURACIES], list(COLUMNS), root),
+        "## Dependence",
+        *_by_data([row for row in rows if row["quantity"] in BACK], heads, root),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _by_data(rows: list[dict[str, str]], heads: list[str], root: Path) -> Iterator[str]:
+    """Yield a heading and a table for each data set."""
+    for data in dict.fromkeys(row["data"] for row in rows):
+        yield f"### {NAMES[data]}"
+        lines = ["| network | | paper | " + " | ".join(heads) + " | seeds |"]
+        lines += ["|:--|:--|--:" + "|--:" * len(heads) + "|--:|"]
+        for row in rows:
+            if row["data"] == data:
+                make = _accuracy_row if row["quantity"] in ACCURACIES else _rho_row
+                lines.append(make(row, root))
+        yield "\n".join(lines)
+
+
+def _accuracy_row(row: dict[str, str], root: Path) -> str:
+    checks = [_accuracy(row, *column) for column in COLUMNS.values()]
+    return _cells(
+        row, ACCURACIES[row["quantity"]], [claims.finding(one, root) for one in checks], 1
+    )
+
+
+def _cells(row: dict[str, str], quantity: str, found: list[Finding], digits: int) -> str:
+    """Return a line: names, the printed figure, ours with its spread, the most seeds of a cell."""
+    known = [one if one.profile != DEFAULT else replace(one, values=()) for one in found]
+    cells = [one.rounded(digits).replace(" ± ", "\u00a0±\u00a0") for one in known]
+    seeds = str(max(len(one.values) for one in known) or "–")
+    name = NAMES[row["model"]].replace("-", "\u2011")
+    return "| " + " | ".join([name, quantity, row["value"], *cells, seeds]) + " |"
+
+
+def _accuracy(row: dict[str, str], protocol: str, column: str) -> Check:
+    n_b, quantity = int(row["n_b"]), row["quantity"]
+    tuned = {"network": "tuned", "n_b": n_b, "front": "robust"}
+    chosen: dict[str, Mapping[str, Any]] = {
+        "robust": {"network": "robust"},
+        "spliced": {"network": "spliced", "n_b": n_b},
+        "tuned": tuned,
+        "difference": tuned,
+    }
+    return Check(
+        kind=column,
+        within=(0, 0),
+        experiment="table-1",
+        record={"model": row["model"], "data": row["data"], "protocol": protocol},
+        row=chosen[quantity],
+        column=column,
+        minus={"row": chosen["robust"]} if quantity == "difference" else {},
+        unit="points",
+    )
+
+
+def _rho_row(row: dict[str, str], root: Path) -> str:
+    last = LAST.get(row["model"], 0)  # 0: no layer has such a number
+    index = row["quantity"].removeprefix("rho_")
+    checks = [_rho(row, last, protocol, name) for protocol in PROTOCOLS for name in RHO]
+    return _cells(row, rf"$\rho_{{{index}}}$", [claims.finding(one, root) for one in checks], 2)
+
+
+def _rho(row: dict[str, str], last: int, protocol: str, column: str) -> Check:
+    wanted = {"network": "tuned", "n_b": int(row["n_b"]), "front": "robust", "preset": "paper"}
+    return Check(
+        kind="estimate as published",
+        within=(0, 0),
+        experiment="table-1",
+        record={"model": row["model"], "data": row["data"], "protocol": protocol},
+        table="rho",
+        row={**wanted, "j": last - BACK[row["quantity"]]},
+        column=column,
+    )
