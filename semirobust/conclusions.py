@@ -24,7 +24,7 @@ from semirobust.findings import (
 )
 
 CONTROLS = ("standard", "random")
-WIDE = 88  # characters of a line that fits a page
+WIDE = 76  # characters of a line that fits a page
 
 
 def told(tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox") -> str:

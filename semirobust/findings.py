@@ -150,8 +150,8 @@ def notes(tables: Tables, protocol: str | None = None) -> list[str]:
         return lines
     few = networks.loc[auto.index]
     n, seeds = int(images(tables, few, "autoattack").min()), few["seed"].nunique()
-    words = f"AA: AutoAttack, {n} images of {seeds} seed{'s' * (seeds > 1)}; on so few it can lie"
-    return [f"{words} above white-box, which has more.", *lines]
+    words = f"AA: AutoAttack, {n} images of {seeds} seed{'s' * (seeds > 1)};"
+    return [f"{words} so few can lie above white-box.", *lines]
 
 
 def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
