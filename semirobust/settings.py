@@ -301,7 +301,11 @@ def readings(profile: str) -> tuple[Reading, ...]:
     """Return the rows of Table 1 whose rho is read on four sets of images: those made online."""
     if profile == "smoke":
         return (Reading(row=smoke("alexnet", "online"), images=250),)
-    return tuple(Reading(row=row) for row in table_1(profile) if row.study.protocol == "online")
+    return tuple(
+        Reading(row=row, images=1000 if row.study.data.name == "imagenette" else 5000)
+        for row in table_1(profile)
+        if row.study.protocol == "online"
+    )
 
 
 def _strong(radius: float) -> PGD:
