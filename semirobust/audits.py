@@ -22,22 +22,10 @@ from semirobust.training import load_network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audited:
-    """Settings of one row.
-
-    Args:
-        row: The row of Table 1 whose networks are audited, at its deepest cut.
-        search: Finds the worst perturbation of each score and of its growth.
-        fitting: Training images of the readouts.
-        images: Test images on which dependence is measured.
-        searched: Test images whose scores are searched, which costs most.
-    """
+class OfRow:
+    """Settings of what is measured on the networks of a row of Table 1, at its deepest cut."""
 
     row: Row
-    search: probes.Search
-    fitting: int = 2000
-    images: int = 2000
-    searched: int = 50
 
     @property
     def title(self) -> str:
@@ -48,6 +36,23 @@ class Audited:
     def about(self) -> dict[str, Any]:
         """Return the columns that every record of the row gets."""
         return self.row.about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited(OfRow):
+    """Settings of one row.
+
+    Args:
+        search: Finds the worst perturbation of each score and of its growth.
+        fitting: Training images of the readouts.
+        images: Test images on which dependence is measured.
+        searched: Test images whose scores are searched, which costs most.
+    """
+
+    search: probes.Search
+    fitting: int = 2000
+    images: int = 2000
+    searched: int = 50
 
 
 def run(

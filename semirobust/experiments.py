@@ -60,7 +60,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "sweep": Experiment("attack and radius", settings.sweep, comparison.run),
     "revision": Experiment("Tables S2 to S4: three attacks", settings.revision, revision.run),
     "audit": Experiment("assumptions of Theorem 2 on these networks", settings.audits, audits.run),
-    "readings": Experiment("rho on four sets of images", settings.readings, readings.run, PROFILES),
+    "readings": Experiment("rho on four sets of images", readings.readings, readings.run, PROFILES),
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, connectivity.run),
     "tickets": Experiment(
         "robust winning tickets", ticket_experiments.hunts, ticket_experiments.run, PROFILES[:3]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from semirobust import information
-from semirobust.audits import deepest
-from semirobust.comparison import BLOCK, Contender, Row
+from semirobust.audits import OfRow, deepest
+from semirobust.comparison import BLOCK, Contender
 from semirobust.data import Samples, subset
 from semirobust.edge import Edge
+from semirobust.settings import smoke, table_1
 from semirobust.subnetwork import Progress, parts, perturbed
 from semirobust.training import accuracy
 
@@ -25,26 +26,25 @@ PRESET = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class Reading(OfRow):
     """Settings of one row.
 
     Args:
-        row: The row of Table 1 whose networks are read, at its deepest cut.
         images: Test images.
     """
 
-    row: Row
     images: int = 5000
 
-    @property
-    def title(self) -> str:
-        """Return what tells the row from others at a glance."""
-        return self.row.title
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return self.row.about
+def readings(profile: str) -> tuple[Reading, ...]:
+    """Return the rows of Table 1 whose rho is read on four sets of images: those made online."""
+    if profile == "smoke":
+        return (Reading(row=smoke("alexnet", "online"), images=250),)
+    return tuple(
+        Reading(row=row, images=1000 if row.study.data.name == "imagenette" else 5000)
+        for row in table_1(profile)
+        if row.study.protocol == "online"
+    )
 
 
 def run(

@@ -18,7 +18,6 @@ from semirobust.connectivity import Linear
 from semirobust.methods import Atta, AttaTrades, Method, Online, Plain, Trades
 from semirobust.models import Architecture
 from semirobust.probes import Search
-from semirobust.readings import Reading
 from semirobust.revision import Attacked
 from semirobust.subnetwork import Part, Study
 from semirobust.training import Training
@@ -295,17 +294,6 @@ def audits(profile: str) -> tuple[Audited, ...]:
     networks = ("vgg16", "alexnet", "resnet18")
     rows = (cpu(network, protocol) for network in networks for protocol in PROTOCOLS[::-1])
     return tuple(Audited(row=row, search=search) for row in rows)
-
-
-def readings(profile: str) -> tuple[Reading, ...]:
-    """Return the rows of Table 1 whose rho is read on four sets of images: those made online."""
-    if profile == "smoke":
-        return (Reading(row=smoke("alexnet", "online"), images=250),)
-    return tuple(
-        Reading(row=row, images=1000 if row.study.data.name == "imagenette" else 5000)
-        for row in table_1(profile)
-        if row.study.protocol == "online"
-    )
 
 
 def _strong(radius: float) -> PGD:
