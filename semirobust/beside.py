@@ -81,10 +81,13 @@ def _accuracy_row(row: dict[str, str], root: Path) -> str:
 
 
 def _cells(row: dict[str, str], quantity: str, found: list[Finding], digits: int) -> str:
-    """Return a line: names, the printed figure, ours with its spread, the most seeds of a cell."""
+    """Return a line: names, the printed figure, ours with spread, seeds (a cell's own if fewer)."""
     known = [one if one.profile != DEFAULT else replace(one, values=()) for one in found]
+    most = max(len(one.values) for one in known)
     cells = [one.rounded(digits).replace(" ± ", "\u00a0±\u00a0") for one in known]
-    seeds = str(max(len(one.values) for one in known) or "–")
+    few = [f"\u00a0({len(one.values)})" * (0 < len(one.values) < most) for one in known]
+    cells = [cell + note for cell, note in zip(cells, few, strict=True)]
+    seeds = str(most or "–")
     name = NAMES[row["model"]].replace("-", "\u2011")
     return "| " + " | ".join([name, quantity, row["value"], *cells, seeds]) + " |"
 

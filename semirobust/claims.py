@@ -46,18 +46,20 @@ class Finding:
     profile: str = ""
     values: tuple[float, ...] = ()
     files: tuple[Path, ...] = ()
-    error: float = 0.0
+    error: float | None = None
 
     @property
     def narrow(self) -> bool:
         """Return whether a limit of the range lies within a standard deviation of the mean.
 
-        Of a single run it is the standard error that its number of images leaves.
+        Of a single run it is the standard error that its number of images leaves, where it is
+        known. A limit that no accuracy can cross is none.
         """
-        if not self.values:
-            return False
         error = stdev(self.values) if len(self.values) > 1 else self.error
-        return any(abs(mean(self.values) - end) < error for end in self.test.within)
+        if not self.values or error is None:
+            return False
+        ends = [end for end in self.test.within if not (self.test.unit and abs(end) == 1)]
+        return any(abs(mean(self.values) - end) < error for end in ends)
 
     @property
     def verdict(self) -> str:
@@ -109,17 +111,9 @@ def findings(claim: Claim, root: Path = ROOT) -> list[Finding]:
     return [finding(test, root) for test in claim.tests]
 
 
-def deciding(found: list[Finding]) -> Finding | None:
-    """Return the finding that decides a claim: of those that all must hold the first that fails."""
-    chosen = [one for one in found if one.test.decides] or found[:1]
-    failed = [one for one in chosen if one.status != "reproduced"]
-    return next(iter(failed or chosen), None)
-
-
 def status(found: list[Finding]) -> Status:
-    """Return the status of a claim."""
-    chosen = deciding(found)
-    return chosen.status if chosen else "not attempted"
+    """Return the status of a claim: that of its first test."""
+    return found[0].status if found else "not attempted"
 
 
 def finding(test: Check, root: Path = ROOT) -> Finding:
@@ -135,7 +129,7 @@ def finding(test: Check, root: Path = ROOT) -> Finding:
                 profile=profile,
                 values=values,
                 files=tuple(dict.fromkeys(path for one in found.values() for path in one.files)),
-                error=max(one.error for one in found.values()),
+                error=min(found.items())[1].error,
             )
     return Finding(test=test, status="not attempted")
 

@@ -41,7 +41,6 @@ class Check:
         over: Column that it is divided by.
         minus: ``record``, ``row`` or ``column`` of a second value, which is subtracted.
         share: Whether the difference is divided by the second value.
-        decides: Whether the claim stands only if this test does; else the first one decides.
         at_least: Smallest profile that counts for this claim.
         notebook: Chapter whose output is read.
         cell: The id of its cell.
@@ -61,7 +60,6 @@ class Check:
     over: str = ""
     minus: Mapping[str, Any] = field(default_factory=dict)
     share: bool = False
-    decides: bool = False
     at_least: str = "cpu"
     notebook: str = ""
     cell: str = "claims"
@@ -80,11 +78,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Value:
-    """A value of one seed, its standard error where the images are counted, and its files."""
+    """A value of one seed, its files, and its standard error where the file has it."""
 
     value: float
     files: tuple[Path, ...]
-    error: float = 0.0
+    error: float | None = None
 
 
 Values: TypeAlias = dict[str, dict[int, Value]]
@@ -110,9 +108,13 @@ def _of_results(test: Check, root: Path) -> Values:
 
 
 def _apart(one: Value, other: Value, *, share: bool) -> Value:
-    scale = other.value if share else 1.0
+    """Return one minus other, or that over other, as if they had met different images."""
     files = tuple(dict.fromkeys(one.files + other.files))
-    return Value((one.value - other.value) / scale, files, hypot(one.error, other.error) / scale)
+    scale, slope = (other.value, one.value / other.value) if share else (1.0, 1.0)
+    found = (one.value - other.value) / scale
+    if one.error is None or other.error is None:
+        return Value(found, files)
+    return Value(found, files, hypot(one.error, slope * other.error) / abs(scale))
 
 
 def _selected(
@@ -132,7 +134,8 @@ def _selected(
         rows = [one for one in rows if one.get(column) is not None]
         if rows:
             found = mean(_ratio(one, column, test.over) for one in rows)
-            error = mean(one.get(f"{column}_two_errors", 0.0) / 2 for one in rows)
+            errors = [one.get(f"{column}_two_errors") for one in rows]
+            error = errors[0] / 2 if len(rows) == 1 and errors[0] is not None else None
             values[value_at(settings, "study.seed") or 0] = Value(found, (path,), error)
     return values
 

@@ -66,6 +66,7 @@ EXPERIMENTS = (
     "uses-the-robust-half",
 )
 DEPENDENCE = (
+    "a1-tells-apart",
     "rho-tells",
     "rho-rises",
     "rho-levels-off",
@@ -81,8 +82,7 @@ def answers(entries: Found, root: Path = ROOT) -> str:
         lines.append(f"{number}. {typeset(says)}")
         for words, name in by.items():
             claim, findings = entries[name]
-            decides = claims.deciding(findings)
-            verdict = decides.verdict if decides else claims.status(findings)
+            verdict = findings[0].verdict if findings else claims.status(findings)
             where = f'<a href="ledger.html#claim-{claim.name}">{verdict}</a>'
             lines.append(f"   - {typeset(words)}: **{where}**")
     return "\n".join(lines)

@@ -83,15 +83,26 @@ def test_files_are_those_of_the_seeds_that_both_sides_have(tmp_path):
     assert only not in found.files
 
 
-def test_a_claim_that_needs_all_its_tests_fails_with_the_first_that_does(tmp_path):
-    store(tmp_path, 0.30, 0.29)
-    good = claims.finding(replace(CHECK, decides=True), tmp_path)
-    bad = claims.finding(replace(CHECK, decides=True, within=(0.5, 1)), tmp_path)
-    first = claims.finding(replace(CHECK, within=(0.5, 1)), tmp_path)
-    assert claims.status([first, good]) == "reproduced"
-    assert claims.deciding([first, good, bad]) is bad
-    assert claims.status([good, first]) == "reproduced"
-    assert claims.status([]) == "not attempted"
+def test_a_single_run_is_narrow_by_the_errors_of_its_own_images(tmp_path):
+    """The errors of both sides add up in squares; that of a share is the delta method's."""
+    path = store(tmp_path, 0.30, 0.29)
+    assert claims.finding(CHECK, tmp_path).error is None
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for row in document["metrics"]["networks"]:
+        row["whitebox_two_errors"] = 0.04
+    path.write_text(json.dumps(document), encoding="utf-8")
+    found = claims.finding(CHECK, tmp_path)
+    assert found.error == pytest.approx(0.02 * 2**0.5)
+    assert found.verdict == "reproduced, narrowly"
+    assert claims.finding(replace(CHECK, within=(-0.05, 1)), tmp_path).verdict == "reproduced"
+    share = claims.finding(replace(CHECK, share=True), tmp_path)
+    assert share.error == pytest.approx(((0.02 / 0.3) ** 2 * (1 + (0.29 / 0.3) ** 2)) ** 0.5)
+
+
+def test_a_limit_that_no_share_can_cross_makes_nothing_narrow(tmp_path):
+    store(tmp_path, 0.30, 0.0)
+    found = claims.finding(replace(CHECK, share=True, within=(-1, -0.3)), tmp_path)
+    assert replace(found, error=0.1).verdict == "reproduced"
 
 
 def test_every_answer_of_the_front_page_rests_on_claims():
@@ -244,6 +255,16 @@ def test_table_1_has_a_line_for_every_published_cell_and_our_value_beside_it(tmp
     tuned = r"$\widetilde{\mathrm{Acc}}$"
     assert f"| VGG16 | {tuned} | 76.6 | – | 27.5 | – | – | 1 |" in plain
     assert "| VGG16 | Diff. | -2.5 | – | -2.9 | – | – | 1 |" in plain
+    rho = {"preset": "paper", "j": 16, "value": 2.5, "null_mean": 1.25, "excess": 1.125}
+    path = next((tmp_path / "results").rglob("*.json"))
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["metrics"]["rho"] = [{**TUNED, **rho}]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    again = beside.table_1(tmp_path).replace("\u00a0", " ")
+    assert r"| VGG16 | $\rho_{n}$ | 3.22 | – | – | 2.50 | 1.12 | 1 |" in again
+    store(tmp_path, 0.304, 0.275, seed=1)
+    again = beside.table_1(tmp_path).replace("\u00a0", " ")
+    assert "| 27.5 ± 0.0 | – | – | 2 |" in again
     cells = [row for row in beside.published(tmp_path) if row["place"] == "Table 1"]
     lines = [line for line in text.splitlines() if re.match(r"\| (Alex|VGG|Res)", line)]
     assert len(lines) == len(cells) == 69
