@@ -126,12 +126,7 @@ def accuracies(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
 
 def short(labels: pd.Series) -> pd.Series:
     """Return labels of networks without the f_a that controls end in."""
-    return labels.map(short_name)
-
-
-def short_name(label: str) -> str:
-    """Return the label of a network without the f_a that controls end in."""
-    return label.removesuffix(" f_a")
+    return labels.str.removesuffix(" f_a")
 
 
 def collapsed(tables: Tables, protocol: str | None = None) -> list[str]:
