@@ -1,13 +1,13 @@
 """The paper's Table 1 beside ours, cell by cell, under each threat model."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from semirobust import claims
-from semirobust.claims import Finding
 from semirobust.evidence import Check
 from semirobust.notebooks import DEFAULT
 from semirobust.results import ROOT
@@ -51,37 +51,37 @@ def table_1(root: Path = ROOT) -> str:
     """Return the body of the page that sets the paper's Table 1 beside ours, cell by cell."""
     rows = [row for row in published(root) if row["place"] == "Table 1"]
     heads = [f"{name}, {protocol}" for protocol in PROTOCOLS for name in RHO.values()]
+    accuracy, rho = partial(_accuracy_row, root=root), partial(_rho_row, root=root)
     parts = [
         "## Accuracies",
-        *_by_data([row for row in rows if row["quantity"] in ACCURACIES], list(COLUMNS), root),
+        *_by_data([row for row in rows if row["quantity"] in ACCURACIES], COLUMNS, accuracy),
         "## Dependence",
-        *_by_data([row for row in rows if row["quantity"] in BACK], heads, root),
+        *_by_data([row for row in rows if row["quantity"] in BACK], heads, rho),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _by_data(rows: list[dict[str, str]], heads: list[str], root: Path) -> Iterator[str]:
-    """Yield a heading and a table for each data set."""
+def _by_data(
+    rows: list[dict[str, str]], heads: Iterable[str], line: Callable[[dict[str, str]], str]
+) -> Iterator[str]:
+    """Yield a heading and a table for each data set, a line for each row."""
+    columns = ["network", "", "paper", *heads, "seeds"]
     for data in dict.fromkeys(row["data"] for row in rows):
         yield f"### {NAMES[data]}"
-        lines = ["| network | | paper | " + " | ".join(heads) + " | seeds |"]
-        lines += ["|:--|:--|--:" + "|--:" * len(heads) + "|--:|"]
-        for row in rows:
-            if row["data"] == data:
-                make = _accuracy_row if row["quantity"] in ACCURACIES else _rho_row
-                lines.append(make(row, root))
-        yield "\n".join(lines)
+        lines = ["| " + " | ".join(columns) + " |", "|:--|:--" + "|--:" * len(columns[2:]) + "|"]
+        yield "\n".join([*lines, *(line(row) for row in rows if row["data"] == data)])
 
 
 def _accuracy_row(row: dict[str, str], root: Path) -> str:
     checks = [_accuracy(row, *column) for column in COLUMNS.values()]
-    return _cells(
-        row, ACCURACIES[row["quantity"]], [claims.finding(one, root) for one in checks], 1
-    )
+    return _cells(row, ACCURACIES[row["quantity"]], checks, root, digits=1)
 
 
-def _cells(row: dict[str, str], quantity: str, found: list[Finding], digits: int) -> str:
+def _cells(
+    row: dict[str, str], quantity: str, checks: list[Check], root: Path, *, digits: int
+) -> str:
     """Return a line: names, the printed figure, ours with spread, seeds (a cell's own if fewer)."""
+    found = [claims.finding(check, root) for check in checks]
     known = [one if one.profile != DEFAULT else replace(one, values=()) for one in found]
     most = max(len(one.values) for one in known)
     cells = [one.rounded(digits).replace(" ± ", "\u00a0±\u00a0") for one in known]
@@ -117,7 +117,7 @@ def _rho_row(row: dict[str, str], root: Path) -> str:
     last = LAST.get(row["model"], 0)  # 0: no layer has such a number
     index = row["quantity"].removeprefix("rho_")
     checks = [_rho(row, last, protocol, name) for protocol in PROTOCOLS for name in RHO]
-    return _cells(row, rf"$\rho_{{{index}}}$", [claims.finding(one, root) for one in checks], 2)
+    return _cells(row, rf"$\rho_{{{index}}}$", checks, root, digits=2)
 
 
 def _rho(row: dict[str, str], last: int, protocol: str, column: str) -> Check:

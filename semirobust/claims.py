@@ -129,7 +129,7 @@ def finding(test: Check, root: Path = ROOT) -> Finding:
                 profile=profile,
                 values=values,
                 files=tuple(dict.fromkeys(path for one in found.values() for path in one.files)),
-                error=min(found.items())[1].error,
+                error=found[min(found)].error,
             )
     return Finding(test=test, status="not attempted")
 

@@ -35,8 +35,7 @@ def told(tables: Tables, profile: str, protocol: str = "online", threat: str = "
     keys = [*several(networks), "cut"]
     marked = networks.assign(chance=at_chance(tables, networks))
     groups = marked.groupby([*keys, "label"])
-    reached = dict(zip(groups.groups, groups[threat].mean(), strict=True))
-    lost = dict(zip(groups.groups, groups["chance"].any(), strict=True))
+    reached = groups.agg({threat: "mean", "chance": "any"}).to_dict("index")
     lines = []
     for row in restored(tables, protocol, threat).reset_index().to_dict("records"):
         where = tuple(row[name] for name in [*keys[:-1], "n_b"])
@@ -44,8 +43,8 @@ def told(tables: Tables, profile: str, protocol: str = "online", threat: str = "
         for front in CONTROLS:
             name = (*where, f"frozen {front} f_a")
             if name in reached:
-                mark = " †" if lost[name] else ""
-                line += f"; behind a {front} front {reached[name]:.3f}{mark}"
+                mark = " †" if reached[name]["chance"] else ""
+                line += f"; behind a {front} front {reached[name][threat]:.3f}{mark}"
         lines.append(fill(f"{line}.", WIDE, subsequent_indent="    "))
     return "\n".join(lines)
 

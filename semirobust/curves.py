@@ -41,9 +41,8 @@ def plot_course(
     ax = axes_of(ax, width=5.6, height=3.2)
     groups = records.groupby(by, sort=False)
     ordered = pd.api.types.is_numeric_dtype(records[by])
-    dark = sns.color_palette("rocket", len(groups) + 3)[
-        : len(groups)
-    ]  # the palest have no contrast
+    # the palest of the palette have no contrast
+    dark = sns.color_palette("rocket", len(groups) + 3)[: len(groups)]
     palette = dark if ordered else sns.color_palette("colorblind")
     for (name, part), colour, marker in zip(groups, palette, MARKERS * 2, strict=False):
         mean = part.groupby(x)[[y, *([dashed] if dashed else [])]].mean()

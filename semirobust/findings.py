@@ -84,7 +84,7 @@ def images(tables: Tables, networks: pd.DataFrame, threat: str) -> pd.Series:
     counted = reports[reports["column"] == threat]
     if counted.empty:
         rho = tables["rho"]
-        counted = rho.assign(n=rho["per_class"] * rho["data"].map(CLASSES).fillna(10))
+        counted = rho.assign(n=rho["per_class"] * classes(rho))
     keys = [name for name in RUN if name in networks and name in counted]
     found = networks[keys].join(counted.groupby(keys)["n"].min(), on=keys)["n"]
     return found.fillna(counted["n"].min())
@@ -155,10 +155,20 @@ def notes(tables: Tables, protocol: str | None = None) -> list[str]:
 
 
 def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
-    """Return which networks have collapsed: clean accuracy within 0.02 or two errors of chance."""
-    chance = 1 / networks["data"].map(CLASSES).fillna(10)
-    near = 2 * np.sqrt(chance * (1 - chance) / images(tables, networks, "whitebox"))
+    """Return which networks have collapsed, by as many images as were attacked."""
+    return near_chance(networks, images(tables, networks, "whitebox"))
+
+
+def near_chance(networks: pd.DataFrame, n: Any) -> pd.Series:
+    """Return where clean accuracy on n images is within 0.02 or two errors of chance."""
+    chance = 1 / classes(networks)
+    near = 2 * np.sqrt(chance * (1 - chance) / n)
     return (networks["clean"] - chance).abs() <= np.maximum(near, NEAR)
+
+
+def classes(table: pd.DataFrame) -> pd.Series:
+    """Return how many classes the data of each row has."""
+    return table["data"].map(CLASSES).fillna(10)
 
 
 def above_clean(tables: Tables, networks: pd.DataFrame) -> pd.Series:

@@ -3,8 +3,8 @@
 The paper reads rho_j on attacked images and does not say whom they attack. Networks read on the
 same images differ in how well those images fool them; so the same rows are read on clean images,
 on images attacked against the standard and against the robust network, and on images attacked
-against the very network that is read. The controls, whose retraining restores nothing or little,
-are read too: a rho that tells why robustness comes back is smaller in them.
+against the very network that is read. The controls, whose f_a is not semirobust, are
+read too: they show what rho says by itself.
 """
 
 from collections.abc import Generator
