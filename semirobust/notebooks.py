@@ -1,7 +1,7 @@
 """Notebooks as files: their parameters, the digest of what they depend on, one normal form.
 
-The digest covers a notebook's code cells and parameters, the source of every module of the package
-that it reaches through imports (comments and docstrings left out), and the results that it reads.
+The digest covers a notebook's code cells and parameters, every definition of the package that its
+cells reach (comments and docstrings left out), and the results that it reads.
 """
 
 import ast
@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ from nbformat import NotebookNode
 
 from semirobust.prose import value_at
 from semirobust.results import ROOT, write_atomically
-from semirobust.sources import bare, hashed
+from semirobust.sources import hashed, salt_of_text
 
 PROFILES = ("smoke", "cpu", "gpu", "paper")  # from small to large
 DEFAULT = PROFILES[0]
@@ -136,45 +135,13 @@ def digest(notebook: Notebook, values: Parameters) -> str:
         for cell in read(notebook.path).cells
         if cell.cell_type == "code" and not {"parameters", "injected-parameters"} & set(tags(cell))
     ]
-    reached = sources(notebook.root, cells)
-    modules = {path.name: _skeleton(path.read_text(encoding="utf-8")) for path in reached}
-    return hashed([cells, dict(values), modules, _read_results(notebook, values)])
+    return hashed([cells, dict(values), reached(cells), _read_results(notebook, values)])
 
 
-def sources(root: Path, cells: list[str]) -> list[Path]:
-    """Return the files of the package that code reaches through its imports, sorted."""
-    package = root / "semirobust"
-    reached, waiting = set(), [package / "__init__.py"]
-    for cell in cells:
-        waiting += _imports(cell, package)
-    while waiting:
-        path = waiting.pop()
-        if path not in reached and path.exists():
-            reached.add(path)
-            waiting += _imports(path.read_text(encoding="utf-8"), package)
-    return sorted(reached)
-
-
-@cache  # twenty notebooks reach much the same modules
-def _imports(code: str, package: Path) -> list[Path]:
-    plain = "\n".join(
-        line for line in code.splitlines() if line.lstrip()[:1] not in "%!" or not line
-    )
-    names: list[str] = []
-    for node in ast.walk(ast.parse(plain)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == package.name]
-    files = [package.joinpath(*parts).with_suffix(".py") for parts in inside if parts]
-    return files + [package.joinpath(*parts, "__init__.py") for parts in inside]
-
-
-@cache
-def _skeleton(code: str) -> str:
-    """Return a digest of a module without comments, layout and docstrings."""
-    return hashed(bare(ast.parse(code)))
+def reached(cells: Iterable[str]) -> str:
+    """Return the digest of the package's code that cells reach; lines of magic reach none."""
+    lines = [line for cell in cells for line in cell.splitlines()]
+    return salt_of_text("\n".join(line for line in lines if line.lstrip()[:1] not in ("%", "!")))
 
 
 def results(notebook: Notebook, profile: str) -> list[Path]:
