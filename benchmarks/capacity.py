@@ -16,13 +16,13 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from semirobust import experiments
+from semirobust.experiments import registry as experiments
+from semirobust.experiments.study import Study
 from semirobust.layers import cut, split
-from semirobust.methods import Online
 from semirobust.models import Architecture
-from semirobust.results import provenance, results_root, write_atomically
-from semirobust.subnetwork import Study
-from semirobust.training import Training
+from semirobust.results.records import provenance, results_root, write_atomically
+from semirobust.training.fitting import Training
+from semirobust.training.methods import Online
 
 torch.set_num_threads(1)
 IMAGES = {  # training, validation and test images, and channels x pixels of one

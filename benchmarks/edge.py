@@ -23,12 +23,12 @@ from time import process_time
 import numpy as np
 import torch
 
-from semirobust import hashing, projection
-from semirobust.counting import Pair, Score, cells
-from semirobust.edge import Edge
-from semirobust.information import rho
+from semirobust.edge import hashing, projection
+from semirobust.edge.counting import Pair, Score, cells
+from semirobust.edge.estimator import Edge
+from semirobust.edge.information import rho
 from semirobust.models import build
-from semirobust.results import ROOT, provenance, results_root, write_atomically
+from semirobust.results.records import ROOT, provenance, results_root, write_atomically
 
 TWIN = run_path(str(ROOT / "tests" / "twins.py"))["edge_by_class"]
 

@@ -22,19 +22,19 @@ from time import process_time
 import torch
 from torch import Tensor, nn
 
-from semirobust.attacks import NFGSM, PGD
-from semirobust.autoattack import AutoAttack, FastEnsemble
-from semirobust.ball import distance, fooled
-from semirobust.carlini_wagner import CarliniWagner
+from semirobust.attacks.autoattack import AutoAttack, FastEnsemble
+from semirobust.attacks.ball import distance, fooled
+from semirobust.attacks.carlini_wagner import CarliniWagner
+from semirobust.attacks.gradient import NFGSM, PGD
+from semirobust.attacks.torchattacks import Published, published
 from semirobust.data import Samples, load, subset
-from semirobust.draft import draft
-from semirobust.evaluation import Counted, Report, robust_accuracy
-from semirobust.methods import Online
+from semirobust.evaluation.report import Counted, Report, robust_accuracy
+from semirobust.evaluation.stand_in import draft
+from semirobust.findings.peers import HUNDRED, OFFICIAL, PGD_20, STAND_IN, times
 from semirobust.models import build
-from semirobust.peers import HUNDRED, OFFICIAL, PGD_20, STAND_IN, times
-from semirobust.published import Published, published
-from semirobust.results import provenance, results_root, write_atomically
-from semirobust.training import Training, accuracy, fit, load_network
+from semirobust.results.records import provenance, results_root, write_atomically
+from semirobust.training.fitting import Training, accuracy, fit, load_network
+from semirobust.training.methods import Online
 
 torch.set_num_threads(1)
 

@@ -14,10 +14,12 @@ from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 
-from semirobust import engine, experiments, results
-from semirobust.artefacts import Artefact, held, publish
-from semirobust.engine import Job
-from semirobust.results import provenance, results_root, write_atomically
+from semirobust.experiments import registry as experiments
+from semirobust.results import records as results
+from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.results.records import provenance, results_root, write_atomically
+from semirobust.workflow import engine
+from semirobust.workflow.engine import Job
 
 JOBS = {"laptop": 200, "slurm": 20}  # further jobs of a launch
 QUICK = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1")

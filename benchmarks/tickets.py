@@ -20,12 +20,22 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, TensorDataset
 
-from semirobust.attacks import FGSM, PGD
-from semirobust.batched import Masked, Masks, Steps, Weights, chain, drawn, fit, orders, whole
+from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import Samples, load
-from semirobust.results import provenance, results_root, write_atomically
-from semirobust.ticket_experiments import grey
-from semirobust.tickets import pruned
+from semirobust.experiments.tickets import grey
+from semirobust.results.records import provenance, results_root, write_atomically
+from semirobust.tickets.batched import (
+    Masked,
+    Masks,
+    Steps,
+    Weights,
+    chain,
+    drawn,
+    fit,
+    orders,
+    whole,
+)
+from semirobust.tickets.pruning import pruned
 
 torch.set_num_threads(1)
 SIZES, EPSILON, RATES = (64, 300, 100, 10), 0.1, (0.2, 0.2, 0.1)

@@ -19,16 +19,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from semirobust.attacks import NFGSM, PGD
+from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.data import DataSet, Samples, load, subset
-from semirobust.evaluation import robust_accuracy
+from semirobust.evaluation.report import robust_accuracy
+from semirobust.experiments.study import share_standing
+from semirobust.experiments.tuning import cached
 from semirobust.layers import cut, split
-from semirobust.methods import Method, Online, Plain
 from semirobust.models import build
-from semirobust.results import provenance, results_root, write_atomically
-from semirobust.subnetwork import share_standing
-from semirobust.training import Training, accuracy, fit
-from semirobust.tuning import cached
+from semirobust.results.records import provenance, results_root, write_atomically
+from semirobust.training.fitting import Training, accuracy, fit
+from semirobust.training.methods import Method, Online, Plain
 
 torch.set_num_threads(1)
 RADIUS = 8 / 255

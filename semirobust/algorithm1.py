@@ -16,7 +16,7 @@ from typing import Literal
 from torch import nn
 
 from semirobust.layers import splice
-from semirobust.training import Epoch
+from semirobust.training.fitting import Epoch
 
 Tune = Callable[[nn.Sequential, int], Iterator[Epoch]]
 Accuracy = Callable[[nn.Sequential], float]

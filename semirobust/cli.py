@@ -13,7 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semirobust import __version__, book_cli, grid_cli, results
+from semirobust import __version__
+from semirobust.companion import book_cli
+from semirobust.results import records as results
+from semirobust.workflow import commands as grid_cli
 
 EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
 
@@ -200,7 +203,7 @@ def run(chosen: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from semirobust import experiments
+    from semirobust.experiments import registry as experiments
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     rows = [row for row in experiments.rows(chosen.name, chosen.profile) if _asked(row, chosen)]
@@ -236,8 +239,9 @@ def _asked(row: object, chosen: argparse.Namespace) -> bool:
 
 def evaluate(chosen: argparse.Namespace) -> None:
     """Print the report of one network."""
-    from semirobust import data, scrutiny
-    from semirobust.training import load_network
+    from semirobust import data
+    from semirobust.evaluation import scrutiny
+    from semirobust.training.fitting import load_network
 
     if chosen.json and chosen.json.exists():
         raise FileExistsError(f"{chosen.json} is there already: name another file")
@@ -271,7 +275,8 @@ def _architecture(checkpoint: Path) -> str:
 
 def figure(chosen: argparse.Namespace) -> None:
     """Draw a recorded experiment, with the keys of its results in the file's description."""
-    from semirobust import experiments, plotting
+    from semirobust.experiments import registry as experiments
+    from semirobust.figures import plotting
 
     networks = experiments.tables(chosen.name, chosen.profile, only=chosen.only)["networks"]
     about = networks.iloc[0]

@@ -12,10 +12,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from semirobust import notebooks
-from semirobust.notebooks import DEFAULT, Notebook
-from semirobust.repository import TAG, address
-from semirobust.results import results_root
+from semirobust.companion import notebooks
+from semirobust.companion.notebooks import DEFAULT, Notebook
+from semirobust.companion.repository import TAG, address
+from semirobust.results.records import results_root
 
 SETUP = """\
 # @title Set-up: where the package is missing, fetch this version with its results and install it

@@ -20,8 +20,8 @@ from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
 from torchvision.transforms import functional as images_of
 
-from semirobust._types import Images, Labels
-from semirobust.results import artifacts_root
+from semirobust.results.records import artifacts_root
+from semirobust.types import Images, Labels
 
 TINY_IMAGENET = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"

@@ -9,7 +9,7 @@ from copy import deepcopy
 
 from torch import nn
 
-from semirobust._types import Activations, Images
+from semirobust.types import Activations, Images
 
 SHORTCUTS = ("downsample", "shortcut")
 

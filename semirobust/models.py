@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet, vgg, vision_transformer
 from torchvision.ops import Conv2dNormActivation
 
-from semirobust._types import Images
+from semirobust.types import Images
 
 ConvBlock = partial(Conv2dNormActivation, bias=False)
 PlainBlock = partial(Conv2dNormActivation, norm_layer=None)

@@ -2,6 +2,6 @@
 
 import shutil
 
-from semirobust.printing import BROWSERS
+from semirobust.companion.printing import BROWSERS
 
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), "")

@@ -5,7 +5,7 @@ from torch import nn
 
 from semirobust import models
 from semirobust.algorithm1 import Algorithm1, Trial, best, rho, trials
-from semirobust.training import Epoch
+from semirobust.training.fitting import Epoch
 
 ROBUST, STANDARD = models.build("mlp", width=0.1), models.build("mlp", width=0.1, seed=1)
 

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from semirobust import cli, experiments
+from semirobust import cli
+from semirobust.experiments import registry as experiments
 from semirobust.models import Architecture
-from semirobust.training import save_network
+from semirobust.training.fitting import save_network
 
 
 @pytest.fixture(autouse=True)

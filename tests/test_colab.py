@@ -9,9 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from semirobust import colab, notebooks
-from semirobust.repository import TAG
-from semirobust.results import ROOT
+from semirobust import colab
+from semirobust.companion import notebooks
+from semirobust.companion.repository import TAG
+from semirobust.results.records import ROOT
 
 CHAPTER = notebooks.find(ROOT / "notebooks" / "31-vgg16.ipynb")
 

@@ -11,8 +11,8 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from semirobust.artefacts import Artefact, gpu_slot, held, publish
-from semirobust.results import write_atomically
+from semirobust.results.artefacts import Artefact, gpu_slot, held, publish
+from semirobust.results.records import write_atomically
 
 
 def graph():

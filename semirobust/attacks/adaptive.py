@@ -1,0 +1,123 @@
+"""Attacks that know how a network was put together: (f_a*, f_b) through the cut and from its parts.
+
+A spliced network may hide its weakness from a plain search. So its features at the cut are driven
+away from the clean ones, and searches also begin where the networks it was made of are fooled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+
+from semirobust.attacks.apgd import APGD
+from semirobust.attacks.ball import (
+    attacking,
+    check_radius,
+    check_steps,
+    fooled,
+    project,
+    value_and_gradient,
+)
+from semirobust.attacks.gradient import PGD
+from semirobust.attacks.noise import sample_noise
+from semirobust.layers import split
+from semirobust.types import Attack, Classifier, Images, Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturePGD:
+    """Ascent on ‖f_a(x + delta) - f_a(x)‖^2, the change of the features at the cut.
+
+    Args:
+        front: f_a of the network under attack, sharing its weights.
+        epsilon: Radius of the inf-ball, in units of the input.
+        step_size: Length of one signed step, in the same units.
+        steps: Number of gradient evaluations.
+    """
+
+    front: nn.Module = field(repr=False)
+    epsilon: float
+    step_size: float
+    steps: int = 20
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon)
+        check_steps(steps=self.steps)
+
+    def __call__(
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+    ) -> Images:
+        """Return for each sample the first point on the way that fools, or the last one."""
+        shift = (2 * sample_noise(generator, x).uniform(*x.shape[1:]) - 1).to(x.dtype)
+        result = project(x + self.epsilon * shift, x, self.epsilon)
+        with attacking(network, x, y) as classifier, attacking(self.front, x, y * 0):
+            with torch.no_grad():
+                clean = self.front(x)
+            for _ in range(self.steps):
+                left = (~fooled(classifier, result, y)).nonzero()[:, 0]
+                if not len(left):
+                    break
+                ascent = self.gradient(result[left], clean[left], y[left]).sign()
+                moved = result[left] + self.step_size * ascent
+                result[left] = project(moved, x[left], self.epsilon)
+        return result
+
+    def gradient(self, point: Images, clean: Tensor, y: Labels) -> Tensor:
+        """Return the gradient of the squared distance between the features."""
+
+        def apart(h: Tensor, _: Labels) -> Tensor:
+            return ((h - clean) ** 2).flatten(1).sum(dim=1)
+
+        return value_and_gradient(self.front, point, y, apart)[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromElsewhere:
+    """PGD that begins at the points where another network is fooled.
+
+    Args:
+        source: The other network.
+        attack: What is run on the source, and then on the network from there.
+    """
+
+    source: Classifier = field(repr=False)
+    attack: PGD
+
+    @property
+    def epsilon(self) -> float:
+        """Return the radius of the attack."""
+        return self.attack.epsilon
+
+    def __call__(
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+    ) -> Images:
+        """Return the perturbed inputs x + delta."""
+        start = self.attack(self.source, x, y, generator=generator)
+        unmoved = Generator(device=generator.device).manual_seed(0)
+        return self.attack(network, x, y, generator=unmoved, start=start)
+
+
+def adaptive_attacks(
+    network: nn.Sequential, a: int, epsilon: float, sources: Mapping[str, Classifier]
+) -> dict[str, Attack]:
+    """Return the attacks of check 15 on (f_a, f_b), for ``robust_accuracy``.
+
+    Args:
+        network: The composed network.
+        a: Its cut.
+        epsilon: Radius of the inf-ball, in units of the input.
+        sources: Networks it was made of, by name, such as f and f*.
+    """
+    ascent = PGD(epsilon=epsilon, step_size=epsilon / 4, steps=20)
+    return {
+        "end to end": APGD(epsilon=epsilon),
+        "features at the cut": FeaturePGD(
+            front=split(network, a)[0], epsilon=epsilon, step_size=epsilon / 4
+        ),
+        **{
+            f"from {name}": FromElsewhere(source=source, attack=ascent)
+            for name, source in sources.items()
+        },
+    }

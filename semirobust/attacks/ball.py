@@ -1,0 +1,213 @@
+"""The ball, the box and the gradient to the input: what every attack shares.
+
+An attack looks for x + delta with ‖delta‖ <= epsilon and x + delta in [0, 1]. It runs the network
+in evaluation mode, differentiates to the input only, and leaves everything as it found it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from semirobust.attacks.noise import Noise
+from semirobust.attacks.objectives import Objective, cross_entropy
+from semirobust.types import Classifier, Flags, Images, Labels, Logits
+
+Norm: TypeAlias = Literal["inf", "2"]
+Found: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
+TOGETHER = 192  # samples in a batch below which a network's calls cost more than its sums
+Search: TypeAlias = Callable[[Tensor, Noise], Found]  # the rows to search for -> what was found
+
+
+def project(x_adv: Tensor, x: Images, epsilon: float) -> Images:
+    """Return the point of the inf-ball around x, within the unit box, nearest to x_adv."""
+    return x_adv.clamp(x - epsilon, x + epsilon).clamp(0, 1)
+
+
+def project_l2(x_adv: Tensor, x: Images, epsilon: float) -> Images:
+    """Return x_adv drawn back along its ray to the 2-ball around x, then clamped to the box.
+
+    The clamp only shortens delta, because x itself lies in the box.
+    """
+    delta = x_adv - x
+    shrink = (epsilon / norms(delta).clamp_min(1e-12)).clamp_max(1)
+    return (x + delta * per_sample(shrink, x)).clamp(0, 1)
+
+
+def per_sample(values: Tensor, x: Tensor) -> Tensor:
+    """Return one value a sample, shaped so that it multiplies the samples x."""
+    return values.view(-1, *[1] * (x.dim() - 1))
+
+
+def norms(delta: Tensor, order: float = 2) -> Tensor:
+    """Return the norm of every sample's perturbation."""
+    flat = delta.flatten(1)
+    if order == float("inf"):  # several times faster than vector_norm on a CPU
+        return flat.abs().amax(dim=1)
+    return torch.linalg.vector_norm(flat, ord=order, dim=1)
+
+
+def distance(x_adv: Images, x: Images, norm: Norm) -> Tensor:
+    """Return how far every sample was moved."""
+    return norms(x_adv - x, float(norm))
+
+
+def into_ball(x_adv: Tensor, x: Images, epsilon: float, norm: Norm) -> Images:
+    """Return the point of the ball of this norm, within the unit box, that stands for x_adv."""
+    return project(x_adv, x, epsilon) if norm == "inf" else project_l2(x_adv, x, epsilon)
+
+
+def steepest(gradient: Tensor, norm: Norm) -> Tensor:
+    """Return the step of unit norm that a gradient gains most from."""
+    if norm == "inf":
+        return gradient.sign()
+    return gradient / per_sample(norms(gradient).clamp_min(1e-12), gradient)
+
+
+def on_sphere(x: Images, epsilon: float, norm: Norm, noise: Noise) -> Images:
+    """Return a random point at distance epsilon from x, brought into the box."""
+    raw = 2 * noise.uniform(*x.shape[1:]) - 1 if norm == "inf" else noise.normal(*x.shape[1:])
+    length = norms(raw, float(norm)).clamp_min(1e-12)
+    return into_ball(x + epsilon * (raw / per_sample(length, x)).to(x.dtype), x, epsilon, norm)
+
+
+def input_gradient(
+    network: Classifier, x: Images, y: Labels, objective: Objective = cross_entropy
+) -> Tensor:
+    """Return the gradient, with respect to x, of the summed objective; none to the weights."""
+    return value_and_gradient(network, x, y, objective)[2]
+
+
+def value_and_gradient(
+    network: Classifier, x: Images, y: Labels, objective: Objective = cross_entropy
+) -> tuple[Logits, Tensor, Tensor]:
+    """Return logits, the objective of every sample, and its gradient with respect to x."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        logits = network(x)
+        values = objective(logits, y)
+        gradient = torch.autograd.grad(values.sum(), x)[0]
+    return logits.detach(), values.detach(), gradient
+
+
+@torch.no_grad()
+def fooled(network: Classifier, x: Images, y: Labels) -> Flags:
+    """Return which samples the network does not give their label."""
+    return wrong(network(x), y)
+
+
+def wrong(logits: Logits, y: Labels) -> Flags:
+    """Return which logits do not have their largest entry at the label, and only there.
+
+    A tie is no answer, and neither is NaN: both are wrong.
+    """
+    own = logits.gather(1, y[:, None])
+    return (~(logits < own)).sum(dim=1) != 1
+
+
+@contextmanager
+def evaluating(network: Classifier) -> Iterator[None]:
+    """Hold every module of the network in evaluation mode; give each its own mode back after.
+
+    Running statistics stand still, and a part that the caller had frozen stays frozen. A plain
+    function has no modes and is left alone.
+    """
+    modules = list(network.modules()) if isinstance(network, nn.Module) else []
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+@contextmanager
+def attacking(network: Classifier, x: Images, y: Labels) -> Iterator[Classifier]:
+    """Yield the network in evaluation mode, after refusing a batch that cannot be meant."""
+    largest = checked(x, y)
+
+    def classifier(z: Images) -> Logits:
+        logits = network(z)
+        if largest >= logits.shape[1]:
+            raise ValueError(
+                f"labels must lie in 0..{logits.shape[1] - 1} for this network, got {largest}; "
+                "build it with classes= of the data set"
+            )
+        return logits
+
+    with evaluating(network):
+        yield classifier
+
+
+def checked(x: Images, y: Labels) -> int:
+    """Return the largest label (-1 of an empty batch), or refuse what are no images and labels."""
+    if len(x) != len(y):
+        raise ValueError(f"need one label for every image, got {len(x)} images, {len(y)} labels")
+    if len(x) == 0:
+        return -1
+    low, high, first, last = torch.stack([x.min(), x.max(), y.min(), y.max()]).tolist()
+    if not (low >= 0 and high <= 1):  # written so that NaN is refused as well
+        raise ValueError(
+            f"images must be finite and lie in [0, 1], got {low:.4g}..{high:.4g}; "
+            "divide bytes by 255, and leave the normalisation to the network's first link"
+        )
+    if first < 0:
+        raise ValueError(f"labels must lie in 0..classes-1, got {int(first)}")
+    return int(last)
+
+
+def cascade(searches: Sequence[Search], x: Images, noise: Noise) -> Found:
+    """Return what a row of searches finds, each taking on the samples that stood all before it.
+
+    A sample that stands to the end keeps the point of the last search.
+    """
+    result, broken = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    for number, search in enumerate(searches):
+        rows = (~broken).nonzero()[:, 0]
+        if not len(rows):
+            break
+        result[rows], broken[rows] = search(rows, noise[rows].stream(number))
+    return result, broken
+
+
+def target_by_target(
+    run: Callable[[Tensor, Labels, Noise], Found], ranked: Labels, x: Images, noise: Noise
+) -> Found:
+    """Return what a search finds towards each class in turn, N x targets, the likeliest first.
+
+    A sample meets its next class only where all before it failed. When few samples are left,
+    several classes are tried in one batch, which finds the same with fewer calls of the network.
+    """
+    result, broken = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    number, targets = 0, ranked.shape[1]
+    while number < targets and not broken.all():
+        rows = (~broken).nonzero()[:, 0]
+        group = range(number, min(targets, number + max(1, TOGETHER // len(rows))))
+        streams = Noise(torch.cat([noise[rows].stream(k).seeds for k in group]))
+        target = ranked[rows][:, list(group)].T.flatten()
+        points, lost = run(rows.repeat(len(group)), target, streams)
+        lost = lost.view(len(group), len(rows))
+        first = torch.where(lost.any(dim=0), lost.int().argmax(dim=0), len(group) - 1)
+        place = first * len(rows) + torch.arange(len(rows), device=x.device)
+        result[rows], broken[rows] = points[place], lost.any(dim=0)
+        number += len(group)
+    return result, broken
+
+
+def check_radius(epsilon: float, norm: Norm = "inf") -> None:
+    """Refuse a radius that is not in input units, such as 8 for 8/255."""
+    if norm not in ("inf", "2"):
+        raise ValueError(f'norm must be "inf" or "2", got {norm!r}')
+    if not epsilon >= 0 or (norm == "inf" and epsilon > 1):
+        raise ValueError(f"epsilon is in input units, 0..1: write 8/255, not 8; got {epsilon}")
+
+
+def check_steps(**counts: int) -> None:
+    """Refuse numbers of steps, restarts or queries below one."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")

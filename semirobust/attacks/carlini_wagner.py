@@ -1,0 +1,151 @@
+"""C&W: the smallest 2-norm perturbation that fools (Carlini and Wagner, 2017, Sec. VI-A).
+
+    minimise ‖delta‖^2 + c * max(logit_y - max of the others + kappa, 0),  x + delta in [0, 1]
+
+by Adam, for the smallest c that still fools, found by bisection for each sample.
+
+Departures: the box is kept by projecting after every step, where the paper writes x + delta as a
+tanh, under which a pixel at exactly 0 or 1 has gradient zero and never moves. Adam's rate falls to
+zero within a search, and at the end each point is drawn towards the clean input as far as it fools.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from semirobust.attacks.ball import (
+    Found,
+    attacking,
+    check_radius,
+    check_steps,
+    norms,
+    per_sample,
+    value_and_gradient,
+    wrong,
+)
+from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.objectives import margin
+from semirobust.types import Classifier, Flags, Images, Labels, Logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagner:
+    """C&W with bisection over c; ``searches=1`` keeps c as it is given, as the paper's tables do.
+
+    Args:
+        c: Weight of the margin in the first search.
+        kappa: Margin by which the network is to be wrong.
+        steps: Number of Adam's steps in one search.
+        learning_rate: Adam's step, in units of the input; it falls to zero along a half cosine.
+        searches: Number of values of c that are tried.
+        epsilon: Radius of the 2-ball within which a result counts; None counts them all.
+    """
+
+    c: float = 1.0
+    kappa: float = 0.0
+    steps: int = 50
+    learning_rate: float = 0.01
+    searches: int = 9
+    epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(0 if self.epsilon is None else self.epsilon, "2")
+        check_steps(steps=self.steps, searches=self.searches)
+        for name in ("c", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not self.kappa >= 0:
+            raise ValueError(f"kappa must not be negative, got {self.kappa}")
+
+    def __call__(
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+    ) -> Images:
+        """Return the nearest points found that fool the network, and x where there is none."""
+        with attacking(network, x, y) as classifier:
+            return self.search(classifier, x, y, sample_noise(generator, x))[0]
+
+    def search(
+        self,
+        network: Classifier,
+        x: Images,
+        y: Labels,
+        noise: Noise,  # noqa: ARG002  every search begins at x
+    ) -> Found:
+        """Return the perturbed inputs, and which of them fool the network."""
+        nearest, length = x.detach().clone(), torch.full_like(x.flatten(1)[:, 0], torch.inf)
+        low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)
+        c = torch.full_like(length, self.c)
+        for _ in range(self.searches):
+            point, found = self.descend(network, x, y, c)
+            nearer = found < length
+            nearest = torch.where(per_sample(nearer, x), point, nearest)
+            length = torch.minimum(length, found)
+            low = torch.where(found.isfinite(), low, c)
+            high = torch.where(found.isfinite(), c, high)
+            c = torch.where(high.isfinite(), (low + high) / 2, 10 * c)
+        nearest, length = self.drawn_in(network, x, y, nearest)
+        counts = length <= (torch.inf if self.epsilon is None else self.epsilon)
+        counts &= length.isfinite()
+        return torch.where(per_sample(counts, x), nearest, x), counts
+
+    @torch.no_grad()
+    def drawn_in(
+        self, network: Classifier, x: Images, y: Labels, point: Images
+    ) -> tuple[Images, Tensor]:
+        """Return the nearest point on the way to x that was seen to fool, and its distance."""
+        low, high = torch.zeros_like(x.flatten(1)[:, 0]), torch.full_like(x.flatten(1)[:, 0], 1.0)
+        for _ in range(10):
+            share = (low + high) / 2
+            lost = self.beaten(network(x + per_sample(share, x) * (point - x)), y)
+            low, high = torch.where(lost, low, share), torch.where(lost, share, high)
+        point = x + per_sample(high, x) * (point - x)
+        lost = self.beaten(network(point), y)
+        return point, torch.where(lost, norms(point - x), torch.inf)
+
+    def beaten(self, logits: Logits, y: Labels) -> Flags:
+        """Return which logits are wrong by the margin kappa."""
+        return wrong(logits, y) & (margin(logits, y) <= -self.kappa)
+
+    def descend(
+        self, network: Classifier, x: Images, y: Labels, c: Tensor
+    ) -> tuple[Images, Tensor]:
+        """Return the nearest fooling point of one search and its distance (inf: there was none)."""
+
+        def hinge(logits: Logits, y: Labels) -> Tensor:
+            return (margin(logits, y) + self.kappa).clamp_min(0)
+
+        nearest, length = x.clone(), torch.full_like(c, torch.inf)
+        adam, point = Adam(torch.zeros_like(x), torch.zeros_like(x), 0), x.clone()
+        for step in range(self.steps + 1):
+            logits, _, gradient = value_and_gradient(network, point, y, hinge)
+            distance = norms(point - x)
+            nearer = self.beaten(logits, y) & (distance < length)
+            nearest = torch.where(per_sample(nearer, x), point, nearest)
+            length = torch.where(nearer, distance, length)
+            adam = adam.seen(per_sample(c, x) * gradient + 2 * (point - x))
+            rate = self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
+            point = (point - rate * adam.direction()).clamp(0, 1)
+        return nearest, length
+
+
+@dataclass(frozen=True)
+class Adam:
+    """The moments of Kingma and Ba (2015), kept by hand: every pixel has its own."""
+
+    first: Tensor
+    second: Tensor
+    step: int
+
+    def seen(self, gradient: Tensor) -> "Adam":
+        """Return the moments after one more gradient."""
+        first = 0.9 * self.first + 0.1 * gradient
+        second = 0.999 * self.second + 0.001 * gradient**2
+        return Adam(first, second, self.step + 1)
+
+    def direction(self) -> Tensor:
+        """Return the step of unit rate, corrected for the moments' start at zero."""
+        first = self.first / (1 - 0.9**self.step)
+        return first / ((self.second / (1 - 0.999**self.step)).sqrt() + 1e-8)

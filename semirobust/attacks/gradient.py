@@ -1,0 +1,309 @@
+"""Attacks: x -> x + delta with ‖delta‖_inf <= epsilon and x + delta in [0, 1].
+
+An attack is a frozen dataclass of settings that is called like a function. It keeps no state,
+leaves the network as it found it (modes, gradients, running statistics), and draws only from the
+given generator: one seed for every sample, so that nothing depends on the batch a sample came in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from semirobust.attacks.apgd import APGD
+from semirobust.attacks.autoattack import AutoAttack, FastEnsemble
+from semirobust.attacks.ball import (
+    attacking,
+    check_radius,
+    check_steps,
+    fooled,
+    input_gradient,
+    project,
+    value_and_gradient,
+    wrong,
+)
+from semirobust.attacks.carlini_wagner import CarliniWagner
+from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.objectives import OBJECTIVES, divergence_from
+from semirobust.attacks.square import Square
+from semirobust.types import Attack, Classifier, Images, Labels
+
+EPSILONS = (8 / 255, 16 / 255, 32 / 255)  # the paper's radii
+STEP_SIZE = 1 / 255  # of its I-FGSM and PGD
+
+
+def iterations(epsilon: float) -> int:
+    """Return the paper's number of steps, min(255 epsilon + 4, 1.25 * 255 epsilon), at least 1.
+
+    Example:
+        >>> [iterations(epsilon) for epsilon in EPSILONS]
+        [10, 20, 36]
+    """
+    return max(1, round(min(255 * epsilon + 4, 1.25 * 255 * epsilon)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FGSM:
+    """One signed step of length epsilon on the cross-entropy: Goodfellow et al. (2015).
+
+    Args:
+        epsilon: Radius of the inf-ball, in units of the input (8/255, not 8).
+    """
+
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon)
+
+    def __call__(
+        self,
+        network: Classifier,
+        x: Images,
+        y: Labels,
+        *,
+        generator: Generator,  # noqa: ARG002  the protocol of an attack; this one draws nothing
+    ) -> Images:
+        """Return the perturbed inputs x + delta, detached from the graph."""
+        with attacking(network, x, y) as classifier:
+            ascent = input_gradient(classifier, x, y).sign()
+        return project(x + self.epsilon * ascent, x, self.epsilon)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IFGSM:
+    """Signed steps from the clean input, with projection: Kurakin et al. (2017), also called BIM.
+
+    Args:
+        epsilon: Radius of the inf-ball, in units of the input.
+        step_size: Length of one signed step, in the same units.
+        steps: Number of gradient evaluations.
+    """
+
+    epsilon: float
+    step_size: float = STEP_SIZE
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon)
+        check_steps(steps=self.steps)
+
+    def __call__(
+        self,
+        network: Classifier,
+        x: Images,
+        y: Labels,
+        *,
+        generator: Generator,  # noqa: ARG002  the protocol of an attack; this one draws nothing
+    ) -> Images:
+        """Return the perturbed inputs x + delta, detached from the graph."""
+        x_adv = x.detach()
+        with attacking(network, x, y) as classifier:
+            for _ in range(self.steps):
+                ascent = input_gradient(classifier, x_adv, y).sign()
+                x_adv = project(x_adv + self.step_size * ascent, x, self.epsilon)
+        return x_adv
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD:
+    """Projected gradient ascent from a random start: Madry et al. (2018), Eq. 2.1, inner part.
+
+    ``steps=1`` with ``step_size=epsilon`` and ``random_start=False`` is FGSM.
+
+    Args:
+        epsilon: Radius of the inf-ball, in units of the input (8/255, not 8).
+        step_size: Length of one signed step, in the same units.
+        steps: Number of gradient evaluations of one run.
+        random_start: Whether to start at a uniform point of the ball.
+        restarts: Number of runs; a later run takes on the samples that stood the earlier ones.
+        loss: What is climbed: "cross-entropy", "margin" or "dlr".
+        stop_when_fooled: Whether a sample rests at its first wrong answer. Never weaker, and cheap
+            on networks that are easily fooled; leave it off where every step is to be taken, as in
+            training and in rows "as published".
+    """
+
+    epsilon: float
+    step_size: float = STEP_SIZE
+    steps: int = 10
+    random_start: bool = True
+    restarts: int = 1
+    loss: Literal["cross-entropy", "margin", "dlr"] = "cross-entropy"
+    stop_when_fooled: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon)
+        check_steps(steps=self.steps, restarts=self.restarts)
+        if self.loss not in OBJECTIVES:
+            raise ValueError(f"loss must be one of {', '.join(OBJECTIVES)}; got {self.loss!r}")
+
+    def __call__(
+        self,
+        network: Classifier,
+        x: Images,
+        y: Labels,
+        *,
+        generator: Generator,
+        start: Images | None = None,
+    ) -> Images:
+        """Return the perturbed inputs x + delta; ``start`` replaces the first random start."""
+        noise = sample_noise(generator, x)
+        with attacking(network, x, y) as classifier:
+            begin = self.start(x, noise, 0) if start is None else project(start, x, self.epsilon)
+            x_adv = self.ascend(classifier, x, y, begin)
+            for restart in range(1, self.restarts):
+                left = ~fooled(classifier, x_adv, y)
+                if not left.any():
+                    break
+                begin = self.start(x[left], noise[left], restart)
+                x_adv[left] = self.ascend(classifier, x[left], y[left], begin)
+        return x_adv
+
+    def start(self, x: Images, noise: Noise, draw: int) -> Images:
+        """Return where a run begins: x, or a uniform point of the ball brought into the box."""
+        if not self.random_start:
+            return x.detach().clone()
+        shift = (2 * noise.uniform(*x.shape[1:], draw=draw) - 1).to(x.dtype)
+        return project(x + self.epsilon * shift, x, self.epsilon)
+
+    def ascend(self, network: Classifier, x: Images, y: Labels, x_adv: Images) -> Images:
+        """Return the last point of one run, or the first that fools where that ends it."""
+        objective = OBJECTIVES[self.loss]
+        if self.stop_when_fooled:
+            return self.ascend_until_fooled(network, x, y, x_adv)
+        for _ in range(self.steps):
+            ascent = input_gradient(network, x_adv, y, objective).sign()
+            x_adv = project(x_adv + self.step_size * ascent, x, self.epsilon)
+        return x_adv
+
+    def ascend_until_fooled(
+        self, network: Classifier, x: Images, y: Labels, x_adv: Images
+    ) -> Images:
+        """Return the same run, each sample taken out of the batch once it is fooled."""
+        objective, result = OBJECTIVES[self.loss], x_adv.clone()
+        active = torch.arange(len(x), device=x.device)
+        for _ in range(self.steps):
+            logits, _, gradient = value_and_gradient(network, result[active], y[active], objective)
+            left = ~wrong(logits, y[active])
+            active, ascent = active[left], gradient[left].sign()
+            if not len(active):
+                break
+            moved = result[active] + self.step_size * ascent
+            result[active] = project(moved, x[active], self.epsilon)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class NFGSM:
+    """One step from a noisy input, for training only: N-FGSM, de Jorge et al. (2022), Alg. 1.
+
+    The noise is uniform of twice the radius and the perturbation is not clipped to the ball, which
+    is what keeps single-step training from collapsing. So it leaves the ball: at most
+    ``(noise + step) * epsilon``. It is no attack to report accuracy under.
+
+    Args:
+        epsilon: Radius that the training is meant for, in units of the input.
+        noise: Half-width of the noise, in radii.
+        step: Length of the signed step, in radii.
+    """
+
+    epsilon: float
+    noise: float = 2.0
+    step: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon)
+
+    def __call__(
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+    ) -> Images:
+        """Return x + noise + step, in the box but not in the ball, detached from the graph."""
+        shift = 2 * sample_noise(generator, x).uniform(*x.shape[1:]).to(x.dtype) - 1
+        noisy = (x + self.noise * self.epsilon * shift).clamp(0, 1)
+        with attacking(network, x, y) as classifier:
+            ascent = input_gradient(classifier, noisy, y).sign()
+        return (noisy + self.step * self.epsilon * ascent).clamp(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TRADES:
+    """Ascent on KL(p(x) || p(x + delta)), for training: Zhang et al. (2019), inner part of Eq. 5.
+
+    At delta = 0 the divergence is least and its gradient zero: the run starts a little beside.
+
+    Args:
+        epsilon: Radius of the inf-ball, in units of the input.
+        step_size: Length of one signed step, in the same units.
+        steps: Number of gradient evaluations.
+        spread: Standard deviation of the normal start.
+    """
+
+    epsilon: float
+    step_size: float = 2 / 255
+    steps: int = 10
+    spread: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon)
+        check_steps(steps=self.steps)
+
+    def __call__(
+        self,
+        network: Classifier,
+        x: Images,
+        y: Labels,
+        *,
+        generator: Generator,
+        start: Images | None = None,
+    ) -> Images:
+        """Return the perturbed inputs x + delta, detached from the graph."""
+        shift = sample_noise(generator, x).normal(*x.shape[1:]).to(x.dtype)
+        x_adv = project((x if start is None else start) + self.spread * shift, x, self.epsilon)
+        with attacking(network, x, y) as classifier:
+            objective = divergence_from(clean_logits(classifier, x))
+            for _ in range(self.steps):
+                ascent = input_gradient(classifier, x_adv, y, objective).sign()
+                x_adv = project(x_adv + self.step_size * ascent, x, self.epsilon)
+        return x_adv
+
+
+@torch.no_grad()
+def clean_logits(network: Classifier, x: Images) -> Tensor:
+    """Return the logits of the clean inputs, without a graph."""
+    return network(x)
+
+
+LATER_PGD = PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)  # the paper's later revision
+
+NAMED: dict[str, Callable[[float], Attack]] = {
+    "fgsm": lambda epsilon: FGSM(epsilon=epsilon),
+    "i-fgsm": lambda epsilon: IFGSM(epsilon=epsilon, steps=iterations(epsilon)),
+    "pgd": lambda epsilon: PGD(epsilon=epsilon, steps=iterations(epsilon)),
+    "pgd-50": lambda epsilon: PGD(epsilon=epsilon, step_size=epsilon / 8, steps=50, restarts=2),
+    "cw": lambda _: CarliniWagner(searches=1),
+    "cw-search": lambda _: CarliniWagner(),
+    "square": lambda epsilon: Square(epsilon=epsilon),
+    "apgd": lambda epsilon: APGD(epsilon=epsilon),
+    "fast": lambda epsilon: FastEnsemble(epsilon=epsilon),
+    "autoattack": lambda epsilon: AutoAttack(epsilon=epsilon),
+    "n-fgsm": lambda epsilon: NFGSM(epsilon=epsilon),
+    "trades": lambda epsilon: TRADES(epsilon=epsilon),
+}
+
+
+def from_name(name: str, epsilon: float = EPSILONS[0]) -> Attack:
+    """Return the attack of that name with the paper's settings at this radius.
+
+    Example:
+        >>> from_name("pgd", 16 / 255).steps
+        20
+    """
+    if name not in NAMED:
+        raise ValueError(f"unknown attack {name!r}; known: {', '.join(NAMED)}")
+    return NAMED[name](epsilon)

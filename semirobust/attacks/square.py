@@ -1,0 +1,220 @@
+"""Square: random search with square patches, without gradients (Andriushchenko et al., 2020).
+
+A query is kept where it lowers the margin logit_y - max of the others. The share of the image that
+a patch covers falls by halves, at the paper's fractions of the number of queries. The queries are
+forward passes, so gradients that vanish or mislead do not stop it.
+
+Few queries of a long search are kept. So several are asked in one batch, all from the points as
+they stand; after the first one that is kept, for whichever sample, the rest of the batch is asked
+again. A patch that changes nothing is not asked. Both find what one query after another finds.
+
+Departure: every sample draws patches of its own, where the authors' program gives one patch to the
+whole batch; only so is a flag independent of the batch.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from semirobust.attacks.ball import (
+    TOGETHER,
+    Found,
+    Norm,
+    attacking,
+    check_radius,
+    check_steps,
+    norms,
+    per_sample,
+    project,
+)
+from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.objectives import margin
+from semirobust.types import Classifier, Images, Labels
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
+TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """The square attack.
+
+    Args:
+        epsilon: Radius of the ball, in units of the input (8/255, not 8).
+        norm: "inf" or "2".
+        queries: Largest number of forward passes for a sample.
+        share: Share of the image that the first patches cover.
+    """
+
+    epsilon: float
+    norm: Norm = "inf"
+    queries: int = 5000
+    share: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        check_radius(self.epsilon, self.norm)
+        check_steps(queries=self.queries)
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must lie in (0, 1], got {self.share}")
+
+    def __call__(
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+    ) -> Images:
+        """Return the perturbed inputs x + delta, detached from the graph."""
+        with attacking(network, x, y) as classifier:
+            return self.search(classifier, x, y, sample_noise(generator, x))[0]
+
+    @torch.no_grad()
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+        """Return the points of least margin that were met, and which of them fool the network."""
+        start, proposed = (stripes, patched) if self.norm == "inf" else (tiles, patched_l2)
+        result, query, ahead = start(x, self.epsilon, noise), 1, 1
+        least = margin(network(result), y)
+        while query < self.queries:
+            rows = (least > 0).nonzero()[:, 0]
+            if not len(rows):
+                break
+            held, clean, own = result[rows], x[rows], noise[rows]
+            numbers = range(query, min(query + ahead, self.queries))
+            points = [
+                proposed(held, clean, self.epsilon, self.side(number, x), own, number)
+                for number in numbers
+            ]
+            value = margins(network, torch.stack(points), held, y[rows])
+            lower = value < least[rows]
+            gained = lower.any(dim=1).tolist()
+            last = gained.index(True) if True in gained else len(numbers) - 1
+            kept = lower[last]
+            result[rows[kept]], least[rows[kept]] = points[last][kept], value[last][kept]
+            query += last + 1
+            ahead = 1 if gained[last] else min(2 * ahead, max(1, TOGETHER // len(rows)))
+        return result, ~(least > 0)
+
+    def side(self, query: int, x: Images) -> int:
+        """Return the side of the patch at this query, at least one pixel."""
+        halvings = sum(query * 10_000 // self.queries > bound for bound in HALVINGS)
+        side = round(math.sqrt(self.share / 2**halvings * x.shape[2] * x.shape[3]))
+        return min(max(side, 1), min(x.shape[2:]) - 1)
+
+
+def margins(network: Classifier, points: Images, held: Images, y: Labels) -> Tensor:
+    """Return the margins of Q x N points, infinite where a point is the one that is held."""
+    new = (points != held).flatten(2).any(dim=2)
+    value = torch.full(new.shape, torch.inf, dtype=points.dtype, device=points.device)
+    if new.any():
+        value[new] = margin(network(points[new]), y.expand(len(points), -1)[new])
+    return value
+
+
+def signs(noise: Noise, *shape: int, draw: int) -> Tensor:
+    """Return -1 or 1 with equal chances."""
+    return 2.0 * noise.below(2, *shape, draw=draw) - 1
+
+
+def stripes(x: Images, epsilon: float, noise: Noise) -> Images:
+    """Return x with vertical stripes of height epsilon or -epsilon, channel by channel."""
+    sign = signs(noise, x.shape[1], 1, x.shape[3], draw=0).to(x.dtype)
+    return project(x + epsilon * sign, x, epsilon)
+
+
+def patched(
+    point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: int
+) -> Images:
+    """Return the points with one square set to an end of the ball, by one sign a channel."""
+    height, width = x.shape[2:]
+    place = noise.uniform(2 + x.shape[1], draw=query)
+    top, left = ((place[:, i] * (n - side + 1)).long() for i, n in enumerate((height, width)))
+    sign = (2.0 * (place[:, 2:] < 0.5) - 1).to(x.dtype)
+    inside = window(top, height, side)[:, None, :, None] & window(left, width, side)[:, None, None]
+    return torch.where(inside, project(x + epsilon * sign[:, :, None, None], x, epsilon), point)
+
+
+def window(first: Tensor, length: int, side: int) -> Tensor:
+    """Return which of the positions 0..length-1 lie in first..first+side-1, N x length."""
+    offset = torch.arange(length, device=first.device) - first[:, None]
+    return (offset >= 0) & (offset < side)
+
+
+def tiles(x: Images, epsilon: float, noise: Noise) -> Images:
+    """Return x with five by five tiles of the paper's eta, each sign at random, of norm epsilon."""
+    side = max(min(x.shape[2:]) // 5, 1)
+    across = [min(5, length // side) for length in x.shape[2:]]
+    sign = signs(noise, x.shape[1], *across, draw=0)
+    delta = torch.kron(sign, eta(side, x.device))
+    low, right = (length - delta.shape[i] for i, length in enumerate(x.shape[2:], start=2))
+    delta = functional.pad(delta, (right // 2, right - right // 2, low // 2, low - low // 2))
+    return scaled(x, delta.to(x.dtype), epsilon)
+
+
+def patched_l2(
+    point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: int
+) -> Images:
+    """Return the points with what one square held moved, reshaped by eta, to another: Alg. 3."""
+    side = min(max(side + 1 - side % 2, 3), *x.shape[2:])
+    delta, channels = point - x, x.shape[1]
+    place = noise.uniform(5 + channels, draw=query)
+    corners = [(place[:, i] * (x.shape[2 + i % 2] - side + 1)).long() for i in range(4)]
+    new, old = (square(corner, side, channels) for corner in (corners[:2], corners[2:]))
+    sign = (2.0 * (place[:, 5:] < 0.5) - 1).to(x.dtype)[:, :, None, None]
+    shape = eta(side, x.device).to(x.dtype)
+    shape = torch.where(place[:, 4, None, None, None] < 0.5, shape, shape.T) * sign
+    unused = (epsilon**2 - norms(delta) ** 2).clamp_min(0) / channels
+    rest = delta.clone()
+    rest[old], rest[new] = 0, 0
+    budget = (delta**2 - rest**2).sum(dim=(2, 3), keepdim=True) + per_sample(unused, x)
+    window = shape + unit(delta[new])
+    delta = delta.clone()
+    delta[old] = 0
+    delta[new] = unit(window) * budget.clamp_min(0).sqrt()
+    return scaled(x, delta, epsilon)
+
+
+def square(corner: Sequence[Tensor], side: int, channels: int) -> tuple[Tensor, ...]:
+    """Return the index of one square a sample, N x C x side x side."""
+    top, left = corner
+    reach, device = torch.arange(side, device=top.device), top.device
+    sample = torch.arange(len(top), device=device)[:, None, None, None]
+    channel = torch.arange(channels, device=device)[:, None, None]
+    return (
+        sample,
+        channel,
+        (top[:, None] + reach)[:, None, :, None],
+        (left[:, None] + reach)[:, None, None, :],
+    )
+
+
+def unit(patch: Tensor) -> Tensor:
+    """Return the patches, each channel divided by its norm."""
+    return patch / patch.flatten(2).norm(dim=2)[:, :, None, None].clamp_min(TINY)
+
+
+def scaled(x: Images, delta: Tensor, epsilon: float) -> Images:
+    """Return x + delta with delta stretched to norm epsilon, brought into the box."""
+    return (x + epsilon * delta / per_sample(norms(delta).clamp_min(TINY), x)).clamp(0, 1)
+
+
+def eta(side: int, device: torch.device) -> Tensor:
+    """Return two heaps of opposite sign, one above the other, of norm 1; side x side."""
+    top = side // 2
+    both = torch.cat([heap(top, side), -heap(side - top, side)]).to(device)
+    return both / both.norm()
+
+
+def heap(height: int, width: int) -> Tensor:
+    """Return sum of 1 / j^2 for j > d, at distance d from the middle, up to the farthest ring.
+
+    Example:
+        >>> heap(3, 3)
+        tensor([[0.2500, 0.2500, 0.2500],
+                [0.2500, 1.2500, 0.2500],
+                [0.2500, 0.2500, 0.2500]])
+    """
+    rows, columns = ((torch.arange(n) - n // 2).abs() for n in (height, width))
+    farthest = max(height, width) // 2 + 1
+    tails = (1 / torch.arange(1, farthest + 1) ** 2).flip(0).cumsum(0).flip(0)
+    return tails[torch.maximum(rows[:, None], columns)]

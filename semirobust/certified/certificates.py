@@ -1,0 +1,155 @@
+"""Certified semirobustness: verified accuracy, and gamma between a sound lower and an upper end.
+
+For a readout G_j and the score ±1 (right or wrong at the worst point), gamma_j of Definition 1 is
+2 RA - 1 with RA the robust accuracy. So with the verified accuracy VRA and RA under attack
+
+    gamma_cert = 2 VRA - 1  <=  gamma_j(G_j)  <=  2 RA_attack - 1  <=  2 accuracy - 1.
+
+The same with the smooth score s = 2 p_y - 1: from lower bounds m_k of the margins g_y - g_k follows
+p_y >= 1 / (1 + sum of exp(-m_k)). Both brackets are statements on this readout; the upper end is no
+bound on the best possible G_j. Over the draw of the samples each end has a one-sided
+Clopper-Pearson limit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from scipy.stats import beta
+from torch import Tensor, nn
+
+from semirobust.attacks.ball import evaluating, wrong
+from semirobust.certified.bounds import BOUNDS, LEAST, Bound, ball, margins
+from semirobust.evaluation.report import Report
+from semirobust.theory.semirobustness import score
+from semirobust.types import Flags, Images, Labels
+
+BATCH = 25  # samples whose rows of coefficients are held at a time
+
+
+@torch.no_grad()
+def all_margins(
+    network: nn.Module,
+    x: Images,
+    y: Labels,
+    epsilon: float,
+    bound: Bound,
+    *,
+    batch: int = BATCH,
+) -> Tensor:
+    """Return lower bounds of g_y - g_k over the ball of every sample, N x K, with 0 at k = y."""
+    with evaluating(network):
+        parts = zip(torch.split(x, batch), torch.split(y, batch), strict=True)
+        return torch.cat([margins(network, ball(a, epsilon), b, bound) for a, b in parts])
+
+
+def verified(found: Tensor, y: Labels) -> Flags:
+    """Return which samples are certified: every margin but the label's own above ``LEAST``."""
+    others = found.scatter(1, y[:, None], torch.inf)
+    return others.min(dim=1).values > LEAST
+
+
+def verified_by(
+    network: nn.Module,
+    x: Images,
+    y: Labels,
+    epsilon: float,
+    bounds: Iterable[Bound] = BOUNDS,
+) -> dict[str, Flags]:
+    """Return which samples each bound certifies, and as "any" their union."""
+    found = {
+        str(bound): verified(all_margins(network, x, y, epsilon, bound), y) for bound in bounds
+    }
+    return {**found, "any": torch.stack(list(found.values())).any(dim=0)}
+
+
+def certified_score(found: Tensor) -> Tensor:
+    """Return a lower bound of s_y = 2 p_y - 1 over the ball from the margins (0 at the label).
+
+    Example:
+        >>> certified_score(torch.tensor([[0.0, 0.0], [0.0, 100.0]]))
+        tensor([0., 1.])
+    """
+    return 2 / (-found).exp().sum(dim=1) - 1
+
+
+def clopper_pearson(successes: int, n: int, *, upper: bool, level: float = 0.95) -> float:
+    """Return the one-sided limit of a share that is passed with probability 1 - level at most.
+
+    Example:
+        >>> round(clopper_pearson(0, 59, upper=True), 3), clopper_pearson(0, 59, upper=False)
+        (0.05, 0.0)
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
+    if upper:
+        return 1.0 if successes == n else float(beta.ppf(level, successes + 1, n - successes))
+    return 0.0 if successes == 0 else float(beta.ppf(1 - level, successes, n - successes + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bracket:
+    """gamma_j of one readout from both sides, and what it is without an attack.
+
+    Attributes:
+        gamma_cert: 2 VRA - 1.
+        gamma_attack: 2 RA - 1 under the attack.
+        gamma_clean: 2 accuracy - 1.
+        low: Lower 95 % limit of gamma_cert over the draw of the samples.
+        high: Upper 95 % limit of gamma_attack.
+        smooth_cert: Mean of the certified lower bounds of s_y.
+        smooth_attack: Mean of the lowest s_y that the attack visited.
+        smooth_clean: Mean of s_y without an attack.
+        n: Number of samples.
+    """
+
+    gamma_cert: float
+    gamma_attack: float
+    gamma_clean: float
+    low: float
+    high: float
+    smooth_cert: float
+    smooth_attack: float
+    smooth_clean: float
+    n: int
+
+    def as_record(self) -> dict[str, Any]:
+        """Return all numbers by name."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def bracket(
+    network: nn.Module, x: Images, y: Labels, epsilon: float, bound: Bound, report: Report
+) -> Bracket:
+    """Return gamma of a readout and what stands before it, between certificate and attack.
+
+    Args:
+        network: G_j behind F^(j) as a chain; see ``probes.through``.
+        x: Images, those of the report.
+        y: Their labels.
+        epsilon: Radius of the inf-ball.
+        bound: How the lower end is computed.
+        report: What the attack found against this very chain.
+    """
+    n, found = len(y), all_margins(network, x, y, epsilon, bound)
+    with evaluating(network):
+        clean, attacked = network(x), network(report.x_adv)
+    sure, standing = int(verified(found, y).sum()), int(report.standing.sum())
+    smooth = torch.minimum(score(clean, y), score(attacked, y))
+    return Bracket(
+        gamma_cert=2 * sure / n - 1,
+        gamma_attack=2 * standing / n - 1,
+        gamma_clean=2 * int((~wrong(clean, y)).sum()) / n - 1,
+        low=2 * clopper_pearson(sure, n, upper=False) - 1,
+        high=2 * clopper_pearson(standing, n, upper=True) - 1,
+        smooth_cert=_mean(certified_score(found)),
+        smooth_attack=_mean(smooth),
+        smooth_clean=_mean(score(clean, y)),
+        n=n,
+    )
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

@@ -1,0 +1,87 @@
+"""Executed copies of notebooks, each with a record of the run that made it.
+
+Those of this checkout lie under ``artifacts/``; git keeps the small outputs of the default profile
+in the notebook itself and larger profiles under ``results/notebooks/``, so a book can be built from
+a fresh clone without running anything.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from semirobust.companion import notebooks
+from semirobust.companion.notebooks import DEFAULT, Notebook
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """What is known of one run: under which settings, of which code, where, and for how long."""
+
+    notebook: str
+    profile: str
+    parameters: dict[str, Any]
+    code: str
+    digest: str
+    seconds: float
+    date: str
+    provenance: dict[str, Any]
+
+
+def kept(notebook: Notebook, profile: str) -> tuple[Path, Path]:
+    """Return where the executed copy of a notebook and its record are kept."""
+    folder = notebook.root / "artifacts" / "notebooks" / profile
+    return folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
+
+
+def in_git(notebook: Notebook, profile: str) -> tuple[Path, Path]:
+    """Return where git keeps the copy of a profile larger than the default, and its record."""
+    folder = notebook.root / "results" / "notebooks" / profile
+    return folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
+
+
+def found(notebook: Notebook, profile: str) -> tuple[Path, Execution] | None:
+    """Return the executed copy, of this checkout or of git, with its record, or None.
+
+    A copy of git's whose code is current goes before one of this checkout whose code is not.
+    """
+    copies = [one for place in (kept, in_git) if (one := whole(*place(notebook, profile)))]
+    if len(copies) < 2:
+        return copies[0] if copies else None
+    theirs = copies[1][1]
+    current = notebooks.digest(notebook, theirs.parameters) == theirs.code
+    return copies[1] if current and copies[0][1].code != theirs.code else copies[0]
+
+
+def whole(copy: Path, record: Path) -> tuple[Path, Execution] | None:
+    """Return a copy with its record, or None where they are not both there and of one run."""
+    if not (copy.exists() and record.exists()):
+        return None
+    document = json.loads(record.read_text(encoding="utf-8"))
+    if document["copy"] != hashlib.sha256(copy.read_bytes()).hexdigest():
+        return None  # stopped between the two files
+    return copy, Execution(**{field.name: document[field.name] for field in fields(Execution)})
+
+
+def recorded(notebook: Notebook, profile: str) -> Execution | None:
+    """Return the record of the executed copy, or None where there is none."""
+    one = found(notebook, profile)
+    return one[1] if one else None
+
+
+def stored(notebook: Notebook) -> Execution | None:
+    """Return what a notebook file says of its own outputs, or None where it says nothing."""
+    origin = notebooks.read(notebook.path).metadata.get("semirobust", {}).get("record")
+    if origin is None:
+        return None
+    return Execution(
+        notebook=notebook.name,
+        profile=DEFAULT,
+        parameters=notebook.parameters,
+        code=origin["code"],
+        digest="",
+        seconds=0.0,
+        date="",
+        provenance={"versions": origin["versions"]},
+    )

@@ -1,0 +1,225 @@
+"""Notebooks as files: their parameters, the digest of what they depend on, one normal form.
+
+The digest covers a notebook's code cells and parameters, every definition of the package that its
+cells reach (comments and docstrings left out), and the results that it reads.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import nbformat
+from nbformat import NotebookNode
+
+from semirobust.companion.prose import value_at
+from semirobust.results.code import hashed, salt_of_text
+from semirobust.results.records import ROOT, write_atomically
+
+PROFILES = ("smoke", "cpu", "gpu", "paper")  # from small to large
+DEFAULT = PROFILES[0]
+VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+KEPT = ("semirobust", "accelerator", "colab", "mystnb")
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+Parameters: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook as found.
+
+    Attributes:
+        path: Where it lies.
+        parameters: Its parameters with their defaults.
+        experiments: The experiments whose results it shows.
+        where: Values that a result must hold to be one of them, by dotted name.
+        also: Experiments that it shows where they are recorded, and can do without.
+    """
+
+    path: Path
+    parameters: dict[str, Any]
+    experiments: tuple[str, ...]
+    where: dict[str, Any]
+    also: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the file's name without its ending, such as ``31-vgg16``."""
+        return self.path.stem
+
+    @property
+    def root(self) -> Path:
+        """Return the checkout that holds ``notebooks/``."""
+        return self.path.parent.parent
+
+
+def notebooks(root: Path = ROOT) -> list[Notebook]:
+    """Return the notebooks of a checkout in the order of their numbers."""
+    return [find(path) for path in sorted((root / "notebooks").glob("*.ipynb"))]
+
+
+def find(path: Path) -> Notebook:
+    """Return one notebook with its parameters; a damaged file is named."""
+    content = read(path)
+    about = content.metadata.get("semirobust", {})
+    experiment = about.get("experiment", [])
+    names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
+    where, also = dict(about.get("where", {})), tuple(about.get("also", []))
+    return Notebook(path.resolve(), parameters(content), names, where, also)
+
+
+def read(path: Path) -> NotebookNode:
+    """Return the content of a notebook file."""
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as damage:
+        raise ValueError(f"{path} is no readable notebook: {damage}") from damage
+
+
+def write(content: NotebookNode, path: Path) -> bool:
+    """Write a notebook atomically and in one form; say whether the file changed."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_atomically(path, text.encode())
+    return True
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def parameters(content: NotebookNode) -> dict[str, Any]:
+    """Return the names and default values of the cell tagged ``parameters``.
+
+    Example:
+        >>> cell = nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"]})
+        >>> parameters(nbformat.v4.new_notebook(cells=[cell]))
+        {'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for cell in content.cells:
+        if "parameters" not in tags(cell):
+            continue
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {ast.unparse(name): ast.literal_eval(node.value) for name in targets}
+    return found
+
+
+def settle(notebook: Notebook, profile: str, overrides: Parameters | None = None) -> dict[str, Any]:
+    """Return the values a run uses: defaults, then the profile, then overrides; refuse others."""
+    overrides = dict(overrides or {})
+    unknown = sorted(set(overrides) - set(notebook.parameters))
+    if unknown:
+        known = ", ".join(notebook.parameters) or "none"
+        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has: {known}")
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    chosen = {"profile": profile} if "profile" in notebook.parameters else {}
+    return {**notebook.parameters, **chosen, **overrides}
+
+
+def digest(notebook: Notebook, values: Parameters) -> str:
+    """Return a digest of code cells, parameters, reached sources and results that are read."""
+    cells = [
+        cell.source.strip()
+        for cell in read(notebook.path).cells
+        if cell.cell_type == "code" and not {"parameters", "injected-parameters"} & set(tags(cell))
+    ]
+    return hashed([cells, dict(values), reached(cells), _read_results(notebook, values)])
+
+
+def reached(cells: Iterable[str]) -> str:
+    """Return the digest of the package's code that cells reach; lines of magic reach none."""
+    lines = [line for cell in cells for line in cell.splitlines()]
+    return salt_of_text("\n".join(line for line in lines if line.lstrip()[:1] not in ("%", "!")))
+
+
+def results(notebook: Notebook, profile: str) -> list[Path]:
+    """Return the result files that a notebook shows in a profile, sorted."""
+    wanted = {**notebook.where, "profile": profile}
+    return [
+        path
+        for name in (*notebook.experiments, *notebook.also)
+        for path in sorted((notebook.root / "results" / name).glob("*.json"))
+        if _holds(json.loads(path.read_bytes()), wanted)
+    ]
+
+
+def _holds(document: Any, wanted: Mapping[str, Any]) -> bool:
+    return all(value_at(document, name) == value for name, value in wanted.items())
+
+
+def largest_profile(notebook: Notebook) -> str:
+    """Return the largest profile for which every experiment of a notebook has a result."""
+    for profile in reversed(PROFILES):
+        folders = {path.parent.name for path in results(notebook, profile)}
+        if notebook.experiments and folders >= set(notebook.experiments):
+            return profile
+    return DEFAULT
+
+
+def _read_results(notebook: Notebook, values: Parameters) -> dict[str, str]:
+    profile = values.get("profile", DEFAULT)
+    read_files = [] if profile == DEFAULT else results(notebook, profile)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read_files}
+
+
+def normalise(content: NotebookNode) -> NotebookNode:
+    """Return a copy without what differs between two runs of the same code.
+
+    Execution metadata goes, cell ids stay, kernel and language are fixed, counts start at one, and
+    text that a kernel flushed in several pieces is one piece.
+    """
+    normal = deepcopy(content)
+    own = {name: normal.metadata[name] for name in KEPT if name in normal.metadata}
+    normal.metadata = {**own, "kernelspec": KERNELSPEC, "language_info": LANGUAGE}
+    normal.nbformat_minor = 5
+    code = [cell for cell in normal.cells if cell.cell_type == "code"]
+    for cell in normal.cells:
+        kept = {name: value for name, value in cell.metadata.items() if name not in VOLATILE}
+        cell.metadata = {name: value for name, value in kept.items() if value or name != "tags"}
+        if "injected-parameters" in tags(cell):
+            cell.id = "injected-parameters"
+    for count, cell in enumerate(code, start=1):
+        cell.execution_count = count if cell.outputs or cell.execution_count else None
+        cell.outputs = _joined(cell.outputs)
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = cell.execution_count
+    return nbformat.from_dict(normal)  # type: ignore[no-untyped-call]
+
+
+def _joined(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def merge(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
+    """Return the source with the outputs of its executed copy; the code of both must agree."""
+    merged, outputs = deepcopy(source), _code(executed)
+    if [cell.source for cell in _code(source)] != [cell.source for cell in outputs]:
+        raise ValueError("the executed copy holds other code: run the notebook again")
+    for cell, done in zip(_code(merged), outputs, strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    return normalise(merged)
+
+
+def _code(content: NotebookNode) -> list[NotebookNode]:
+    cells = [cell for cell in content.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if "injected-parameters" not in tags(cell)]

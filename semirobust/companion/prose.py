@@ -1,0 +1,95 @@
+"""Prose: numbers in sentences, filled from result files when the book is staged.
+
+``{{ results/table-1/*.json[profile=cpu]:metrics.accuracy.0:.1% }}`` becomes the value in that
+format. The path may hold a ``*``, and conditions in brackets choose among the files; one must
+remain. A part of a page that needs results stands between ``<!-- when results/table-1/*.json -->``
+and ``<!-- end -->``; what stands for it until then follows ``<!-- otherwise -->``.
+"""
+
+import json
+import re
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from semirobust.results.records import ROOT
+
+FILES = r"([\w./*-]+\.(?:json|yml))(?:\[([^\]]*)\])?"  # a path that may hold a *, and conditions
+PLACEHOLDER = re.compile(rf"\{{\{{\s*{FILES}:([\w.-]+?)(?::([^{{}}]*?))?\s*\}}\}}")
+UNREAD = re.compile(r"\{\{ .*?\}\}|<!-- when .*?-->")
+CONDITION = re.compile(
+    rf"<!-- when {FILES} -->\n(.*?)(?:<!-- otherwise -->\n(.*?))?<!-- end -->\n", re.DOTALL
+)
+
+
+def fill(text: str, root: Path = ROOT, place: str = "text") -> str:
+    """Return text with its conditions decided and its numbers read from files.
+
+    Args:
+        text: Markdown with placeholders and conditions.
+        root: The checkout.
+        place: Where the text stands, for messages.
+
+    Raises:
+        ValueError: A placeholder that finds no file, no value, or cannot be understood.
+    """
+    decided = CONDITION.sub(lambda found: _decide(found, root), text)
+    filled = PLACEHOLDER.sub(lambda found: _number(found, root, place), decided)
+    left = UNREAD.search(filled)
+    if left:
+        raise ValueError(f"{place}: cannot read {left[0]}; its form is path.json:value:format")
+    return filled
+
+
+def _decide(found: re.Match[str], root: Path) -> str:
+    return found[3] if _selected(root, found[1], found[2]) else found[4] or ""
+
+
+def _number(found: re.Match[str], root: Path, place: str) -> str:
+    path, name, style = found[1] + (f"[{found[2]}]" if found[2] else ""), found[3], found[4] or ""
+    documents = _selected(root, found[1], found[2])
+    if len(documents) != 1:
+        raise ValueError(f"{place}: {path} matches {len(documents)} files, and must match one")
+    value = documents[0]
+    for part in name.split("."):
+        value = _part(value, part)
+        if value is None:
+            raise ValueError(f"{place}: {path} has no {name}: stopped at {part!r}")
+    try:
+        return format(value, style)
+    except (TypeError, ValueError):
+        raise ValueError(f"{place}: {path}:{name} is {value!r}, not for format {style!r}") from None
+
+
+def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
+    """Return the content of the files under a path whose values are as the conditions say."""
+    wanted = [word.split("=") for word in (conditions or "").split(",") if word]
+    documents = [_content(file) for file in sorted(root.glob(path))]
+    return [
+        document
+        for document in documents
+        if all(str(value_at(document, name)) == value for name, value in wanted)
+    ]
+
+
+def _content(file: Path) -> Any:
+    return (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_bytes())
+
+
+def value_at(document: Any, name: str) -> Any:
+    """Return a nested value by its dotted name, or None where there is none.
+
+    Example:
+        >>> value_at({"a": [{"b": 1}]}, "a.0.b")
+        1
+    """
+    return reduce(_part, name.split("."), document)
+
+
+def _part(value: Any, part: str) -> Any:
+    """Return one part of a nested value, or None where there is none."""
+    if isinstance(value, list):
+        return value[int(part)] if part.isdecimal() and int(part) < len(value) else None
+    return value.get(part) if isinstance(value, dict) else None

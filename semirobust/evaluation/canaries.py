@@ -1,0 +1,172 @@
+"""Signs that a robust accuracy is not what it seems: each a check with its value and its reason.
+
+They look at what an evaluation used and left behind; checks that attack again are in `scrutiny`.
+"""
+
+import random
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semirobust.attacks.ball import Norm, distance, input_gradient
+from semirobust.types import Classifier, Flags, Images, Labels
+
+SLACK = 1e-6  # of the radius, for rounding
+DISAGREE = 1 / 200  # share of flags that rounding in another batch may turn
+CEILINGS = {"resnet18": 0.586, "resnet50": 0.516}  # CIFAR-10, inf-norm, 8/255: best published
+CEILING = 0.737  # of any architecture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canary:
+    """One check: what was looked at, what was seen, and what a failure would mean."""
+
+    name: str
+    passed: bool
+    value: float | str
+    reason: str
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the fields, as JSON knows them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that an evaluation must leave as it was."""
+
+    modes: list[bool]
+    asked: list[bool]
+    gradients: list[Tensor | None]
+    values: list[Tensor]
+    generators: tuple[Any, ...]
+
+
+def snapshot(network: Classifier) -> Snapshot:
+    """Return modes, requires_grad, gradients, weights, statistics and the global generators."""
+    parts = network if isinstance(network, nn.Module) else nn.Module()
+    weights = list(parts.parameters())
+    return Snapshot(
+        modes=[module.training for module in parts.modules()],
+        asked=[weight.requires_grad for weight in weights],
+        gradients=[None if w.grad is None else w.grad.clone() for w in weights],
+        values=[value.detach().clone() for value in [*weights, *parts.buffers()]],
+        generators=(
+            torch.get_rng_state(),
+            numpy_state(),
+            random.getstate(),
+        ),
+    )
+
+
+def numpy_state() -> Any:
+    """Return a copy of the state of numpy's global generator, without drawing from it."""
+    state: Any = np.random.get_state()  # noqa: NPY002
+    return state[1].copy()
+
+
+def unchanged(before: Snapshot, after: Snapshot) -> Canary:
+    """Check 2: modes, gradients, statistics and global generators are as they were."""
+    same = {
+        "modes": before.modes == after.modes,
+        "requires_grad": before.asked == after.asked,
+        "gradients": alike(before.gradients, after.gradients),
+        "weights and statistics": alike(before.values, after.values),
+        "generators": torch.equal(before.generators[0], after.generators[0])
+        and np.array_equal(before.generators[1], after.generators[1])
+        and before.generators[2] == after.generators[2],
+    }
+    return Canary(
+        name="left as found",
+        passed=all(same.values()),
+        value=", ".join(name for name, kept in same.items() if not kept) or "all",
+        reason="the attack or the network changes state, so what was scored is another network",
+    )
+
+
+def alike(left: list[Any], right: list[Any]) -> bool:
+    """Return whether two lists of tensors, or None, are bit-equal."""
+    return all(
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def within_budget(x_adv: Images, x: Images, epsilon: float | None, norm: Norm) -> Canary:
+    """Check 1: every point lies in the ball and in the box."""
+    furthest = float(distance(x_adv, x, norm).max()) if len(x) else 0.0
+    inside = bool(((x_adv >= 0) & (x_adv <= 1)).all())
+    return Canary(
+        name="budget",
+        passed=inside and (epsilon is None or furthest <= epsilon + SLACK),
+        value=furthest,
+        reason="points outside the ball or the box belong to another threat model",
+    )
+
+
+def recomputed(claimed: Flags, scored: Flags) -> Canary:
+    """Check 1: the stored points, scored again, give the flags of the search."""
+    differing = float((claimed != scored).double().mean()) if len(claimed) else 0.0
+    return Canary(
+        name="recomputed",
+        passed=differing <= DISAGREE,
+        value=differing,
+        reason="scoring the same points again gives other answers: the network is not a function",
+    )
+
+
+def has_gradients(network: Classifier, x: Images, y: Labels) -> Canary:
+    """Check 9: no sample has a cross-entropy gradient of zero."""
+    try:
+        gradient = input_gradient(network, x, y)
+    except RuntimeError as blocked:
+        if "require" not in str(blocked) and "unused" not in str(blocked):
+            raise
+        gradient = torch.zeros_like(x)
+    missing = ~gradient.flatten(1).any(dim=1) | ~gradient.flatten(1).isfinite().all(dim=1)
+    return Canary(
+        name="gradients",
+        passed=not missing.any(),
+        value=float(missing.double().mean()) if len(x) else 0.0,
+        reason="gradients vanish or are cut off, so attacks that follow them find nothing",
+    )
+
+
+@torch.no_grad()
+def is_function(network: Classifier, x: Images) -> Canary:
+    """Check 10: the same images give the same logits twice."""
+    apart = float((network(x) - network(x)).abs().max()) if len(x) else 0.0
+    return Canary(
+        name="deterministic",
+        passed=apart <= 1e-5,
+        value=apart,
+        reason="answers are random: attack their mean over many draws, and score the mean",
+    )
+
+
+@torch.no_grad()
+def gives_logits(network: Classifier, x: Images) -> Canary:
+    """Check 11: the network ends in logits, not in probabilities."""
+    answers = network(x)
+    sums = answers.sum(dim=1)
+    probable = bool((answers >= 0).all() and (sums - 1).abs().max() < 1e-3) if len(x) else False
+    return Canary(
+        name="logits",
+        passed=not probable,
+        value=float(sums.mean()) if len(x) else 0.0,
+        reason="a softmax at the end flattens the loss that attacks climb; leave it out",
+    )
+
+
+def plausible(accuracy: float, architecture: str | None = None) -> Canary:
+    """Check 14: CIFAR-10 under the inf-norm, 8/255, is no better than the best published."""
+    ceiling = CEILINGS.get(architecture or "", CEILING)
+    return Canary(
+        name="plausible",
+        passed=accuracy <= ceiling,
+        value=accuracy,
+        reason=f"above {ceiling}, the best published: needs an adaptive attack and a reason",
+    )

@@ -1,0 +1,233 @@
+"""Checks of an evaluation that attack again: more strength, more radius, no gradients, other seeds.
+
+They are run on a few of the samples; what fails is a reason not to believe the robust accuracy.
+Athalye, Carlini and Wagner (2018) and Carlini et al. (2019) list most of them.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from semirobust.attacks.gradient import PGD, from_name
+from semirobust.attacks.square import Square
+from semirobust.data import Samples, subset
+from semirobust.evaluation.canaries import Canary, plausible
+from semirobust.evaluation.report import LOOKS, Report, robust_accuracy, share
+from semirobust.evaluation.stand_in import draft
+from semirobust.types import Attack, Classifier, Images, Labels
+
+RADII = (0, 2, 4, 8, 16, 32, 64)  # over 255
+POINT = 0.01  # of accuracy, by which an attack that should be stronger may be weaker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Settings of an evaluation as the command line asks for it.
+
+    Args:
+        attack: Name of the attack, or "autoattack", or "fast".
+        epsilon: Radius over 255.
+        n: Number of samples, a stratified choice.
+        seed: Of the choice and of the noise.
+        batch: Samples at a time.
+        probes: Samples on which the attacking checks are run; 0 leaves them out.
+        queries: Of the black-box check.
+        dataset: Its name; "cifar10" at 8/255 is held against the best published.
+        architecture: Name of the network, for the same comparison.
+        stand_in: Search on a copy in half precision first, which takes less time on many
+            processors; what is found counts where it fools the network itself.
+    """
+
+    attack: str = "autoattack"
+    epsilon: int = 8
+    n: int = 1000
+    seed: int = 0
+    batch: int = 100
+    probes: int = 100
+    queries: int = 500
+    dataset: str | None = None
+    architecture: str | None = None
+    stand_in: bool = False
+
+
+def evaluate(
+    network: nn.Module,
+    samples: Samples,
+    settings: Evaluation,
+    *,
+    surrogate: Classifier | None = None,
+) -> Report:
+    """Return the white-box report of these settings with every check; a surrogate adds check 7."""
+    chosen = subset(samples, min(settings.n, len(samples)), seed=settings.seed)
+    x, y = chosen.x, chosen.y
+    attack = from_name(settings.attack, settings.epsilon / 255)
+    near = draft(network, x[:LOOKS]) if settings.stand_in else None
+    report = robust_accuracy(
+        network, x, y, attack, seed=settings.seed, batch=settings.batch, stand_in=near
+    )
+    canaries = report.canaries
+    if settings.dataset == "cifar10" and settings.epsilon == 8:
+        canaries += (plausible(report.accuracy, settings.architecture),)
+    if settings.probes:
+        canaries += scrutinised(network, x, y, report, settings, surrogate)
+    return replace(report, canaries=canaries)
+
+
+def scrutinised(
+    network: Classifier,
+    x: Images,
+    y: Labels,
+    report: Report,
+    settings: Evaluation,
+    surrogate: Classifier | None = None,
+) -> tuple[Canary, ...]:
+    """Return the checks that attack again, on the first samples of a report."""
+    epsilon, few = settings.epsilon / 255, slice(settings.probes)
+    x_few, y_few = x[few], y[few]
+    checks = [
+        falls_with_radius(network, x_few, y_few),
+        gains_from_steps(network, x_few, y_few, epsilon),
+        no_gain_without_gradients(network, x, y, report, epsilon, queries=settings.queries),
+        agrees_over_seeds(network, x_few, y_few, epsilon),
+        knows_no_batch(network, x[:14], y[:14], epsilon),
+    ]
+    if surrogate is not None:
+        checks.append(stronger_than_transfer(network, surrogate, x, y, report, epsilon))
+    return tuple(checks)
+
+
+def ascent(epsilon: float, steps: int = 20, **settings: Any) -> PGD:
+    """Return PGD with a step that crosses the ball several times."""
+    settings = {"stop_when_fooled": True, "step_size": epsilon / 4} | settings
+    return PGD(epsilon=epsilon, steps=steps, **settings)
+
+
+def standing(network: Classifier, x: Images, y: Labels, attack: Attack, seed: int = 0) -> float:
+    """Return the share of samples that stand one attack."""
+    return robust_accuracy(network, x, y, attack, seed=seed).accuracy
+
+
+def by_radius(network: Classifier, x: Images, y: Labels) -> dict[int, float]:
+    """Return {radius over 255: share of samples that stand PGD with 20 steps}."""
+    return {radius: standing(network, x, y, ascent(radius / 255)) for radius in RADII}
+
+
+def falls_with_radius(network: Classifier, x: Images, y: Labels) -> Canary:
+    """Check 4: accuracy never rises with the radius, and is at most chance at 64/255."""
+    with torch.no_grad():
+        chance = 1 / network(x[:1]).shape[1]
+    found = list(by_radius(network, x, y).values())
+    falling = all(b <= a + POINT for a, b in pairwise(found))
+    return Canary(
+        name="radius",
+        passed=falling and found[-1] <= chance + 2 * (chance * (1 - chance) / len(x)) ** 0.5,
+        value=" ".join(f"{accuracy:.3f}" for accuracy in found),
+        reason="robust where nothing can be told apart: the attack is led astray, gradients masked",
+    )
+
+
+def gains_from_steps(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
+    """Check 5: 100 steps are no weaker than 40, 40 no weaker than 10, two runs than one."""
+    ten, forty, hundred = (
+        standing(network, x, y, ascent(epsilon, steps, step_size=2.5 * epsilon / steps))
+        for steps in (10, 40, 100)
+    )
+    again = standing(network, x, y, ascent(epsilon, 10, step_size=epsilon / 4, restarts=2))
+    return Canary(
+        name="steps",
+        passed=hundred <= forty + POINT and forty <= ten + POINT and again <= ten + POINT,
+        value=f"{ten:.3f} {forty:.3f} {hundred:.3f}, two runs {again:.3f}",
+        reason="more effort finds less: the steps do not climb what they should",
+    )
+
+
+def no_gain_without_gradients(
+    network: Classifier,
+    x: Images,
+    y: Labels,
+    report: Report,
+    epsilon: float,
+    *,
+    queries: int = 500,
+) -> Canary:
+    """Check 8: Square, with 500 queries, breaks at most one per cent of what stood."""
+    left = report.standing
+    square = Square(epsilon=epsilon, queries=queries)
+    kept = robust_accuracy(network, x[left], y[left], square, seed=report.seed).standing
+    lost = share(~kept)
+    return Canary(
+        name="black box",
+        passed=lost <= POINT,
+        value=lost,
+        reason="an attack that sees only answers breaks what gradients could not",
+    )
+
+
+def agrees_over_seeds(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
+    """Check 10: the same seed gives the same flags, and three seeds nearly the same accuracy."""
+    found = [robust_accuracy(network, x, y, ascent(epsilon), seed=seed) for seed in (0, 0, 1, 2)]
+    same = torch.equal(found[0].standing, found[1].standing)
+    spread = max(r.accuracy for r in found) - min(r.accuracy for r in found)
+    return Canary(
+        name="seeds",
+        passed=same and spread <= 3 * POINT,
+        value=spread,
+        reason="the number is an accident of a seed, or the network is random",
+    )
+
+
+def knows_no_batch(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
+    """Check 13: flags are the same in batches of 1, 7 and all; one may turn by rounding."""
+    attack = ascent(epsilon, 10)
+    flags = [robust_accuracy(network, x, y, attack, batch=b).standing for b in (1, 7, 100)]
+    differing = max(int((flags[0] != other).sum()) for other in flags[1:])
+    return Canary(
+        name="batch",
+        passed=differing <= 1,
+        value=float(differing),
+        reason="answers depend on the neighbours in the batch: is a norm in training mode?",
+    )
+
+
+def stronger_than_transfer(
+    network: Classifier,
+    surrogate: Classifier,
+    x: Images,
+    y: Labels,
+    report: Report,
+    epsilon: float,
+) -> Canary:
+    """Check 7: no accuracy under attack is above the one under transfer from another network."""
+    attack = ascent(epsilon, stop_when_fooled=False)
+    static = robust_accuracy(network, x, y, attack, seed=report.seed, surrogate=surrogate)
+    return Canary(
+        name="transfer",
+        passed=report.accuracy <= static.accuracy + POINT,
+        value=static.accuracy,
+        reason="points made on another network do more harm than points made on this one",
+    )
+
+
+def formatted(report: Report) -> str:
+    """Return a report as a table for the terminal."""
+    lines = [
+        f"{'samples':<22}{report.n}, seed {report.seed}, protocol {report.protocol}",
+        f"{'clean accuracy':<22}{report.clean_accuracy:.4f}",
+    ]
+    for name, given in report.given.items():
+        count = int(report.broken[name].sum())
+        lines.append(f"{name:<22}breaks {count} of {int(given.sum())}")
+    radius = "any radius" if report.epsilon is None else f"{255 * report.epsilon:g}/255"
+    lines += [
+        f"{'robust accuracy':<22}{report.accuracy:.4f} ± {report.two_errors:.4f} "
+        f"(norm {report.norm}, {radius})",
+        f"{'passes':<22}{report.forward} forward, {report.backward} backward",
+    ]
+    for canary in report.canaries:
+        verdict = "ok" if canary.passed else f"DOUBT: {canary.reason}"
+        shown = canary.value if isinstance(canary.value, str) else f"{canary.value:.4g}"
+        lines.append(f"{canary.name:<22}{shown}  {verdict}")
+    return "\n".join(lines)

@@ -1,0 +1,211 @@
+"""Certified semirobustness of a first part: frozen settings in profiles, the tables of one row.
+
+A row is one f_a: the first links of one trained network. Its tables:
+
+bracket   gamma_j of a linear readout and of the rest of the network, from both sides, by depth,
+transfer  the frozen f_a with an f_b trained in several ways: clean, attacked, verified, whether f_b
+          certifies the label on the latent box, and rho at the cut with its null,
+profile   the share of samples that some readout is certified to be right on, by depth, and how
+          many pairs collide.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Generator as Seed
+from torch import nn
+
+from semirobust.certified.bounds import margins
+from semirobust.certified.certificates import bracket, verified, verified_by
+from semirobust.certified.latent import collisions, latent_boxes, matched, overlaps, probe_free
+from semirobust.certified.mixtrain import OnBoxes, boxed
+from semirobust.data import DataSet, Samples, batches
+from semirobust.edge import information
+from semirobust.edge.estimator import Edge
+from semirobust.evaluation.report import robust_accuracy
+from semirobust.experiments.mixtrain import Tables, fitted, share, strong, trained
+from semirobust.experiments.mixtrain_settings import DIGITS, Certification, architecture, method_of
+from semirobust.experiments.study import Progress
+from semirobust.experiments.tickets import selected
+from semirobust.layers import compose, split
+from semirobust.theory import semirobustness as probes
+from semirobust.training.fitting import Training
+from semirobust.types import Attack
+
+Tail = Literal["standard", "boxes", "pgd-7"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """One f_a with everything that is put behind it.
+
+    Args:
+        front: How the network that f_a is taken from was trained.
+        cuts: Numbers of links of f_a.
+        tails: How f_b is trained: on clean images, on latent boxes, or against PGD.
+        epochs: Of the training of f_b.
+        pairs: Nearest pairs that a collision is searched for.
+    """
+
+    front: Certification
+    cuts: tuple[int, ...] = (1, 2, 3, 4)
+    tails: tuple[Tail, ...] = ("standard", "boxes")
+    epochs: int = 24
+    pairs: int = 1000
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from others at a glance."""
+        return f"front {self.front.title}"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return the columns that every record of the row gets."""
+        return {**self.front.about, "front": self.front.method}
+
+
+def rows(profile: str) -> tuple[Transfer, ...]:
+    """Return the rows of a profile, the most telling first."""
+    base = Certification(method="ibp", data=DIGITS, chain="digits", epsilon=0.1)
+    if profile == "smoke":
+        brief = replace(
+            base, data=replace(DIGITS, test=200), chain="digits-small", epochs=20, ramp=5
+        )
+        fronts = (brief, replace(brief, method="standard", epochs=6))
+        return tuple(Transfer(front=front, cuts=(1, 3), epochs=8, pairs=200) for front in fronts)
+    if profile == "gpu":
+        large = replace(base, data=replace(DIGITS, name="cifar10", size=None), chain="cifar-large")
+        return tuple(
+            Transfer(front=replace(large, method=name, epsilon=2 / 255), cuts=(1, 2, 3, 4, 5))
+            for name in ("ibp", "mixtrain-5", "pgd-7", "standard")
+        )
+    first = [
+        Transfer(front=replace(base, method=name))
+        for name in ("ibp", "mixtrain-5", "pgd-7", "standard")
+    ]
+    seeds = [
+        Transfer(front=replace(base, method=name, seed=seed), cuts=(1, 3))
+        for seed in range(1, 5)
+        for name in ("ibp", "mixtrain-5")
+    ]
+    return (*first, *seeds)
+
+
+def run(
+    row: Transfer, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, Tables]:
+    """Train what is missing and return the tables."""
+    samples = selected(row.front.data, root, download=download)
+    network, _ = yield from trained(row.front, samples)
+    transfer = []
+    for a in row.cuts:
+        for tail in row.tails:
+            whole = yield from spliced(row, network, samples, a, tail)
+            transfer.append({"a": a, "tail": tail, **scores(row, whole, samples.test, a)})
+    return {
+        "bracket": brackets(row, network, samples),
+        "transfer": transfer,
+        "profile": profile_of(row, network, samples.test),
+    }
+
+
+def spliced(
+    row: Transfer, network: nn.Sequential, samples: DataSet, a: int, tail: Tail
+) -> Generator[Progress, None, nn.Sequential]:
+    """Train an f_b from scratch behind the frozen f_a and return the whole."""
+    fresh = architecture(row.front.chain).build(seed=100 + row.front.seed, tight=tail == "boxes")
+    f_a, f_b = split(network, a)[0], split(fresh, a)[1]
+    whole = nn.Sequential(*f_a, *f_b)
+    about = ("tail", row.front, a, tail, row.epochs)
+    if tail == "pgd-7":
+        yield from fitted(tail, about, whole, samples.train, training_of(row, tail), a=a)
+    else:
+        behind = latents(row, network, samples.train, a, tail)
+        yield from fitted(tail, about, f_b, behind, training_of(row, tail))
+    return whole.eval()
+
+
+def training_of(row: Transfer, tail: Tail) -> Training:
+    """Return the settings of an f_b's training."""
+    method = method_of("standard" if tail == "boxes" else tail, row.front.epsilon, 1, 1)
+    if tail == "boxes":
+        return replace(training_of(row, "standard"), method=OnBoxes(ramp=max(1, row.epochs // 2)))
+    return replace(row.front.training, epochs=row.epochs, method=method)
+
+
+@torch.no_grad()
+def latents(row: Transfer, network: nn.Sequential, train: Samples, a: int, tail: Tail) -> Samples:
+    """Return h_a of every sample, with the ends of its box where f_b trains on boxes."""
+    f_a = compose(network, 1, a)
+    h = torch.cat([f_a(x) for x, _, _ in batches(train, 250)])
+    if tail == "boxes":
+        h = boxed(h, latent_boxes(network, a, train.x, row.front.epsilon))
+    return Samples(h, train.labels)
+
+
+def scores(row: Transfer, whole: nn.Sequential, test: Samples, a: int) -> dict[str, Any]:
+    """Return what a spliced network reaches, and the dependence at its cut."""
+    epsilon = row.front.epsilon
+    flags = verified_by(whole, test.x, test.y, epsilon, ("ibp", "zonotope"))
+    attacks: dict[str, Attack] = {"pgd": strong(epsilon)}
+    report = robust_accuracy(whole, test.x, test.y, attacks, batch=250)
+    edge = Edge.preset("calibrated")
+    rho = information.rho(whole, test.x, test.y, edge=edge, a=a)[a + 1]
+    return {
+        "clean": report.clean_accuracy,
+        "attacked": report.accuracy,
+        **{f"verified {name}": share(flag) for name, flag in flags.items()},
+        "guaranteed": guaranteed(whole, test, a, epsilon),
+        "broken certificates": int((flags["any"] & ~report.standing).sum()),
+        "rho": rho.value,
+        "rho excess": rho.excess,
+        "n": report.n,
+    }
+
+
+@torch.no_grad()
+def guaranteed(whole: nn.Sequential, test: Samples, a: int, epsilon: float) -> float:
+    """Return the share of samples whose label f_b certifies on the whole latent box of f_a.
+
+    Assume and guarantee: f_a promises the box, f_b is right on all of it, whatever f_a is.
+    """
+    boxes = latent_boxes(whole, a, test.x, epsilon, "zonotope")
+    found = margins(split(whole, a)[1], boxes, test.y, "ibp")
+    return share(verified(found, test.y))
+
+
+def brackets(row: Transfer, network: nn.Sequential, samples: DataSet) -> list[dict[str, Any]]:
+    """Return gamma_j from both sides for linear readouts by depth, and for the whole network."""
+    n, test, epsilon = len(network), samples.test, row.front.epsilon
+    fitted_readouts = {j: probes.linear(network, j, samples.train) for j in range(1, n)}
+    readouts: list[tuple[str, int, nn.Module]] = [
+        *(("linear", j, readout) for j, readout in fitted_readouts.items()),
+        ("whole network", n, nn.Sequential()),
+    ]
+    found = []
+    for name, j, readout in readouts:
+        whole = probes.through(network, j, readout)
+        report = robust_accuracy(whole, test.x, test.y, strong(epsilon), batch=250)
+        between = bracket(whole, test.x, test.y, epsilon, "zonotope", report)
+        found.append({"readout": name, "j": j, **between.as_record()})
+    return found
+
+
+def profile_of(row: Transfer, network: nn.Sequential, test: Samples) -> list[dict[str, Any]]:
+    """Return by depth what every readout has in common: certified from below, found from above."""
+    found, epsilon = [], row.front.epsilon
+    trivial = int(torch.bincount(test.y).max()) / len(test)
+    for j in range(1, len(network)):
+        ends = {
+            f"probe-free {bound}": probe_free(
+                overlaps(latent_boxes(network, j, test.x, epsilon, bound), test.y), test.y
+            )
+            for bound in ("ibp", "zonotope")
+        }
+        seed = Seed().manual_seed(0)
+        near = collisions(network, j, test.x, test.y, epsilon, generator=seed, pairs=row.pairs)
+        found.append({"j": j, **ends, "trivial": trivial, "upper": 1 - matched(near) / len(test)})
+    return found

@@ -1,0 +1,139 @@
+"""MixTrain beside its baselines, run and measured: the tables of one row.
+
+A row is one data set, radius, method and seed. Its tables: ``networks`` (accuracies clean, under
+attack, and verified by each bound; the gamma bracket), ``reports`` (what the attacks did, and
+sample by sample what stands and what is certified) and ``epochs``. A row of costs has the one table
+``costs``: CPU seconds and bounds of one epoch of every method.
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+from filelock import FileLock
+from torch import Tensor, nn
+
+from semirobust.attacks.autoattack import AutoAttack
+from semirobust.attacks.gradient import PGD
+from semirobust.certified.certificates import bracket, verified_by
+from semirobust.certified.interval_attack import IntervalGradient
+from semirobust.certified.mixtrain import Chain, verifiable
+from semirobust.data import DataSet, Samples, subset
+from semirobust.evaluation.report import Report, robust_accuracy
+from semirobust.experiments.mixtrain_settings import Certification, Cost
+from semirobust.experiments.study import Progress, stepped
+from semirobust.experiments.tickets import selected
+from semirobust.results.artefacts import Artefact
+from semirobust.training.fitting import Run, Training, accuracy, fit, training_mode
+from semirobust.types import Attack, Flags
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def run(
+    row: Certification | Cost, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, Tables]:
+    """Train, attack and certify one network, or time an epoch of each; return the tables."""
+    if isinstance(row, Cost):
+        samples = selected(row.row.data, root, download=download)
+        return {"costs": [epoch_cost(row, name, samples.train) for name in row.methods]}
+    samples = selected(row.data, root, download=download)
+    network, epochs = yield from trained(row, samples)
+    found, reports = measured(row, network, samples.test)
+    return {"networks": [found], "reports": reports, "epochs": epochs}
+
+
+def trained(
+    row: Certification, samples: DataSet
+) -> Generator[Progress, None, tuple[nn.Sequential, list[dict[str, Any]]]]:
+    """Train a row's network, or take it up, and return it with its losses epoch by epoch."""
+    network, epochs = row.build(), []
+    about = (row.method, row.chain, row.data, row.training)
+    for step in fitted(row.method, about, network, samples.train, row.training):
+        epochs.append({"epoch": step.epoch.epoch, "loss": step.epoch.loss})
+        yield step
+    return network, epochs
+
+
+def fitted(
+    stage: str,
+    about: tuple[Any, ...],
+    network: nn.Sequential,
+    samples: Samples,
+    training: Training,
+    *,
+    a: int = 0,
+) -> Iterator[Progress]:
+    """Fit with a checkpoint named by settings and code; a finished one gives back its epochs."""
+    code = (fit, Chain, verifiable)
+    path = Artefact(stage="certified", about=about, code=code).folder / "checkpoint.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        yield from stepped(stage, network, samples, training, path, a=a)
+
+
+def measured(
+    row: Certification, network: nn.Sequential, test: Samples
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return accuracies and bracket of a network, and what the attacks did."""
+    flags = verified_by(network, test.x, test.y, row.epsilon)
+    attacks: dict[str, Attack] = {
+        "pgd": strong(row.epsilon),
+        "interval": IntervalGradient(chain=network, epsilon=row.epsilon),
+    }
+    report = robust_accuracy(network, test.x, test.y, attacks, batch=250)
+    reports = [recorded("pgd and interval", report, flags["any"])]
+    if row.autoattack:
+        few = subset(test, row.autoattack)
+        sure = verified_by(network, few.x, few.y, row.epsilon)["any"]
+        official = robust_accuracy(
+            network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250
+        )
+        reports.append(recorded("autoattack", official, sure))
+    between = bracket(network, test.x, test.y, row.epsilon, "zonotope", report)
+    found = {
+        "clean": accuracy(network, test),
+        "attacked": report.accuracy,
+        **{f"verified {name}": share(flag) for name, flag in flags.items()},
+        **between.as_record(),
+        "certificates": sum(entry["certificates"] for entry in reports),
+        "broken certificates": sum(entry["broken certificates"] for entry in reports),
+    }
+    return found, reports
+
+
+def strong(epsilon: float) -> PGD:
+    """Return the attack that every network meets: PGD, 20 steps, two restarts."""
+    step = epsilon / 4
+    return PGD(epsilon=epsilon, step_size=step, steps=20, restarts=2, stop_when_fooled=True)
+
+
+def recorded(name: str, report: Report, sure: Flags) -> dict[str, Any]:
+    """Return a report with the samples that are certified, and how many of them it broke."""
+    return {
+        "evaluation": name,
+        **report.as_record(),
+        "certified": "".join("01"[flag] for flag in sure.int().tolist()),
+        "certificates": int(sure.sum()),
+        "broken certificates": int((sure & ~report.standing).sum()),
+    }
+
+
+def share(flags: Tensor) -> float:
+    """Return the share of flagged samples."""
+    return float(flags.double().mean())
+
+
+def epoch_cost(cost: Cost, name: str, samples: Samples) -> dict[str, Any]:
+    """Return CPU seconds and bounds of the first epoch of a method on an untrained network."""
+    row = replace(cost.row, method=name)
+    network = row.build()
+    process = Run(network, samples, row.training, 0)
+    with training_mode(network, 0):
+        start = process_time()
+        process.epoch(1)
+        seconds = process_time() - start
+    bounds = int(process.memory.get("bounds", Tensor([0])))
+    return {"method": name, "cpu_seconds": seconds, "bounds": bounds, "samples": len(samples)}

@@ -1,0 +1,250 @@
+"""Tickets of convolutional networks: pruning with rewinding to an early epoch, joined under a cut.
+
+Deep networks have no tickets at their first weights; at those of an early epoch they do (Frankle et
+al. 2020). So every level, the dense one included, starts from the weights and statistics after a
+few epochs of the dense network, under its mask, and takes the whole training from there. "New
+weights" are those of another seed after as many epochs. Masks are parametrisations of every
+convolution and linear map; the last one is pruned at half the rate. Under each cut the first links
+are frozen, as in ``sparse``.
+"""
+
+from collections.abc import Generator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from semirobust.attacks.gradient import NFGSM, PGD
+from semirobust.data import DataSet, Samples, subset
+from semirobust.edge import information
+from semirobust.evaluation.report import robust_accuracy
+from semirobust.experiments.study import Part, Progress, perturbed
+from semirobust.experiments.tickets import selected
+from semirobust.layers import cut, splice
+from semirobust.models import Architecture
+from semirobust.results.records import artifacts_root, key
+from semirobust.tickets.batched import Masked
+from semirobust.tickets.pruning import largest, remaining
+from semirobust.training.fitting import Training, fit
+from semirobust.training.methods import Online, Plain
+
+NamedMasks: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewinding:
+    """Settings of one row.
+
+    Args:
+        architecture: The network.
+        data: What on.
+        training: Of every level, against an attack.
+        whitebox: Attack of the test images.
+        n_b: Trainable layers of f_b, one cut each.
+        early: Epoch that is rewound to.
+        levels: How often is pruned.
+        rate: Share of its remaining weights that a layer loses at a level.
+        images: Test images that are attacked.
+        seed: Of the initial weights.
+    """
+
+    architecture: Architecture
+    data: Part
+    training: Training
+    whitebox: PGD
+    n_b: tuple[int, ...]
+    early: int = 2
+    levels: int = 20
+    rate: float = 0.2
+    images: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        if not 0 < self.early < self.training.epochs:
+            raise ValueError(
+                f"need 0 < early < {self.training.epochs} epochs of training, got {self.early}"
+            )
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from others at a glance."""
+        return f"{self.architecture.name} {self.data.name} seed {self.seed}"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return the columns that every record of the row gets."""
+        return {"model": self.architecture.name, "data": self.data.name, "seed": self.seed}
+
+
+def rewindings(profile: str) -> tuple[Rewinding, ...]:
+    """Return the rows of a profile: digits at a sixteenth of the width, CIFAR-10 at a quarter."""
+    if profile == "smoke":
+        attack, strong = NFGSM(epsilon=16 / 255), _strong(16 / 255)
+        made = Training(epochs=2, learning_rate=0.05, batch=50, method=Online(attack=attack))
+        data, small = (
+            Part(name="digits", train=500, test=100),
+            Architecture(name="vgg16", width=0.0625),
+        )
+        return (_row(small, data, made, strong, levels=1, rate=0.8, early=1, images=50),)
+    made = Training(
+        epochs=5 if profile == "cpu" else 30,
+        method=Online(attack=NFGSM(epsilon=8 / 255)),
+        augment=True,
+        precision="bfloat16",
+        channels_last=True,
+    )
+    network, strong = Architecture(name="vgg16", width=0.25), _strong(8 / 255)
+    if profile == "cpu":
+        data = Part(name="cifar10", train=5000, validation=300)
+        return (_row(network, data, made, strong, levels=2, rate=0.75, early=1, images=500),)
+    return tuple(
+        replace(_row(network, Part(name="cifar10"), made, strong), seed=seed) for seed in range(3)
+    )
+
+
+def _strong(radius: float) -> PGD:
+    return PGD(epsilon=radius, step_size=radius / 4, steps=20, stop_when_fooled=True)
+
+
+def _row(
+    network: Architecture, data: Part, training: Training, strong: PGD, **settings: Any
+) -> Rewinding:
+    return Rewinding(
+        architecture=network, data=data, training=training, whitebox=strong, n_b=(12,), **settings
+    )
+
+
+def prunable(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the convolutions and linear maps by name."""
+    parts = network.named_modules()
+    return {name: part for name, part in parts if isinstance(part, nn.Conv2d | nn.Linear)}
+
+
+def cover(network: nn.Module, masks: NamedMasks) -> None:
+    """Put every weight under its mask."""
+    for name, part in prunable(network).items():
+        parametrize.register_parametrization(part, "weight", Masked(masks[name]))
+
+
+def uncover(network: nn.Module) -> None:
+    """Make the weights ordinary ones again, zeros where masks hid them."""
+    for part in prunable(network).values():
+        parametrize.remove_parametrizations(part, "weight")
+
+
+def thinned(network: nn.Sequential, masks: NamedMasks, rate: float) -> NamedMasks:
+    """Return masks without the smallest remaining weights of each layer, the last at half rate."""
+    parts, found = prunable(network), {}
+    for number, (name, part) in enumerate(parts.items(), start=1):
+        own = rate if number < len(parts) else rate / 2
+        size = part.weight.detach().abs().masked_fill(~masks[name], -1.0)
+        found[name] = largest(size[None], remaining(int(masks[name].sum()), own, 1))[0]
+    return found
+
+
+def scattered(masks: NamedMasks, *, seed: int) -> NamedMasks:
+    """Return masks with as many weights in each layer at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
+        for name, mask in masks.items()
+    }
+
+
+def run(
+    row: Rewinding, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+    """Return the tables "levels", "networks" and "rho": tickets, and what stands behind them."""
+    samples = selected(row.data, root, download=download)
+    few, fitted = subset(samples.test, row.images), partial(_fitted, row, samples)
+    early = yield from _early(row, samples, seed=row.seed)
+    dense = ticket = yield from fitted("dense", early)
+    masks = {name: part.weight != 0 for name, part in prunable(dense).items()}
+    levels = [{"level": 0, **scored(row, dense, few)}]
+    for level in range(1, row.levels + 1):
+        masks = thinned(ticket, masks, row.rate)
+        ticket = yield from fitted(f"level {level}", early, masks)
+        levels.append({"level": level, **scored(row, ticket, few)})
+    other = yield from _early(row, samples, seed=row.seed + 1)
+    new = yield from fitted("new weights", other, masks)
+    random = yield from fitted("random mask", early, scattered(masks, seed=row.seed))
+    fronts = {"dense": dense, "ticket": ticket, "new weights": new, "random mask": random}
+    return {"levels": levels, **(yield from _joined(row, samples, fronts, few))}
+
+
+def _early(
+    row: Rewinding, samples: DataSet, *, seed: int
+) -> Generator[Progress, None, nn.Sequential]:
+    """Return a dense network after the early epochs, from which all levels start."""
+    brief, start = replace(row.training, epochs=row.early), row.architecture.build(seed=seed)
+    return (yield from _fitted(row, samples, f"early {seed}", start, training=brief))
+
+
+def _fitted(
+    row: Rewinding,
+    samples: DataSet,
+    stage: str,
+    network: nn.Sequential,
+    masks: NamedMasks | None = None,
+    *,
+    training: Training | None = None,
+    a: int = 0,
+) -> Generator[Progress, None, nn.Sequential]:
+    """Return a trained copy with ordinary weights; a checkpoint keeps finished epochs."""
+    copy, settings = deepcopy(network), training or row.training
+    if masks is not None:
+        cover(copy, masks)
+    path = artifacts_root() / "tickets" / f"{key((row, stage))}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for epoch in fit(copy, samples.train, settings, a=a, checkpoint=path):
+        yield Progress(stage, epoch)
+    if masks is not None:
+        uncover(copy)
+    return copy
+
+
+def _joined(
+    row: Rewinding, samples: DataSet, fronts: dict[str, nn.Sequential], few: Samples
+) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+    """Return the tables "networks" and "rho" of f_b standard and trained behind each f_a."""
+    tables: dict[str, list[dict[str, Any]]] = {"networks": [], "rho": []}
+    clean = replace(row.training, method=Plain())
+    start = row.architecture.build(seed=row.seed)
+    standard = yield from _fitted(row, samples, "standard", start, training=clean)
+    for n_b in row.n_b:
+        a = cut(standard, n_b)
+        for name, front in fronts.items():
+            spliced = splice(front, standard, a)
+            stage = f"f_b={n_b} behind {name}"
+            tuned = yield from _fitted(row, samples, stage, spliced, a=a)
+            about = {"front": name, "n_b": n_b, "share": density(front, a)}
+            for back, network in (("standard", spliced), ("under attack", tuned)):
+                tables["networks"].append({**about, "back": back, **scored(row, network, few)})
+            images = Samples(perturbed(tuned, few, row.whitebox), few.labels)
+            rho = information.rho(tuned, images.x, images.y, a=a)
+            tables["rho"] += [{**one, **about} for one in information.records({"tuned": rho})]
+    return tables
+
+
+def density(network: nn.Sequential, a: int) -> float:
+    """Return the share of weights of the first ``a`` links that are not zero."""
+    weights = [part.weight for part in prunable(network[:a]).values()]
+    return sum(int((w != 0).sum()) for w in weights) / sum(w.numel() for w in weights)
+
+
+def scored(row: Rewinding, network: nn.Sequential, few: Samples) -> dict[str, float]:
+    """Return clean and white-box accuracy, and gamma of the rest of the network from above."""
+    report = robust_accuracy(network, few.x, few.y, row.whitebox, batch=250)
+    return {
+        "remaining": density(network, len(network)),
+        "clean": report.clean_accuracy,
+        "whitebox": report.accuracy,
+        "whitebox_two_errors": report.two_errors,
+        "gamma_attack": 2 * report.accuracy - 1,
+    }

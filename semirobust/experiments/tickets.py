@@ -1,0 +1,192 @@
+"""Robust tickets, run and measured: frozen settings, and the tables of one row.
+
+A row is one data set and one training. Its tables: ``levels`` (a record for each network of each
+level) and ``autoattack`` (dense networks and final tickets under the official white-box attack).
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from semirobust.attacks.autoattack import AutoAttack
+from semirobust.attacks.gradient import FGSM, PGD
+from semirobust.data import DataSet, Samples, load, subset, to_bytes
+from semirobust.evaluation.report import robust_accuracy
+from semirobust.experiments.study import Part, Progress
+from semirobust.results.records import artifacts_root, key
+from semirobust.tickets.batched import Masks, Steps, Weights, chain, standing, whole
+from semirobust.tickets.pruning import Tickets, last, levels, restored
+from semirobust.training.fitting import Epoch
+
+TRAININGS = ("pgd", "fgsm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hunt:
+    """A search for tickets with the way it is measured.
+
+    Args:
+        tickets: What is pruned and trained.
+        data: What on.
+        epsilon: Radius of every attack, in input units.
+        side: Height and width that grey images are averaged to.
+        images: Test images of AutoAttack; None leaves it out.
+        attacked: Trials whose networks AutoAttack is run on.
+    """
+
+    tickets: Tickets
+    data: Part
+    epsilon: float = 0.3
+    side: int = 28
+    images: int | None = 100
+    attacked: int = 1
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from others at a glance."""
+        return f"{self.data.name} {self.training} {self.epsilon:g}"
+
+    @property
+    def training(self) -> str:
+        """Return against what the networks are trained."""
+        attack = self.tickets.steps.attack
+        return "standard" if attack is None else type(attack).__name__.lower()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return the columns that every record of the row gets."""
+        return {"data": self.data.name, "training": self.training, "epsilon": self.epsilon}
+
+    @property
+    def strong(self) -> PGD:
+        """Return the attack of the test images: 20 steps from a random start."""
+        return PGD(epsilon=self.epsilon, step_size=self.epsilon / 6, steps=20)
+
+
+def hunt(
+    name: str, training: str, iterations: int, *, epsilon: float = 0.3, **settings: Any
+) -> Hunt:
+    """Return a row: 10 steps of a sixth of the radius, as published, for PGD."""
+    attacks = {
+        "standard": None,
+        "fgsm": FGSM(epsilon=epsilon),
+        "pgd": PGD(epsilon=epsilon, step_size=epsilon / 6, steps=10, random_start=False),
+    }
+    steps = Steps(iterations=iterations, attack=attacks[training])
+    return Hunt(tickets=Tickets(steps=steps), data=Part(name=name), epsilon=epsilon, **settings)
+
+
+def hunts(profile: str) -> tuple[Hunt, ...]:
+    """Return the rows of a profile.
+
+    The images of digits have 8 x 8 pixels, on which a radius of 0.3 leaves nothing to recognise:
+    0.1 is taken there. The cpu profile cuts MNIST to 10,000 images of 14 x 14 pixels and has a row
+    at 0.1 as well, because so few steps do not reach far at 0.3.
+    """
+    if profile == "smoke":
+        row = hunt("digits", "pgd", 40, epsilon=0.1, side=8, images=None)
+        few = replace(row.tickets, levels=5, trials=2, rates=(0.5, 0.5, 0.3), looks=2)
+        return (replace(row, tickets=few),)
+    if profile == "cpu":
+        digits = [hunt("digits", kind, 200, epsilon=0.1, side=8) for kind in TRAININGS]
+        mnist = [_cut(hunt("mnist", kind, 200, side=14)) for kind in TRAININGS]
+        near = _cut(hunt("mnist", "pgd", 160, epsilon=0.1, side=14))
+        return (digits[0], mnist[0], near, digits[1], mnist[1])
+    return tuple(
+        hunt(name, kind, 50_000, images=1000, attacked=5)
+        for name in ("mnist", "fashion-mnist")
+        for kind in TRAININGS
+    )
+
+
+def _cut(row: Hunt) -> Hunt:
+    """Return a row of MNIST small enough for one core."""
+    tickets = replace(row.tickets, resets=("original", "random"), looks=4)
+    data = Part(name=row.data.name, train=10_000, validation=250, test=1000)
+    return replace(row, tickets=tickets, data=data)
+
+
+def grey(samples: Samples, side: int) -> Samples:
+    """Return samples as one channel of side x side pixels, averaged, in bytes."""
+    x = adaptive_avg_pool2d(samples.x.mean(dim=1, keepdim=True), side)
+    return Samples(to_bytes(x), samples.labels)
+
+
+def selected(part: Part, root: str | Path | None = None, *, download: bool = False) -> DataSet:
+    """Return as much of a data set as is asked for."""
+    whole_set = load(part.name, root, size=part.size, download=download)
+    chosen: dict[str, Any] = {}
+    for name in ("train", "validation", "test"):
+        every, count = getattr(whole_set, name), getattr(part, name)
+        chosen[name] = every if count is None else subset(every, count)
+    return replace(whole_set, **chosen)
+
+
+def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
+    """Return the samples that a row uses."""
+    found = selected(row.data, root, download=download)
+    return replace(
+        found,
+        train=grey(found.train, row.side),
+        validation=grey(found.validation, row.side),
+        test=grey(found.test, row.side),
+    )
+
+
+def checkpoint(row: Hunt) -> Path:
+    """Return where a row keeps its networks."""
+    return artifacts_root() / "tickets" / f"{key((row.tickets, row.data, row.side))}.pt"
+
+
+def run(
+    row: Hunt, root: str | Path | None = None, *, download: bool = False
+) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+    """Prune level by level and return the tables; a level is a step of progress."""
+    samples, table = parts(row, root, download=download), []
+    path = checkpoint(row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    score = partial(scores, samples=samples.test, row=row)
+    for level in levels(row.tickets, samples.train, samples.validation, score, checkpoint=path):
+        table += level.records
+        best = max(record["validation"] for record in level.records)
+        share = level.records[0]["share"]
+        yield Progress(f"{share:.1%} left", Epoch(level.number, 0.0, best), level.taken_up)
+    return {"levels": table, "autoattack": attacked(row, samples.test) if row.images else []}
+
+
+def scores(weights: Weights, masks: Masks, *, samples: Samples, row: Hunt) -> dict[str, Tensor]:
+    """Return accuracies in 0..1 of every network: clean, under FGSM, under 20 steps of PGD."""
+    attacks = {"clean": None, "fgsm": FGSM(epsilon=row.epsilon), "pgd": row.strong}
+    flags = {name: standing(weights, masks, samples, attack) for name, attack in attacks.items()}
+    return {name: flag.double().mean(dim=1) for name, flag in flags.items()}
+
+
+def attacked(row: Hunt, test: Samples) -> list[dict[str, Any]]:
+    """Return AutoAttack's records of the dense networks and of the last level's, one each."""
+    state, few = restored(checkpoint(row), row.tickets), subset(test, row.images or len(test))
+    networks = {"dense": state.tickets[0], **last(row.tickets, state)}
+    return [
+        {"reset": reset, "trial": trial, **official(row, weights, trial, few)}
+        for reset, weights in networks.items()
+        for trial in range(min(row.attacked, row.tickets.trials))
+    ]
+
+
+def official(row: Hunt, weights: Sequence[Tensor], trial: int, few: Samples) -> dict[str, Any]:
+    """Return what the official attack leaves of one network, with the number of images."""
+    network = chain(weights, whole(weights), trial)
+    report = robust_accuracy(network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250)
+    return {
+        "share": sum(int((w[trial] != 0).sum()) for w in weights)
+        / sum(w[trial].numel() for w in weights),
+        "accuracy": report.accuracy,
+        "two_errors": report.two_errors,
+        "clean": report.clean_accuracy,
+        "images": report.n,
+        "failed_checks": [canary.name for canary in report.check()],
+    }

@@ -1,0 +1,139 @@
+"""Attacked images beside their perturbations and the network's answers, to be looked at.
+
+Draws like ``plotting``, whose style it takes; only images that may be shown go in (the digits).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Generator, nn
+
+from semirobust.attacks.ball import evaluating
+from semirobust.data import Samples
+from semirobust.figures.words import CSV, Bundle
+from semirobust.types import Attack, Classifier, Images, Labels
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Images before and after an attack, their labels, and the answers to both."""
+
+    clean: Images
+    attacked: Images
+    labels: Labels
+    before: Labels
+    after: Labels
+
+    @property
+    def delta(self) -> Images:
+        """Return the perturbation x_adv - x."""
+        return self.attacked - self.clean
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each image: label, answers, and the size of the perturbation."""
+        size = self.delta.flatten(1)
+        return pd.DataFrame(
+            {
+                "label": self.labels.tolist(),
+                "answer to the clean image": self.before.tolist(),
+                "answer to the attacked image": self.after.tolist(),
+                "largest change": size.abs().amax(dim=1).tolist(),
+                "length of the change": size.norm(dim=1).tolist(),
+            }
+        )
+
+    def text(self) -> str:
+        """Return what is seen, in words."""
+        answers = ", ".join(
+            f"{label} read as {after}"
+            for label, after in zip(self.labels.tolist(), self.after.tolist(), strict=True)
+        )
+        return (
+            f"{len(self.labels)} digits, each above its perturbation and the attacked image, which "
+            f"is as legible. Labels and answers to the attacked images: {answers}."
+        )
+
+
+def attacked(network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0) -> Attacked:
+    """Return the images attacked for this very network (white-box), with its answers."""
+    generator = Generator().manual_seed(seed)
+    x_adv = attack(network, samples.x, samples.y, generator=generator)
+    before, after = answers(network, samples.x), answers(network, x_adv)
+    return Attacked(samples.x, x_adv, samples.y, before, after)
+
+
+@torch.no_grad()
+def answers(network: Classifier | nn.Module, x: Images) -> Labels:
+    """Return the class that a network in evaluation mode answers for each image."""
+    if not isinstance(network, nn.Module):
+        return network(x).argmax(dim=1)
+    with evaluating(network):
+        answer: Labels = network(x).argmax(dim=1)
+    return answer
+
+
+def compared(
+    networks: Mapping[str, nn.Module],
+    samples: Samples,
+    attacks: Mapping[str, Attack],
+    *,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return by network and attack the share left standing and the mean size of the change."""
+    rows = []
+    for name, network in networks.items():
+        for word, attack in attacks.items():
+            found = attacked(network, samples, attack, seed=seed)
+            sizes = found.table()[["largest change", "length of the change"]].mean()
+            standing = float((found.after == found.labels).float().mean())
+            rows.append({"network": name, "attack": word, "standing": standing, **sizes})
+    return pd.DataFrame(rows).set_index(["network", "attack"])
+
+
+def plot(shown: Attacked, epsilon: float, *, across: int = 5) -> Figure:
+    """Draw clean image, perturbation and attacked image in columns, the answers below.
+
+    The perturbation is drawn from -epsilon (black) to epsilon (white), channels averaged. More
+    than ``across`` images stand in several blocks, one below the other, to be legible.
+    """
+    n = len(shown.labels)
+    columns, blocks = min(n, across), -(-n // across)
+    size = (1.1 * columns, 3.9 * blocks)
+    figure, axes = plt.subplots(
+        3 * blocks, columns, figsize=size, layout="constrained", squeeze=False
+    )
+    delta = shown.delta.mean(dim=1) / (2 * epsilon) + 0.5
+    rows = {
+        "clean": shown.clean.mean(dim=1),
+        "perturbation": delta.clamp(0, 1),
+        "attacked": shown.attacked.mean(dim=1),
+    }
+    for row, (name, images) in enumerate(rows.items()):
+        for place, ax in enumerate(axes[row::3].flat):
+            if place < n:
+                _picture(ax, images[place])
+            else:
+                ax.set_axis_off()
+        for first in axes[row::3, 0]:
+            first.set_ylabel(name)
+    for ax, label, after in zip(axes[2::3].flat, shown.labels, shown.after, strict=False):
+        wrong = "" if label == after else " ✗"
+        ax.set_xlabel(f"{int(label)} → {int(after)}{wrong}")
+    figure._repr_mimebundle_ = partial(_told, shown)  # type: ignore[attr-defined]
+    return figure
+
+
+def _picture(ax: Axes, image: torch.Tensor) -> None:
+    ax.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+
+
+def _told(shown: Attacked, **_: Any) -> Bundle:
+    return {CSV: shown.table().to_csv(index=False)}, {CSV: {"alt": shown.text()}}

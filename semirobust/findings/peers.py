@@ -1,0 +1,56 @@
+"""Recorded comparisons with other libraries, as tables: same networks, same images, one run."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from semirobust.results.records import results_root
+
+PGD_20 = "torchattacks PGD 20"
+HUNDRED = "torchattacks, 100 steps"
+OFFICIAL = "AutoAttack"
+STAND_IN = "AutoAttack on a stand-in"
+PAIRS = ((PGD_20, "PGD 20"), (HUNDRED, OFFICIAL), (HUNDRED, STAND_IN))  # a peer, what it is beside
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """Return a recorded comparison by its name, or refuse one that is not there."""
+    path = results_root() / "benchmarks" / f"{name}.json"
+    if not path.exists():
+        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.json"))) or "none"
+        raise FileNotFoundError(f"no comparison {name!r} is recorded; recorded: {known}")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def evaluations(name: str) -> pd.DataFrame:
+    """Return what each method left standing at each radius, and its cost over all radii.
+
+    ``over-stated`` counts samples that a method leaves standing and another one breaks,
+    ``differ`` those on which it does not agree with AutoAttack, both over all radii.
+    """
+    table = pd.DataFrame(recorded(name)["evaluation"])
+    table["passes"] = (table["forward"] + table["backward"]) / 1000
+    by = ["network", "method"]
+    left = table.pivot_table(index=by, columns="epsilon_255", values="accuracy", sort=False)
+    left.columns = [f"{radius}/255" for radius in left.columns]
+    names = {"overstated": "over-stated", "differs": "differ", "cpu_seconds": "CPU s"}
+    spent = table.groupby(by, sort=False)[[*names, "passes"]].sum().rename(columns=names)
+    return left.join(spent).rename(columns={"passes": "passes, thousands"}).round(3)
+
+
+def ratios(name: str) -> pd.DataFrame:
+    """Return the ``times`` of a recorded comparison."""
+    return times(recorded(name)["evaluation"])
+
+
+def times(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return how many times the processor time of a method a peer takes, by network and in all."""
+    seconds = pd.DataFrame(rows).pivot_table(
+        index="method", columns="network", values="cpu_seconds", aggfunc="sum", sort=False
+    )
+    seconds["both"] = seconds.sum(axis=1)
+    known = [pair for pair in PAIRS if set(pair) <= set(seconds.index)]
+    found = {(peer, method): seconds.loc[peer] / seconds.loc[method] for peer, method in known}
+    return pd.DataFrame(found).T.rename_axis(index=["peer", "beside"]).round(2)

@@ -1,0 +1,114 @@
+"""What a chapter ends with: what retraining restored, in a sentence, and where ρ is larger.
+
+Written from the records that the chapter shows, so that the words cannot outlive the numbers.
+"""
+
+from collections.abc import Iterable
+from textwrap import fill
+from typing import Any
+
+import pandas as pd
+
+from semirobust.findings.tables import (
+    NONE,
+    RUN,
+    SMOKE,
+    Tables,
+    at_chance,
+    chosen,
+    how_often,
+    images,
+    more,
+    several,
+    split,
+)
+
+CONTROLS = ("standard", "random")
+WIDE = 76  # characters of a line that fits a page
+
+
+def told(tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox") -> str:
+    """Return a sentence for each size of f_b: what splicing left, what each front brought back."""
+    if profile == "smoke":
+        return SMOKE
+    networks = chosen(tables, protocol)
+    keys = [*several(networks), "cut"]
+    marked = networks.assign(chance=at_chance(tables, networks))
+    groups = marked.groupby([*keys, "label"])
+    reached = groups.agg({threat: "mean", "chance": "any"}).to_dict("index")
+    lines = []
+    for row in restored(tables, protocol, threat).reset_index().to_dict("records"):
+        where = tuple(row[name] for name in [*keys[:-1], "n_b"])
+        line = _retrained(where, row)
+        for front in CONTROLS:
+            name = (*where, f"frozen {front} f_a")
+            if name in reached:
+                mark = " †" if reached[name]["chance"] else ""
+                line += f"; behind a {front} front {reached[name][threat]:.3f}{mark}"
+        lines.append(fill(f"{line}.", WIDE, subsequent_indent="    "))
+    return "\n".join(lines)
+
+
+def _retrained(where: tuple[Any, ...], row: dict[Any, Any]) -> str:
+    *names, n_b = where
+    share = row["restored"]
+    back = f"retraining restores {share} of the loss" if share[-1].isdigit() else share
+    left = f"splicing leaves {row['spliced']} of {row['robust']}, {back} ({row['tuned']})"
+    return f"{', '.join([*names, f'n_b = {n_b}'])}: {left}"
+
+
+def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebox") -> pd.DataFrame:
+    """Return the share of what splicing lost that retraining behind f_a* brings back.
+
+    No share is given where no seed has anything to lose: "nothing to restore" where the robust
+    network is no better than the standard one, "nothing was lost" where splicing cost nothing.
+    """
+    networks = chosen(tables, protocol)
+    networks = networks.assign(n=images(tables, networks, threat))
+    keys = several(networks)
+    found = []
+    for names, part in split(networks, keys):
+        wide = part.pivot_table(index="seed", columns=["cut", "label"], values=threat)
+        for cut in [name for name in part["cut"].unique() if name != NONE]:
+            four = _four(wide, cut)
+            share = _share(four, part["n"].min())
+            means = {str(name): f"{value:.3f}" for name, value in four.mean().items()}
+            found.append({**names, "n_b": cut, **means, "restored": share})
+    columns = [*keys, "n_b", "standard", "spliced", "tuned", "robust", "restored"]
+    return pd.DataFrame(found, columns=columns).set_index([*keys, "n_b"])
+
+
+def _four(wide: pd.DataFrame, cut: str) -> pd.DataFrame:
+    places = {"standard": NONE, "spliced": cut, "tuned": cut, "robust": NONE}
+    return wide[[(place, name) for name, place in places.items()]].droplevel(0, axis=1)
+
+
+def _share(four: pd.DataFrame, n: float) -> str:
+    robust, spliced, standard = four["robust"], four["spliced"], four["standard"]
+    if not more(robust, standard, n).any():
+        return "nothing to restore"
+    if not more(robust, spliced, n).any():
+        return "nothing was lost"
+    mean = four.mean()
+    return f"{(mean['tuned'] - mean['spliced']) / (mean['robust'] - mean['spliced']):.2f}"
+
+
+def larger(means: pd.DataFrame, asked: Iterable[tuple[str, ...]], by: str) -> pd.DataFrame:
+    """Return in how many runs the ρ of one network is larger than that of all others named.
+
+    Args:
+        means: Columns ``label``, "value" and "excess" (of ρ), ``by`` and those that name the run.
+        asked: Labels, the one that would have to be larger first.
+        by: The column that makes the columns of the table.
+    """
+    names = list(asked)
+    keys = list(dict.fromkeys([by, *(name for name in RUN if name in means)]))
+    found = {}
+    for column, shown in (("value", "as published"), ("excess", "excess over the null")):
+        wide = means.pivot(index=keys, columns="label", values=column)
+        for one, *others in names:
+            known = wide[[one, *others]].dropna()
+            held = known[one] > known[others].max(axis=1)
+            counts = held.groupby(level=by, sort=False).agg(how_often)
+            found[shown, f"{one} > {' and '.join(others)}"] = counts
+    return pd.DataFrame(found).T.rename_axis(index=["ρ", "larger"], columns=None).fillna(NONE)

@@ -1,0 +1,293 @@
+"""What a chapter found: accuracies, and differences beside their noise, as tables of few columns.
+
+The sentences of a chapter are written once and shown with whatever is recorded, so they say what a
+comparison would mean; these tables say, from the records shown, where it holds. A difference holds
+in a seed where it exceeds two standard errors of the difference of two proportions, as if the two
+networks had met different images, which makes the noise larger than it is.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from semirobust.experiments import registry as experiments
+from semirobust.experiments.settings import CLASSES
+from semirobust.figures.plotting import named, spread
+
+Tables: TypeAlias = Mapping[str, pd.DataFrame]
+
+NONE = "–"  # no value, or a network without a cut
+SHOWN = {"clean": "clean", "static": "static", "whitebox": "white-box", "autoattack": "AA"}
+ROWS = ("model", "data", "setting")  # columns that tell rows of one table apart
+RUN = (*ROWS, "protocol", "seed")  # and those that tell runs apart
+NEAR = 0.02  # accuracy that counts as the same: the paper's one to two per cent
+SMOKE = "Profile smoke: very small networks on digits. It finds nothing."
+QUESTIONS = (
+    ("splicing costs", "robust", "spliced"),
+    ("retraining f_b gains", "tuned", "spliced"),
+    ("standard front beats spliced", "frozen standard f_a", "spliced"),
+    ("robust front gives more", "tuned", "frozen standard f_a"),
+    ("more than random front", "tuned", "frozen random f_a"),
+)
+
+
+def recorded(experiment: str, profile: str) -> bool:
+    """Return whether an experiment can be shown: run here (smoke), or recorded in the profile."""
+    return profile == "smoke" or bool(experiments.recorded(experiment, profile))
+
+
+def caption(tables: Tables, profile: str, protocol: str | None = None) -> str:
+    """Return how many seeds stand behind the table of a protocol, and what the profile is worth."""
+    networks = chosen(tables, protocol)
+    if networks.empty:
+        return f"The {protocol} protocol is not recorded in profile {profile}."
+    seeds = networks.groupby([*several(networks), "protocol", "cut", "label"]).size()
+    counts = sorted({int(count) for count in seeds})
+    words = f"{counts[0]} seed" if counts == [1] else f"{' to '.join(map(str, counts))} seeds"
+    about = " (mean ± standard deviation)" if counts[-1] > 1 else ""
+    first = SMOKE if profile == "smoke" else f"Profile {profile}."
+    return f"{first}\nNetworks of {words}{about}."
+
+
+def chosen(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
+    """Return the networks of a protocol with their names and, as a word, the size of f_b."""
+    networks = tables["networks"]
+    if protocol is not None:
+        networks = networks[networks["protocol"] == protocol]
+    return named(networks).assign(cut=cuts(networks["n_b"]))
+
+
+def cuts(n_b: pd.Series) -> pd.Series:
+    """Return sizes of f_b as words, a dash where there is none.
+
+    Example:
+        >>> cuts(pd.Series([4.0, None])).tolist()
+        ['4', '–']
+    """
+    return pd.Series([NONE if pd.isna(n) else str(int(n)) for n in n_b], n_b.index, dtype=object)
+
+
+def several(table: pd.DataFrame) -> list[str]:
+    """Return the columns in which the rows of a table differ: model, data, setting."""
+    return [name for name in ROWS if name in table and table[name].nunique() > 1]
+
+
+def images(tables: Tables, networks: pd.DataFrame, threat: str) -> pd.Series:
+    """Return on how many images the accuracy of each network under a threat was taken.
+
+    Clean images and stored examples are all that the test part has, those on which rho is read;
+    of them as many are counted as the classes have in common.
+    """
+    reports = tables["reports"]
+    counted = reports[reports["column"] == threat]
+    if counted.empty:
+        rho = tables["rho"]
+        counted = rho.assign(n=rho["per_class"] * classes(rho))
+    keys = [name for name in RUN if name in networks and name in counted]
+    found = networks[keys].join(counted.groupby(keys)["n"].min(), on=keys)["n"]
+    return found.fillna(counted["n"].min())
+
+
+def noise(p: Any, q: Any, n: Any) -> Any:
+    """Return two standard errors of p - q, both shares of n images.
+
+    One success and one failure are added to each (Agresti and Caffo 2000): a share of 0 has an
+    error too.
+
+    Example:
+        >>> round(float(noise(0.5, 0.5, 200)), 3)
+        0.1
+        >>> bool(noise(0.008, 0, 500) > 0.008)
+        True
+    """
+    p, q = ((share * n + 1) / (n + 2) for share in (p, q))
+    return 2 * np.sqrt((p * (1 - p) + q * (1 - q)) / (n + 2))
+
+
+def more(p: pd.Series, q: pd.Series, n: Any) -> pd.Series:
+    """Return where p is above q by more than their noise."""
+    return p - q > noise(p, q, n)
+
+
+def accuracies(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
+    """Return each network's accuracies; a dagger marks those that have ``collapsed``."""
+    networks = chosen(tables, protocol)
+    networks = networks.assign(chance=at_chance(tables, networks), network=short(networks["label"]))
+    by = [*several(networks), "cut", "network"]
+    lost = networks.groupby(by)["chance"].transform("any").astype(bool)
+    networks["network"] += lost.map({True: " †", False: ""})
+    columns = [name for name in SHOWN if name in networks and networks[name].notna().any()]
+    groups = networks.groupby(by, sort=False, dropna=False)
+    shown = groups[columns].agg(spread).replace(r" \(1 seed\)", "", regex=True).replace("", NONE)
+    return shown.rename(columns=SHOWN).rename_axis(index={"cut": "n_b"})
+
+
+def short(labels: pd.Series) -> pd.Series:
+    """Return labels of networks without the f_a that controls end in."""
+    return labels.str.removesuffix(" f_a")
+
+
+def collapsed(tables: Tables, protocol: str | None = None) -> list[str]:
+    """Return a line for each network whose clean accuracy is at chance in some seed."""
+    networks = chosen(tables, protocol)
+    by = [*several(networks), "cut", "label"]
+    groups = networks.assign(chance=at_chance(tables, networks)).groupby(by, sort=False)["chance"]
+    held = [(names, part) for names, part in groups if part.any()]
+    known = [[str(word) for word in names if word != NONE] for names, _ in held]
+    words = [", ".join(f"n_b = {n}" if n.isdigit() else n for n in names) for names in known]
+    lines = [f"† at chance: {word}" for word in words]
+    return [f"{line}, in {how_often(part)}" for line, (_, part) in zip(lines, held, strict=True)]
+
+
+def notes(tables: Tables, protocol: str | None = None) -> list[str]:
+    """Return what the marks of ``accuracies`` mean: AutoAttack's column, and each dagger."""
+    networks = chosen(tables, protocol)
+    auto = networks.get("autoattack", pd.Series(dtype=float)).dropna()
+    lines = collapsed(tables, protocol)
+    if auto.empty:
+        return lines
+    few = networks.loc[auto.index]
+    n, seeds = int(images(tables, few, "autoattack").min()), few["seed"].nunique()
+    words = f"AA: AutoAttack, {n} images of {seeds} seed{'s' * (seeds > 1)};"
+    return [f"{words} so few can lie above white-box.", *lines]
+
+
+def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
+    """Return which networks have collapsed, by as many images as were attacked."""
+    return near_chance(networks, images(tables, networks, "whitebox"))
+
+
+def near_chance(networks: pd.DataFrame, n: Any) -> pd.Series:
+    """Return where clean accuracy on n images is within 0.02 or two errors of chance."""
+    chance = 1 / classes(networks)
+    near = 2 * np.sqrt(chance * (1 - chance) / n)
+    return (networks["clean"] - chance).abs() <= np.maximum(near, NEAR)
+
+
+def classes(table: pd.DataFrame) -> pd.Series:
+    """Return how many classes the data of each row has."""
+    return table["data"].map(CLASSES).fillna(10)
+
+
+def above_clean(tables: Tables, networks: pd.DataFrame) -> pd.Series:
+    """Return which networks read stored examples better than the clean images they came from."""
+    return more(networks["static"], networks["clean"], images(tables, networks, "static"))
+
+
+def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
+    """Return, for each network, accuracy on stored examples minus accuracy on clean images."""
+    networks = chosen(tables, protocol)
+    networks["difference"] = networks["static"] - networks["clean"]
+    networks = networks.assign(
+        above=above_clean(tables, networks), network=short(networks["label"])
+    )
+    groups = networks.groupby([*several(networks), "cut", "network"], sort=False, dropna=False)
+    shown = groups[["clean", "static", "difference"]].agg(spread)
+    shown["above in"] = [how_often(part) for _, part in groups["above"]]
+    return shown.rename_axis(index={"cut": "n_b"})
+
+
+def how_often(held: pd.Series) -> str:
+    """Return in how many seeds something held.
+
+    Example:
+        >>> how_often(pd.Series([True, False, True]))
+        '2 of 3'
+    """
+    return f"{int(held.sum())} of {len(held)}"
+
+
+def verdicts(
+    tables: Tables, profile: str, *, protocol: str, threat: str = "whitebox"
+) -> pd.DataFrame:
+    """Return the claims as differences of accuracies, and in how many seeds each holds.
+
+    A control that has collapsed in some seed is no comparison: a dagger stands for the count.
+
+    Args:
+        tables: Of the rows shown.
+        profile: In smoke nothing is said to hold.
+        protocol: How the robust networks were made.
+        threat: The column whose accuracies are compared.
+    """
+    networks = chosen(tables, protocol)
+    networks = networks.assign(
+        chance=at_chance(tables, networks), n=images(tables, networks, threat)
+    )
+    keys = several(networks)
+    found: list[dict[str, Any]] = []
+    for names, part in split(networks, keys):
+        found += [{**names, **row} for row in _answers(part, threat)]
+    index, columns = [*keys, "n_b", "question"], ["difference", "value", "holds in"]
+    table = pd.DataFrame(found, columns=[*index, *columns]).set_index(index)
+    return table.assign(**{columns[-1]: NONE}) if profile == "smoke" else table
+
+
+def split(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield each part of a table that the keys tell apart, with their values."""
+    if not keys:
+        yield {}, table
+        return
+    for names, part in table.groupby(keys, sort=False):
+        found: dict[str, Any] = dict(zip(keys, names, strict=True))
+        yield found, part
+
+
+def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:
+    known = part[part[threat].notna()]
+    n = known["n"].min()
+    wide = known.pivot_table(index="seed", columns=["cut", "label"], values=threat)
+    lost = set(known.loc[known["chance"], ["cut", "label"]].itertuples(index=False, name=None))
+    if not {(NONE, "robust"), (NONE, "standard")} <= set(wide.columns):
+        return
+    top, floor = wide[NONE, "robust"], wide[NONE, "standard"]
+    yield _answer(NONE, "robust at all", ("robust", "standard"), top, floor, n)
+    if not more(top, floor, n).any():
+        nothing = dict.fromkeys(("n_b", "value", "holds in"), NONE)
+        yield {**nothing, "question": "the rest", "difference": "nothing to restore"}
+        return
+    for cut in [name for name in known["cut"].unique() if name != NONE]:
+        columns = {"robust": top, **{label: wide[cut, label] for label in wide[cut].columns}}
+        for question, one, other in QUESTIONS:
+            if {one, other} <= set(columns):
+                answer = _answer(cut, question, (one, other), columns[one], columns[other], n)
+                control = other.startswith("frozen") and (cut, other) in lost
+                yield answer | ({"holds in": "†"} if control else {})
+        back = _answer(cut, f"back within {NEAR}", ("tuned", "robust"), columns["tuned"], top, n)
+        yield back | {"holds in": how_often(columns["tuned"] - top >= -NEAR)}
+
+
+def _answer(
+    cut: str, question: str, names: tuple[str, str], one: pd.Series, other: pd.Series, n: float
+) -> dict[str, Any]:
+    return {
+        "n_b": cut,
+        "question": question,
+        "difference": " - ".join(names).replace("frozen ", ""),
+        "value": spread(one - other),
+        "holds in": how_often(more(one, other, n)),
+    }
+
+
+def dependence(rho: pd.DataFrame) -> pd.DataFrame:
+    """Return ρ of each network on the layers that all were measured on: value, null, excess.
+
+    ``null share`` is what is left of the estimate when the pairing is shuffled; ``above null``
+    counts the layers, over all seeds, whose excess exceeds two standard deviations of their null.
+    """
+    table = named(rho).assign(cut=cuts(rho["n_b"]))
+    keys = several(table)
+    by = ["cut", "label"]
+    starts = table.groupby([*keys, *by], dropna=False)["j"].min().rename("start").reset_index()
+    first = starts.groupby(keys)["start"].transform("max") if keys else starts["start"].max()
+    late = table.merge(starts.assign(first=first), on=[*keys, *by]).query("j >= first")
+    late = late.assign(above=late["excess"] > 2 * late["null_sd"])
+    groups = late.groupby([*keys, *by], sort=False)
+    shown = groups[["value", "null_mean", "excess"]].mean().rename(columns={"null_mean": "null"})
+    share = shown["null"] / shown["value"]
+    shown = shown.map("{:.3f}".format).assign(null_share=share.map("{:.2f}".format))
+    above = groups["above"].agg(how_often)
+    shown = shown.assign(above_null=above).rename(columns=lambda name: name.replace("_", " "))
+    return shown.rename_axis(index={"cut": "n_b", "label": "network"})

@@ -1,0 +1,258 @@
+"""Artefacts: what takes long is made once, by one process, and used only while it is valid.
+
+An artefact is named by its stage, its settings and the code that makes it, and is one folder:
+
+    .lock           held by the process that makes it; the kernel frees it when the process dies
+    begun.json      from which inputs it is being made
+    checkpoint*.pt  where to go on; gone once the payload is there
+    ...             the payload
+    record.json     settings, digests of inputs and payload, cost, origin; written after the payload
+    manifest.json   the same, written last: what a workflow engine waits for, and may delete
+    failure.json    why the last attempt stopped
+
+Whoever uses a payload checks its digest first. No torch here, and no notion of networks.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from getpass import getuser
+from hashlib import sha256
+from pathlib import Path
+from tempfile import gettempdir
+from time import perf_counter, process_time, sleep
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from semirobust.results import records as results
+from semirobust.results import code as sources
+from semirobust.results.records import write_atomically
+
+Inputs = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """What is made.
+
+    Args:
+        stage: Its kind, and the folder it lies in.
+        about: Every setting on which its content depends.
+        code: Functions and classes that make it; those of the settings are added.
+    """
+
+    stage: str
+    about: tuple[Any, ...]
+    code: tuple[Any, ...]
+
+    @property
+    def entries(self) -> list[Any]:
+        """Return the functions and classes whose code, with all it reaches, is in the name."""
+        return [*self.code, *_types(self.about)]
+
+    @property
+    def key(self) -> str:
+        """Return its name: twelve hex digits of stage, settings and code."""
+        return results.key([self.stage, *self.about, sources.salt(self.entries)])
+
+    @property
+    def folder(self) -> Path:
+        """Return where it lies."""
+        return results.artifacts_root() / self.stage / self.key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """An artefact in the hands of this process; ``record`` is None where it is to be made."""
+
+    stage: str
+    about: Any
+    folder: Path
+    inputs: Inputs
+    record: dict[str, Any] | None
+    clocks: tuple[float, float]
+
+    @property
+    def facts(self) -> Any:
+        """Return what was published beside the payload."""
+        return (self.record or {}).get("facts")
+
+    def payload(self, name: str) -> bytes:
+        """Return a file of the payload, which must be the published one to the last bit."""
+        path, expected = self.folder / name, (self.record or {})["files"][name]
+        content = path.read_bytes()
+        if sha256(content).hexdigest() != expected:
+            raise ValueError(
+                f"{path} is not what was published: it was damaged or changed; delete "
+                f"{self.folder} to have it made again"
+            )
+        return content
+
+
+def _types(value: Any) -> list[type]:
+    """Return the classes of all settings inside a value."""
+    if isinstance(value, list | tuple):
+        return [kind for item in value for kind in _types(item)]
+    if not is_dataclass(value):
+        return []
+    inside = [kind for entry in fields(value) for kind in _types(getattr(value, entry.name))]
+    return [type(value), *inside]
+
+
+@contextmanager
+def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
+    """Hold an artefact: wait for its lock, take up what is valid, forget what is of other inputs.
+
+    Args:
+        artefact: What is wanted.
+        inputs: Digests of the values it is made from, by name.
+    """
+    folder = artefact.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        record = _valid(folder, inputs)
+        if record is None:
+            _begin(folder, inputs)
+        elif _read(folder / "manifest.json") != record:
+            _write(folder / "manifest.json", record)
+        clocks = perf_counter(), process_time()
+        try:
+            yield Held(
+                stage=artefact.stage,
+                about=results.describe(artefact.about),
+                folder=folder,
+                inputs=inputs,
+                record=record,
+                clocks=clocks,
+            )
+        except Exception as error:
+            _write(folder / "failure.json", {"reason": f"{type(error).__name__}: {error}"})
+            raise
+
+
+def _valid(folder: Path, inputs: Inputs) -> dict[str, Any] | None:
+    """Return the record of a whole payload made from these inputs."""
+    record = _read(folder / "record.json") or _read(folder / "manifest.json")
+    if record is None or record["inputs"] != dict(inputs):
+        return None
+    return record if all((folder / name).exists() for name in record["files"]) else None
+
+
+def _begin(folder: Path, inputs: Inputs) -> None:
+    """Keep checkpoints only where they began from the same inputs."""
+    begun = _read(folder / "begun.json")
+    if begun is None or begun["inputs"] != dict(inputs):
+        for name in ("record.json", "manifest.json", *_checkpoints(folder)):
+            (folder / name).unlink(missing_ok=True)
+        _write(folder / "begun.json", {"inputs": dict(inputs)})
+    (folder / "failure.json").unlink(missing_ok=True)
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("checkpoint*")]
+
+
+def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin: Any) -> Any:
+    """Write payload, record and manifest, in this order, and return the facts as JSON has them.
+
+    Args:
+        held: The artefact.
+        files: Name and content of each file of the payload.
+        facts: What is small: metrics, epochs.
+        origin: Added to the provenance.
+    """
+    for name, content in files.items():
+        write_atomically(held.folder / name, content)
+    wall, cpu = perf_counter() - held.clocks[0], process_time() - held.clocks[1]
+    record = {
+        "schema": 1,
+        "stage": held.stage,
+        "settings": held.about,
+        "inputs": dict(held.inputs),
+        "files": {name: sha256(content).hexdigest() for name, content in files.items()},
+        "facts": json.loads(json.dumps(facts, allow_nan=False)),
+        "cost": {"seconds": round(wall, 3), "cpu_seconds": round(cpu, 3)},
+        "provenance": results.provenance(**origin),
+    }
+    _write(held.folder / "record.json", record)
+    _write(held.folder / "manifest.json", record)
+    for name in ("begun.json", "failure.json", *_checkpoints(held.folder)):
+        (held.folder / name).unlink(missing_ok=True)
+    return record["facts"]
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return a JSON file, or None where there is no whole one."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def state(manifest: Path) -> tuple[str, str]:
+    """Return where an artefact stands, and what is to be said about it.
+
+    The state is "done", "running", "failed" (with the reason), "stopped" (it goes on from its
+    checkpoint) or "missing".
+    """
+    folder = manifest.parent
+    if manifest.exists():
+        return "done", ""
+    if _is_locked(folder / ".lock"):
+        return "running", ""
+    failure = _read(folder / "failure.json")
+    if failure is not None:
+        return "failed", failure["reason"]
+    return ("stopped", "") if (folder / "begun.json").exists() else ("missing", "")
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+@contextmanager
+def gpu_slot() -> Iterator[str | None]:
+    """Take one GPU of this machine for the block and name it in $CUDA_VISIBLE_DEVICES.
+
+    $SEMIROBUST_GPUS says how many may be used at a time; without it nothing is taken. Only in a
+    process that has not touched CUDA yet.
+    """
+    count = int(os.environ.get("SEMIROBUST_GPUS") or 0)
+    if not count:
+        yield None
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    lock, device = _first_free(visible.split(",")[:count])
+    os.environ["CUDA_VISIBLE_DEVICES"] = device
+    try:
+        yield device
+    finally:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        lock.release()
+
+
+def _first_free(devices: list[str]) -> tuple[FileLock, str]:
+    folder = Path(gettempdir(), f"semirobust-gpus-{getuser()}")
+    folder.mkdir(exist_ok=True)
+    while True:
+        for device in devices:
+            lock = FileLock(folder / f"{device}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            return lock, device
+        sleep(0.2)

@@ -1,0 +1,270 @@
+"""What code a number depends on: a digest of every definition that a function or a notebook reaches.
+
+From an entry, names are followed through the package: to definitions of the same module and, through
+imports, faces and aliases, of others. A definition is digested by its syntax tree, in which every
+name of the package is replaced by the tree of what it stands for. So a definition that moves to
+another file, or is imported under another name, keeps its digest, and one that is edited does not.
+
+Annotations, comments, docstrings, layout and import statements do not count, and neither does what
+only names and stores files (``PLUMBING``).
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PLUMBING = ("results.artefacts", "results.code", "results.records")
+TYPES = ("annotation", "returns")
+
+
+class Place(NamedTuple):
+    """A definition of the package; ``name`` is empty for what a module does when imported."""
+
+    module: str
+    name: str
+
+
+class Target(NamedTuple):
+    """What an import binds: a name of a module, or the module itself where ``name`` is None."""
+
+    module: str
+    name: str | None
+
+
+class Module(NamedTuple):
+    """A parsed module: its definitions, what it imports, and statements that define nothing."""
+
+    definitions: dict[str, ast.AST]
+    imported: dict[str, Target]
+    rest: list[ast.AST]
+
+
+def salt(entries: Iterable[Any]) -> str:
+    """Return sixteen hex digits of all code that functions and classes reach."""
+    return _salt(reached(entries))
+
+
+def salt_of_text(code: str) -> str:
+    """Return sixteen hex digits of all code of the package that a notebook's cells reach."""
+    module = _parsed(code, "")
+    nodes = [*module.definitions.values(), *module.rest]
+    return _salt(_followed(end for ends in _ends(nodes, module, "").values() for end in ends))
+
+
+def _salt(places: Iterable[Place]) -> str:
+    return hashed(sorted(f"{place.name} {_digest(place)}" for place in places if _nodes(place)))
+
+
+def reached(entries: Iterable[Any]) -> set[Place]:
+    """Return every definition that functions or classes of the package reach by name."""
+    return _followed(place for entry in entries for place in _places(entry))
+
+
+def _followed(places: Iterable[Place]) -> set[Place]:
+    seen: set[Place] = set()
+    waiting = list(places)
+    while waiting:
+        place = waiting.pop()
+        if place not in seen and place.module not in PLUMBING:
+            seen.add(place)
+            ends = _ends_of(place).values()
+            waiting += [Place(place.module, ""), *(end for group in ends for end in group)]
+    return seen
+
+
+def _places(entry: Any) -> list[Place]:
+    """Return where a function, a class or a partial application is defined."""
+    while isinstance(entry, partial):
+        entry = entry.func
+    package, _, module = entry.__module__.partition(".")
+    return _defined_at(module, entry.__qualname__.split(".")[0]) if package == PACKAGE.name else []
+
+
+def _defined_at(module: str, name: str) -> list[Place]:
+    """Return where a name of a module is defined; a module alone stands for all that it defines."""
+    found = parsed(module)
+    if name in found.definitions:
+        return [Place(module, name)]
+    if name in found.imported:
+        target = found.imported[name]
+        return _defined_at(*target) if target.name else _all_of(target.module)  # type: ignore[arg-type]
+    inside = f"{module}.{name}".strip(".")
+    return _all_of(inside) if path_of(inside).exists() else []
+
+
+def _all_of(module: str) -> list[Place]:
+    found = parsed(module)
+    if path_of(module).stem == "__init__":  # a face defines nothing
+        return [end for name in found.imported for end in _defined_at(module, name)]
+    return [Place(module, name) for name in found.definitions]
+
+
+@cache
+def _ends_of(place: Place) -> dict[str, list[Place]]:
+    """Return {spelling: definitions} for what one definition takes from the package."""
+    ends = _ends(_nodes(place), parsed(place.module), place.module)
+    return {spelling: group for spelling, group in ends.items() if group != [place]}
+
+
+def _ends(nodes: list[ast.AST], module: Module, name_of_module: str) -> dict[str, list[Place]]:
+    found: dict[str, list[Place]] = {}
+    for node in nodes:
+        inner = [pair for part in ast.walk(node) for pair in _imports(part, name_of_module)]
+        known = module.imported | dict(inner)
+        for name, attribute in _names(node):
+            if name in known:
+                spelling, ends = _through(name, known[name], attribute)
+                found[spelling] = ends
+            elif name in module.definitions and name_of_module:
+                found[name] = [Place(name_of_module, name)]
+    return {spelling: ends for spelling, ends in found.items() if ends}
+
+
+def _through(name: str, target: Target, attribute: str | None) -> tuple[str, list[Place]]:
+    """Return how an imported name is spelt where it is used, and the definitions it stands for."""
+    if target.name:
+        return name, _defined_at(target.module, target.name)
+    ends = _defined_at(target.module, attribute) if attribute else []
+    return (f"{name}.{attribute}", ends) if ends else (name, _all_of(target.module))
+
+
+def _nodes(place: Place) -> list[ast.AST]:
+    module = parsed(place.module)
+    return [module.definitions[place.name]] if place.name else module.rest
+
+
+def _names(node: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """Yield the names that are read, each with the attribute that is taken of it."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        yield node.value.id, node.attr
+        return
+    if isinstance(node, ast.Name):
+        yield node.id, None
+    for name, value in ast.iter_fields(node):
+        if name not in TYPES:
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, ast.AST):
+                    yield from _names(part)
+
+
+def path_of(module: str) -> Path:
+    """Return the file of a module; of a folder the list of what its face shows."""
+    path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    if path.is_dir():
+        stub = path / "__init__.pyi"
+        return stub if stub.exists() else path / "__init__.py"
+    return path.with_suffix(".py")
+
+
+@cache
+def parsed(module: str) -> Module:
+    """Return a module of the package by what it defines, imports and does."""
+    return _parsed(path_of(module).read_text(encoding="utf-8"), module)
+
+
+def _parsed(code: str, module: str) -> Module:
+    found = Module({}, {}, [])
+    for node in ast.parse(code).body:
+        names = _defined(node)
+        found.definitions.update(dict.fromkeys(names, node))
+        found.imported.update(_imports(node, module))
+        if not names and not isinstance(node, ast.Import | ast.ImportFrom) and not is_text(node):
+            found.rest.append(node)
+    return found
+
+
+def _defined(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    parts = [part for target in targets if target for part in ast.walk(target)]
+    names = [
+        part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    ]
+    return names if isinstance(node, ast.Assign | ast.AnnAssign) else []
+
+
+def _imports(node: ast.AST, module: str) -> list[tuple[str, Target]]:
+    """Return alias and target of what a statement imports from the package."""
+    if isinstance(node, ast.Import):
+        inside = [alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE.name]
+        if inside and inside != [PACKAGE.name]:
+            raise ValueError(f"{module}: write `from {inside[0].rpartition('.')[0]} import ...`")
+        return [(PACKAGE.name, Target("", None)) for _ in inside]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    package, _, source = (node.module or "").partition(".")
+    if node.level and path_of(module).suffix == ".pyi":  # a face lists modules of its own folder
+        source = ".".join(filter(None, [module, node.module]))
+    elif node.level:
+        raise ValueError(f"{module}: write imports in full, a relative one is not followed")
+    elif package != PACKAGE.name:
+        return []
+    return [(alias.asname or alias.name, _target(source, alias.name)) for alias in node.names]
+
+
+def _target(source: str, name: str) -> Target:
+    inside = f"{source}.{name}".strip(".")
+    return Target(inside, None) if path_of(inside).exists() else Target(source, name)
+
+
+@cache
+def _tree(place: Place) -> str:
+    """Return the digest of a definition alone, the names of the package left open."""
+    return hashed(bare(_nodes(place), {spelling: "" for spelling in _ends_of(place)}))
+
+
+@cache
+def _digest(place: Place) -> str:
+    """Return the digest of a definition with the trees of what its names stand for."""
+    known = {spelling: _standing_for(ends) for spelling, ends in _ends_of(place).items()}
+    return hashed(bare(_nodes(place), known))
+
+
+def _standing_for(ends: list[Place]) -> list[str]:
+    return sorted(f"{end.name} {'' if end.module in PLUMBING else _tree(end)}" for end in ends)
+
+
+def bare(node: Any, known: dict[str, Any]) -> Any:
+    """Return a syntax tree as lists, with what names of the package stand for in their place."""
+    if isinstance(node, list):
+        return [bare(item, known) for item in node if not _is_left_out(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    spelling = _spelling(node)
+    if spelling in known:
+        return ["of the package", known[spelling]]
+    parts = {
+        name: bare(value, known)
+        for name, value in ast.iter_fields(node)
+        if value not in (None, []) and name not in TYPES
+    }
+    return [type(node).__name__, parts]
+
+
+def _spelling(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return ""
+
+
+def _is_left_out(node: Any) -> bool:
+    return is_text(node) or isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def is_text(node: Any) -> bool:
+    """Return whether a statement is a string alone, such as a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def hashed(value: Any) -> str:
+    """Return sixteen hex digits of anything that JSON holds."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

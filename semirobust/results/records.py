@@ -1,0 +1,197 @@
+"""Settings -> key -> file: where every number of the book comes from.
+
+A run is named by the settings that differ from their defaults, so a new field with a default keeps
+old results valid. (Therefore a default is never changed in place.) Files are written whole or not
+at all, and nothing is overwritten silently.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from time import perf_counter, process_time
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("semirobust", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
+
+
+def results_root() -> Path:
+    """Return the folder of results: $SEMIROBUST_RESULTS or ``results/`` of the checkout."""
+    return Path(os.environ.get("SEMIROBUST_RESULTS", ROOT / "results"))
+
+
+def artifacts_root() -> Path:
+    """Return the folder of weights and checkpoints: $SEMIROBUST_ARTIFACTS or ``artifacts/``."""
+    return Path(os.environ.get("SEMIROBUST_ARTIFACTS", ROOT / "artifacts"))
+
+
+def describe(settings: Any) -> Any:
+    """Return the settings that differ from their defaults, nested, with the type's name."""
+    if isinstance(settings, list | tuple):
+        return [describe(item) for item in settings]
+    if isinstance(settings, dict):
+        return {str(name): describe(value) for name, value in settings.items()}
+    if not is_dataclass(settings):
+        return settings
+    chosen: dict[str, Any] = {"kind": type(settings).__name__}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if value != _default(entry):
+            chosen[entry.name] = describe(value)
+    return chosen
+
+
+def _default(entry: Any) -> Any:
+    if entry.default_factory is not MISSING:
+        return entry.default_factory()
+    return entry.default
+
+
+def key(settings: Any) -> str:
+    """Return the twelve hex digits under which results of these settings are stored."""
+    text = json.dumps(describe(settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: temporary file, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    Path(handle.name).chmod(0o644)
+    Path(handle.name).replace(path)
+
+
+@dataclass
+class Cost:
+    """What a block of work took; filled when the block of ``measured`` ends."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measure wall seconds, process seconds and the peak memory of the process."""
+    cost, wall, cpu = Cost(), perf_counter(), process_time()
+    yield cost
+    cost.seconds = round(perf_counter() - wall, 3)
+    cost.cpu_seconds = round(process_time() - cpu, 3)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cost.peak_memory_mb = round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, Any]:
+    """Return what a reader needs to place a number: commit, versions, device, threads."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--", "semirobust", "pyproject.toml")),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": {name: _version(name) for name in PACKAGES},
+        "device": device,
+        "threads": threads,
+    }
+
+
+def _git(*words: str) -> str | None:
+    answer = subprocess.run(
+        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() if answer.returncode == 0 else os.environ.get("SEMIROBUST_COMMIT")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One stored run: what was chosen, what came out, and where and how it was computed."""
+
+    experiment: str
+    key: str
+    profile: str
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def path_of(experiment: str, name: str) -> Path:
+    """Return the file of one result."""
+    return results_root() / experiment / f"{name}.json"
+
+
+def save(
+    experiment: str,
+    settings: Any,
+    metrics: dict[str, Any],
+    *,
+    profile: str,
+    origin: dict[str, Any],
+    replace: bool = False,
+) -> Path:
+    """Store a run under the key of its settings; refuse to change recorded metrics silently."""
+    name = key(settings)
+    path = path_of(experiment, name)
+    metrics = json.loads(json.dumps(metrics, allow_nan=False))
+    if path.exists() and not replace:
+        if load(experiment, name).metrics == metrics:
+            return path
+        raise FileExistsError(
+            f"{path} holds other metrics for the same settings: move it away, or run with --replace"
+        )
+    document = {
+        "schema": 1,
+        "experiment": experiment,
+        "key": name,
+        "profile": profile,
+        "settings": describe(settings),
+        "metrics": metrics,
+        "provenance": origin,
+    }
+    write_atomically(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def load(experiment: str, name: str) -> Record:
+    """Return a stored run; a damaged or misplaced file is named, and left as it is."""
+    path = path_of(experiment, name)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no result {experiment}/{name}: run `semirobust run {experiment}`, or see "
+            "`semirobust status` for what is there"
+        )
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = Record(**{entry.name: document[entry.name] for entry in fields(Record)})
+    except (json.JSONDecodeError, KeyError, UnicodeDecodeError, TypeError) as damage:
+        raise ValueError(
+            f"{path} is damaged ({type(damage).__name__}): delete it and run "
+            f"`semirobust run {experiment}` again"
+        ) from damage
+    if found.key != name:
+        raise ValueError(f"{path} holds the result of {found.key}: it was renamed; move it back")
+    return found
+
+
+def records(experiment: str) -> list[Record]:
+    """Return every stored run of an experiment, in the order of their keys."""
+    folder = results_root() / experiment
+    return [load(experiment, path.stem) for path in sorted(folder.glob("*.json"))]

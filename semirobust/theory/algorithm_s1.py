@@ -1,0 +1,196 @@
+"""Algorithm S1: the last layer as a linear combination of the layers of f_a (Theorem 3, Lemma 2).
+
+With F_a the activations of all layers of f_a side by side and F_n the network's outputs, λ solves
+
+    F_a λ = F_n    (least squares of least norm, batch by batch; the mean of λ over the batches)
+
+and x -> F_a(x) λ is a classifier of its own, without f_b.
+
+Departures. As published, λ is solved on the very test images it is scored on, and the attacked
+images are those made for the deep network. Where a batch has fewer images than F_a has columns, it
+is fitted exactly, whatever the targets are. So the same is done with λ from training images, and
+the attack goes through the combination that is scored. λ of random numbers is the control.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from semirobust.attacks.ball import evaluating
+from semirobust.data import Samples, batches
+from semirobust.layers import activations, compose
+from semirobust.types import Attack, Classifier, Features, Images
+
+Solved = Literal["scored images", "training images", "random numbers"]
+RELATIVE = 1e-10  # eigenvalues of a Gram matrix below this share of the largest count as zero
+
+
+def side_by_side(f_a: nn.Sequential, x: Images) -> Features:
+    """Return the activations of all layers of f_a, flattened side by side: the rows of F_a."""
+    return torch.cat([h.flatten(1) for h in activations(f_a, x).values()], dim=1)
+
+
+def solve(F_a: Features, F_n: Tensor) -> Tensor:
+    """Return the λ of least norm among those with the least ‖F_a λ - F_n‖.
+
+    Example:
+        >>> solve(torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0]]))
+        tensor([[1.],
+                [1.]])
+    """
+    A, b = F_a.double(), F_n.double()
+    if len(A) <= A.shape[1]:
+        x = A.T @ (torch.linalg.pinv(A @ A.T, rtol=RELATIVE, hermitian=True) @ b)
+    else:
+        x = torch.linalg.pinv(A.T @ A, rtol=RELATIVE, hermitian=True) @ (A.T @ b)
+    return x.to(F_a.dtype)
+
+
+class Combination(nn.Module):
+    """x -> F_a(x) λ: a classifier that is linear in the layers of f_a, and is attacked as a whole.
+
+    Args:
+        network: Its first ``a`` links are used, with their weights.
+        a: Number of layers of f_a.
+        coefficients: λ, columns of F_a x classes.
+    """
+
+    def __init__(self, network: nn.Sequential, a: int, coefficients: Tensor) -> None:
+        super().__init__()
+        self.f_a = compose(network, 1, a)
+        self.coefficients: Tensor
+        self.register_buffer("coefficients", coefficients)
+
+    def forward(self, x: Images) -> Tensor:
+        """Return F_a(x) λ."""
+        return side_by_side(self.f_a, x) @ self.coefficients
+
+
+@torch.no_grad()
+def coefficients(network: nn.Sequential, a: int, samples: Samples, *, batch: int = 128) -> Tensor:
+    """Return λ, solved on each batch of the samples and averaged over the batches as published."""
+    f_a, total, count = compose(network, 1, a), torch.zeros(()), 0
+    with evaluating(network):
+        for x, _, _ in batches(samples, batch):
+            total = total + solve(side_by_side(f_a, x), network(x))
+            count += 1
+    return total / count
+
+
+def random_coefficients(solution: Tensor, *, generator: Generator) -> Tensor:
+    """Return the control: normal coefficients of the same norm."""
+    drawn = torch.randn(solution.shape, generator=generator).to(solution)
+    return drawn * solution.norm() / drawn.norm()
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a combination does.
+
+    Attributes:
+        a: Number of layers of f_a.
+        solved_on: What λ was solved on.
+        clean: Accuracy on clean images.
+        transfer: Accuracy on images attacked for the deep network, as published.
+        whitebox: Accuracy on images attacked through the combination itself.
+    """
+
+    a: int
+    solved_on: Solved
+    clean: float
+    transfer: float
+    whitebox: float
+
+
+def scores(
+    network: nn.Sequential,
+    cuts: Sequence[int],
+    train: Samples,
+    test: Samples,
+    attack: Attack,
+    *,
+    batch: int = 128,
+    seed: int = 0,
+) -> Iterator[Score]:
+    """Yield the scores of each cut with λ solved on scored images, on training images, and random.
+
+    "Scored images" solves one λ for the clean images and one for those attacked for the network,
+    each on what it is then scored on; its white-box attack goes through the second.
+
+    Args:
+        network: The robust network.
+        cuts: Values of a.
+        train: What the honest λ is solved on, all at once.
+        test: Scored.
+        attack: Of both threat models.
+        batch: Images of a batch where λ is solved as published.
+        seed: Of the attack's noise and of the random λ.
+    """
+    generator = Generator().manual_seed(seed)
+    transfer = attacked(network, test, attack, generator=generator)
+    for a in cuts:
+        own = [coefficients(network, a, part, batch=batch) for part in (test, transfer)]
+        honest = coefficients(network, a, train, batch=len(train))
+        solved: list[tuple[Solved, list[Tensor]]] = [
+            ("scored images", own),
+            ("training images", [honest, honest]),
+            ("random numbers", [random_coefficients(honest, generator=generator)] * 2),
+        ]
+        for name, (plain, hard) in solved:
+            chosen = Combination(network, a, hard)
+            through = attacked(chosen, test, attack, generator=generator)
+            yield Score(
+                a=a,
+                solved_on=name,
+                clean=share_right(Combination(network, a, plain), test),
+                transfer=share_right(chosen, transfer),
+                whitebox=share_right(chosen, through),
+            )
+
+
+def attacked(
+    network: Classifier, samples: Samples, attack: Attack, *, generator: Generator
+) -> Samples:
+    """Return the samples after an attack on the network, as floats."""
+    found = [attack(network, x, y, generator=generator) for x, y, _ in batches(samples, 250)]
+    return Samples(torch.cat(found), samples.labels)
+
+
+@torch.no_grad()
+def share_right(network: nn.Module, samples: Samples) -> float:
+    """Return the share of samples that the network gives their label."""
+    with evaluating(network):
+        right = [(network(x).argmax(dim=1) == y).sum() for x, y, _ in batches(samples, 250)]
+    return int(sum(right)) / len(samples)
+
+
+def published_constant(gamma_a: float, a: int, n: int) -> float:
+    """Return gamma_b of Theorem 3, gamma_a (n - 1 - a)(n - a) / 2: gamma_a for each pair in f_b.
+
+    Example:
+        >>> [published_constant(1.0, 2, n) for n in (3, 4, 5)]
+        [0.0, 1.0, 3.0]
+    """
+    if not 1 <= a < n:
+        raise ValueError(f"need 1 <= a < n, got a={a}, n={n}")
+    return gamma_a * (n - 1 - a) * (n - a) / 2
+
+
+def recursive_constants(gammas: Sequence[float], n: int) -> list[float]:
+    """Return gamma_1..gamma_n with gamma_j the sum of all before it for j > a: Lemma 2, repeated.
+
+    From a + 2 on each constant is twice the one before.
+
+    Example:
+        >>> recursive_constants([1.0, 1.0], 5)
+        [1.0, 1.0, 2.0, 4.0, 8.0]
+    """
+    if not 1 <= len(gammas) < n:
+        raise ValueError(f"need 1 <= a < n, got a={len(gammas)}, n={n}")
+    found = list(gammas)
+    while len(found) < n:
+        found.append(sum(found))
+    return found

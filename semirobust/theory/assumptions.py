@@ -1,0 +1,206 @@
+"""Which assumptions of Theorem 2 hold on a network, layer pair by layer pair, with which numbers.
+
+    A1:  Σ_y π(y) I(h_{j-1}; h_j | y) >= ρ_j
+    A2:  E[p(h_{j-1}, h_j | y) / (p(h_{j-1} | y) p(h_j | y))] <= U_j    and
+         E[s_j - s_{j-1}] >= 1 + U_j  for all δ in S
+
+B1 and B2 of Lemma 1 are the case j = n with G_n the network's own output. s_j is the score of the
+readout on layer j, in [-1, 1]. Information is in bits. Layers are continuous and each is a function
+of the one before, so the true I and U_j are infinite or as fine as the arithmetic: what is measured
+belongs to the codes of a hash, and cannot exceed what the number of samples allows.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from semirobust.attacks.ball import evaluating
+from semirobust.attacks.objectives import Objective, cross_entropy, negative_margin
+from semirobust.data import Samples
+from semirobust.edge.dependence import Dependence
+from semirobust.edge.estimator import Edge
+from semirobust.edge.hashing import rank_codes
+from semirobust.edge.projection import Coordinates
+from semirobust.layers import activations
+from semirobust.theory.semirobustness import Gamma, Search, gamma, score, slack, through
+from semirobust.types import Attack, Images, Labels, Logits
+
+SIGNIFICANT = 0.05  # of the permutation test of dependence
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The assumptions on one pair of layers.
+
+    Attributes:
+        j: The later layer.
+        dependence: I(h_{j-1}; h_j | y) on attacked images, with its null and ceiling.
+        slack: U_j, plug-in, from the same codes.
+        slack_null: U_j after the pairing was shuffled within classes: what the plug-in adds.
+        growth: E[s_j - s_{j-1}] at the worst perturbations found, an upper estimate of the infimum.
+        growth_clean: The same without perturbation.
+        before: gamma_{j-1}.
+        after: gamma_j.
+    """
+
+    j: int
+    dependence: Dependence
+    slack: float
+    slack_null: float
+    growth: float
+    growth_clean: float
+    before: Gamma
+    after: Gamma
+
+    @property
+    def rho(self) -> float:
+        """The excess over the shuffled pairing, at least 0: the ρ_j that A1 is read with."""
+        return max(0.0, self.dependence.excess or 0.0)
+
+    @property
+    def a1(self) -> bool:
+        """Whether dependence is there at all: A1 holds with some ρ_j > 0."""
+        return self.dependence.p is not None and self.dependence.p <= SIGNIFICANT
+
+    @property
+    def required(self) -> float:
+        """1 + U_j: by how much A2 asks the score to grow, 2 at least."""
+        return 1 + self.slack
+
+    @property
+    def a2(self) -> bool:
+        """Whether A2 holds for the score."""
+        return self.growth >= self.required
+
+    @property
+    def scale(self) -> float | None:
+        """The factor on both scores that would make A2 hold; None where the score does not grow."""
+        return self.required / self.growth if self.growth > 0 else None
+
+    @property
+    def conclusion(self) -> bool:
+        """Whether gamma_j >= gamma_{j-1} + ρ_j, which the theorem concludes."""
+        return self.after.value >= self.before.value + self.rho
+
+    def record(self) -> dict[str, float | bool | None]:
+        """Return one row of the table."""
+        names = ("j", "rho", "slack", "slack_null", "growth", "growth_clean", "required", "scale")
+        row = {name: getattr(self, name) for name in names}
+        gammas = {"gamma before": self.before.value, "gamma": self.after.value}
+        return row | gammas | {"A1": self.a1, "A2": self.a2, "conclusion": self.conclusion}
+
+
+@torch.no_grad()
+def audit(
+    network: nn.Sequential,
+    readouts: Mapping[int, nn.Module],
+    samples: Samples,
+    attack: Attack,
+    search: Search,
+    *,
+    searched: Samples | None = None,
+    edge: Edge | None = None,
+    seed: int = 0,
+) -> Iterator[Audit]:
+    """Yield the audit of each pair of neighbouring layers that both have a readout.
+
+    Args:
+        network: A chain of links.
+        readouts: G_j for consecutive j; that of layer n is best left empty (the output itself).
+        samples: Images, some of each class.
+        attack: Makes the images on which dependence is measured.
+        search: Finds the worst perturbation of each score, and of its growth.
+        searched: Images whose scores are searched, which costs most; all samples if None.
+        edge: Settings of the estimate of dependence.
+        seed: Of every attack.
+    """
+    layers = sorted(readouts)
+    if len(layers) < 2 or layers != list(range(layers[0], layers[-1] + 1)):
+        raise ValueError(f"readouts are needed for consecutive layers, got {layers}")
+    x, y, edge = samples.x, samples.y, edge or Edge()
+    scored = searched or samples
+    with evaluating(network):
+        h = activations(network, attack(network, x, y, generator=Generator().manual_seed(seed)))
+        h[0] = x
+        found = {
+            j: gamma(network, j, G, scored, search, generator=Generator().manual_seed(seed))
+            for j, G in readouts.items()
+        }
+        for j in layers[1:]:
+            u, v = edge.coordinates(h[j - 1], h[j], y)
+            both = Both(*(through(network, k, readouts[k]) for k in (j - 1, j)))
+            draw = Generator().manual_seed(seed)
+            worst = least_growth(both, scored.x, scored.y, search, generator=draw)
+            yield Audit(
+                j=j,
+                dependence=edge.measure(u, v),
+                slack=coded_slack(u, v),
+                slack_null=coded_slack(u, v, shuffle=np.random.default_rng(seed)),
+                growth=float(worst.mean()),
+                growth_clean=float(growth(both(scored.x), scored.y).mean()),
+                before=found[j - 1],
+                after=found[j],
+            )
+
+
+class Both(nn.Module):
+    """The logits of two readouts side by side, so that one attack sees both."""
+
+    def __init__(self, before: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.before, self.after = before, after
+
+    def forward(self, x: Images) -> Logits:
+        """Return N x 2K logits, those of the earlier layer first."""
+        return torch.cat([self.before(x), self.after(x)], dim=1)
+
+
+def growth(logits: Logits, y: Labels) -> Tensor:
+    """Return s_j - s_{j-1} of every sample from the logits of both readouts."""
+    before, after = logits.chunk(2, dim=1)
+    return score(after, y) - score(before, y)
+
+
+def least_growth(
+    both: Both, x: Images, y: Labels, search: Search, *, generator: Generator
+) -> Tensor:
+    """Return the least s_j - s_{j-1} found in the ball around each sample."""
+
+    def rise(objective: Objective) -> Objective:
+        def climbed(logits: Logits, labels: Labels) -> Tensor:
+            before, after = logits.chunk(2, dim=1)
+            return objective(after, labels) - objective(before, labels)
+
+        return climbed
+
+    climbs = tuple(rise(objective) for objective in (cross_entropy, negative_margin))
+    hunt = Search(
+        epsilon=search.epsilon,
+        step_size=search.step_size,
+        steps=search.steps,
+        restarts=search.restarts,
+        climbs=climbs,
+    )
+    return growth(both(hunt(both, x, y, generator=generator, scored=growth)), y)
+
+
+def coded_slack(
+    u: Mapping[int, Coordinates],
+    v: Mapping[int, Coordinates],
+    *,
+    shuffle: np.random.Generator | None = None,
+) -> float:
+    """Return U_j from the cells of equal shares that dependence is counted in: mean over sets."""
+    total, n = 0.0, sum(one.values.shape[-1] for one in u.values())
+    for c in u:
+        pairs = [rank_codes(side[c].values) for side in (u, v)]
+        size = pairs[0].shape[-1]
+        order = np.arange(size) if shuffle is None else shuffle.permutation(size)
+        sets = max(len(pairs[0]), len(pairs[1]))
+        g, h = (np.broadcast_to(codes, (sets, size)) for codes in pairs)
+        values = [slack(g[s], h[s][order], np.zeros(size)) for s in range(sets)]
+        total += size / n * float(np.mean(values))
+    return total

@@ -1,0 +1,258 @@
+"""Robust winning tickets: iterative magnitude pruning under attack (Cosentino et al. 2019).
+
+Train, take away the smallest remaining weights of each layer, reset what remains, train again:
+
+    m_{l+1} = m_l without its ⌊r n_l⌋ smallest |w|,    n_{l+1} = n_l - ⌊r n_l⌋,    w <- reset(w)
+
+The reset is "original" (the first initialisation: the lottery ticket), "random" (a fresh one), or
+"continued" (none). Continued networks have been trained on for all levels before: ``trained``
+counts the steps behind a network's weights, and no comparison with the others is a fair one.
+
+Departures from the authors' program, as far as it is described: exactly ⌊r n⌋ weights go at a level
+(there, one more); shares are of all weights; attacks are told the true labels (there, the
+predicted ones, which an evaluation must not use). Adam begins anew at each level. The attack of the
+training starts at the clean image. All trials and resets of a level train as one batched network.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from math import floor
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from semirobust.data import Samples
+from semirobust.results.records import key, write_atomically
+from semirobust.tickets.batched import Masks, Steps, Weights, drawn, fit, standing, whole
+from semirobust.training.fitting import read_checkpoint
+
+Reset: TypeAlias = Literal["original", "random", "continued"]
+Measure: TypeAlias = Callable[[Weights, Masks], dict[str, Tensor]]  # one number a network
+RESETS: tuple[Reset, ...] = ("original", "random", "continued")
+PUBLISHED = (0, 3, 8, 11, 15, 18)  # levels of the paper's 100, 51.3, 16.9, 8.7, 3.6 and 1.8 %
+HIDDEN = (300, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tickets:
+    """Settings of iterative pruning.
+
+    Args:
+        steps: Training of every level.
+        levels: How often is pruned; level 0 is dense.
+        trials: Networks of each reset, with initial weights and orders of samples of their own.
+        resets: What becomes of the remaining weights after a pruning.
+        rates: Share of its remaining weights that a layer loses at a level.
+        hidden: Units of the hidden layers.
+        looks: How often a training is scored on validation images.
+        seed: Of everything random.
+    """
+
+    steps: Steps
+    levels: int = 20
+    trials: int = 5
+    resets: tuple[Reset, ...] = RESETS
+    rates: tuple[float, ...] = (0.2, 0.2, 0.1)
+    hidden: tuple[int, ...] = HIDDEN
+    looks: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        if len(self.rates) != len(self.hidden) + 1:
+            raise ValueError(
+                f"rates needs one share a layer, {len(self.hidden) + 1}; got {len(self.rates)}"
+            )
+        if not all(0 <= rate < 1 for rate in self.rates):
+            raise ValueError(f"rates are shares in 0..1, such as 0.2 for 20 %; got {self.rates}")
+        unknown = sorted(set(self.resets) - set(RESETS))
+        if unknown:
+            raise ValueError(f"unknown reset {unknown[0]!r}; known: {', '.join(RESETS)}")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One finished level: a record for each network, and whether an earlier run had done it."""
+
+    number: int
+    records: list[dict[str, Any]]
+    taken_up: bool = False
+
+
+@dataclass
+class State:
+    """Where a run stands: all networks of the last level, and tickets of the published ones."""
+
+    weights: Weights
+    masks: Masks
+    history: list[list[dict[str, Any]]] = field(default_factory=list)
+    tickets: dict[int, Weights] = field(default_factory=dict)
+
+    def store(self, path: Path, settings: Tickets) -> None:
+        """Write the state after a level, whole or not at all."""
+        buffer = BytesIO()
+        torch.save({"settings": key(settings), **vars(self)}, buffer)
+        write_atomically(path, buffer.getvalue())
+
+
+def restored(path: Path, settings: Tickets) -> State:
+    """Return the state of a checkpoint, which must be of these settings."""
+    stored = read_checkpoint(path)
+    if stored.pop("settings") != key(settings):
+        raise ValueError(f"{path} belongs to other settings: delete it, or choose another file")
+    return State(**stored)
+
+
+def last(settings: Tickets, state: State) -> dict[str, Weights]:
+    """Return the networks of the last level by their reset, with zeros where they were pruned."""
+    shown = [weight * mask for weight, mask in zip(state.weights, state.masks, strict=True)]
+    parts = zip(*(torch.split(weight, settings.trials) for weight in shown), strict=True)
+    return dict(zip(settings.resets, parts, strict=True))
+
+
+def remaining(count: int, rate: float, levels: int) -> int:
+    """Return how many of ``count`` weights remain: n - ⌊r n⌋ at each level.
+
+    Example:
+        >>> [remaining(1000, 0.2, level) for level in (0, 1, 2, 3)]
+        [1000, 800, 640, 512]
+    """
+    for _ in range(levels):
+        count -= floor(rate * count + 1e-9)
+    return count
+
+
+def pruned(weights: Sequence[Tensor], masks: Sequence[Tensor], rates: Sequence[float]) -> Masks:
+    """Return masks without the smallest remaining weights of each layer of each network."""
+    return tuple(
+        largest(weight.abs().masked_fill(~mask, -1.0), remaining(int(mask[0].sum()), rate, 1))
+        for weight, mask, rate in zip(weights, masks, rates, strict=True)
+    )
+
+
+def largest(size: Tensor, count: int) -> Tensor:
+    """Return a mask of each network's ``count`` largest entries."""
+    flat = size.flatten(1)
+    chosen = flat.topk(count, dim=1).indices
+    return torch.zeros_like(flat, dtype=torch.bool).scatter(1, chosen, value=True).view_as(size)
+
+
+def initial(settings: Tickets, sizes: Sequence[int], *, draw: int = 0) -> Weights:
+    """Return initial weights of the trials; draw 0 is the original one."""
+    return drawn(sizes, seeds_of(settings, draw))
+
+
+def seeds_of(settings: Tickets, draw: int) -> list[int]:
+    """Return one seed a trial: of weights of that draw, or of the order at that level."""
+    return [1_000_000 * settings.seed + 1000 * draw + trial for trial in range(settings.trials)]
+
+
+def sizes_of(samples: Samples, settings: Tickets) -> tuple[int, ...]:
+    """Return inputs, hidden units and classes."""
+    inputs = samples.images[0].numel()
+    return (inputs, *settings.hidden, int(samples.labels.max()) + 1)
+
+
+def start(settings: Tickets, sizes: Sequence[int], level: int, weights: Weights) -> Weights:
+    """Return the weights from which a level trains, the resets one after the other."""
+    parts = zip(*(torch.split(weight, settings.trials) for weight in weights), strict=True)
+    anew = {
+        "original": initial(settings, sizes),
+        "random": initial(settings, sizes, draw=level),
+    }
+    after = [anew.get(reset, own) for reset, own in zip(settings.resets, parts, strict=True)]
+    return tuple(torch.cat(layer) for layer in zip(*after, strict=True))
+
+
+def levels(
+    settings: Tickets,
+    train: Samples,
+    validation: Samples,
+    measure: Measure,
+    *,
+    checkpoint: Path | None = None,
+) -> Iterator[Level]:
+    """Prune and train, and yield one record a level, those of a checkpoint first.
+
+    Args:
+        settings: What to do.
+        train: Training part.
+        validation: Scored during training; decides only how many steps are said to be needed.
+        measure: Reads the trained networks of a level, on test images.
+        checkpoint: File to go on from and to write after each level.
+    """
+    if checkpoint and checkpoint.exists():
+        state = restored(checkpoint, settings)
+    else:
+        first = initial(settings, sizes_of(train, settings))
+        state = State(first, whole(first))
+    for number, records in enumerate(state.history):
+        yield Level(number, records, taken_up=True)
+    for number in range(len(state.history), settings.levels + 1):
+        _advance(state, settings, number, train, validation, measure)
+        if checkpoint:
+            state.store(checkpoint, settings)
+        yield Level(number, state.history[-1])
+
+
+def _advance(
+    state: State,
+    settings: Tickets,
+    number: int,
+    train: Samples,
+    validation: Samples,
+    measure: Measure,
+) -> None:
+    """Do one level: prune and reset (but for the first), train, score, read, remember."""
+    if number:
+        sizes = sizes_of(train, settings)
+        state.masks = pruned(state.weights, state.masks, settings.rates)
+        state.weights = start(settings, sizes, number, state.weights)
+    steps, masks, scores = settings.steps, state.masks, []
+    every = max(1, steps.iterations // settings.looks)
+    seeds = seeds_of(settings, number) * (len(state.weights[0]) // settings.trials)
+    for taken, state.weights in fit(state.weights, masks, train, steps, seeds, every=every):  # noqa: B020
+        flags = standing(state.weights, masks, validation, steps.attack)
+        scores.append((taken, flags.double().mean(dim=1)))
+    found = measure(state.weights, masks)
+    state.history.append(records(settings, number, masks, scores, found))
+    if not number:  # the dense networks of all resets are the same
+        state.weights = tuple(weight.repeat(len(settings.resets), 1, 1) for weight in state.weights)
+        state.masks = whole(state.weights)
+    if number in (*PUBLISHED, settings.levels):
+        state.tickets[number] = last(settings, state)[settings.resets[0]]
+
+
+def records(
+    settings: Tickets,
+    number: int,
+    masks: Masks,
+    seen: Sequence[tuple[int, Tensor]],
+    found: dict[str, Tensor],
+) -> list[dict[str, Any]]:
+    """Return one record a network: weights left, steps to the best validation score, accuracies."""
+    left = sum(int(mask[0].sum()) for mask in masks)
+    total = sum(mask[0].numel() for mask in masks)
+    scores = torch.stack([score for _, score in seen])
+    networks = [(reset, trial) for reset in settings.resets for trial in range(settings.trials)]
+    rows = []
+    for place, (reset, trial) in enumerate(networks):
+        own = place % scores.shape[1]
+        best = int(scores[:, own].argmax())
+        rows.append(
+            {
+                "level": number,
+                "reset": reset,
+                "trial": trial,
+                "remaining": left,
+                "share": left / total,
+                "trained": settings.steps.iterations * (number + 1 if reset == "continued" else 1),
+                "iterations": seen[best][0],
+                "validation": float(scores[best, own]),
+                **{name: float(values[own]) for name, values in found.items()},
+            }
+        )
+    return rows

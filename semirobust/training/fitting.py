@@ -1,0 +1,299 @@
+"""Epochs, plain or against an attack: the only place that sets modes, freezes and steps.
+
+A run is a generator of epochs. With a checkpoint it goes on where it was stopped, and ends with the
+same bits as a run that never was (on the CPU, with the same number of threads). Freezing f_a means
+no gradient to its parameters AND evaluation mode: its running statistics stand still.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Generator, Tensor, nn
+
+from semirobust.attacks.ball import evaluating
+from semirobust.data import Samples, batches
+from semirobust.models import Architecture
+from semirobust.results.records import key, write_atomically
+from semirobust.training.methods import Atta, AttaTrades, Batch, Method, Plain
+from semirobust.types import Classifier
+
+Precision = Literal["float32", "bfloat16"]
+Schedule = Literal["one-cycle", "cosine", "step", "constant"]
+RATES: dict[str, Callable[[float], float]] = {
+    "one-cycle": lambda t: t / 0.3 if t < 0.3 else (1 - t) / 0.7,
+    "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
+    "step": lambda t: 1.0 if t < 1 / 3 else 0.1 if t < 2 / 3 else 0.01,
+    "constant": lambda t: 1.0,  # noqa: ARG005
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Settings of one training run.
+
+    Args:
+        epochs: Passes over the training part.
+        method: What a step minimises.
+        learning_rate: Its largest value.
+        schedule: Course of the rate over the run; "step" divides by 10 after each third.
+        batch: Samples a step.
+        momentum: Nesterov momentum of SGD.
+        weight_decay: On every weight that trains.
+        optimiser: "sgd" or "adamw".
+        augment: Random shifts, and mirror images unless ``mirror`` forbids them.
+        mirror: Whether a mirror image keeps its label; it does not for digits.
+        precision: "bfloat16" computes forward and backward passes in autocast.
+        channels_last: Memory layout of images and convolutions.
+        seed: Of the order of samples, the augmentation and the attack's noise.
+    """
+
+    epochs: int
+    method: Method = field(default_factory=Plain)
+    learning_rate: float = 0.1
+    schedule: Schedule = "one-cycle"
+    batch: int = 128
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    augment: bool = False
+    mirror: bool = True
+    precision: Precision = "float32"
+    channels_last: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        if self.epochs < 1 or self.batch < 2:
+            raise ValueError(f"need epochs >= 1, batch >= 2; got {self.epochs} and {self.batch}")
+        if self.schedule not in RATES:
+            raise ValueError(f"unknown schedule {self.schedule!r}; known: {', '.join(RATES)}")
+        if self.augment and isinstance(self.method, Atta | AttaTrades):
+            raise ValueError("ATTA carries perturbations from epoch to epoch: set augment=False")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch did; ``validation`` is None where nothing was evaluated."""
+
+    epoch: int
+    loss: float
+    validation: float | None = None
+
+
+def fit(
+    network: nn.Sequential,
+    samples: Samples,
+    settings: Training,
+    *,
+    a: int = 0,
+    validate: Callable[[nn.Sequential], float] | None = None,
+    checkpoint: Path | None = None,
+) -> Iterator[Epoch]:
+    """Train the links after ``a`` in place and yield one record an epoch, earlier ones first.
+
+    Args:
+        network: Trained in place; its first ``a`` links are frozen.
+        samples: Training part, on the device of the network.
+        settings: What to do.
+        a: Number of frozen links, the paper's f_a; 0 trains everything.
+        validate: Called after each epoch for the record's ``validation``.
+        checkpoint: File to go on from and to write after each epoch.
+    """
+    if not 0 <= a < len(network):
+        raise ValueError(f"need 0 <= a < n, got a={a}, n={len(network)}")
+    if settings.channels_last:
+        network.to(memory_format=torch.channels_last)
+    run = Run(network, samples, settings, a)
+    history = run.restore(checkpoint) if checkpoint else []
+    yield from history
+    with training_mode(network, a):
+        for epoch in range(len(history) + 1, settings.epochs + 1):
+            loss = run.epoch(epoch)
+            if not math.isfinite(loss):
+                raise FloatingPointError(_diverged(loss, epoch, checkpoint))
+            with evaluating(network):
+                validation = validate(network) if validate else None
+            history.append(Epoch(epoch, loss, validation))
+            if checkpoint:
+                run.store(checkpoint, history)
+            yield history[-1]
+
+
+class Run:
+    """The state of a run: weights, momenta, generator and what the method remembers."""
+
+    def __init__(
+        self, network: nn.Sequential, samples: Samples, settings: Training, a: int
+    ) -> None:
+        self.network, self.samples, self.settings, self.a = network, samples, settings, a
+        self.generator = Generator().manual_seed(settings.seed)
+        self.memory = {"size": torch.tensor(len(samples))}
+        weights = [weight for link in list(network)[a:] for weight in link.parameters()]
+        rate, decay = settings.learning_rate, settings.weight_decay
+        self.optimiser: torch.optim.Optimizer
+        if settings.optimiser == "adamw":
+            self.optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+        else:
+            momentum = settings.momentum
+            self.optimiser = torch.optim.SGD(
+                weights, lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
+            )
+
+    def epoch(self, epoch: int) -> float:
+        """Take one pass over the samples and return the mean loss."""
+        chosen = self.settings
+        steps = math.ceil(len(self.samples) / chosen.batch)
+        total = torch.zeros((), device=self.samples.labels.device)
+        seen = batches(
+            self.samples,
+            chosen.batch,
+            generator=self.generator,
+            augment=chosen.augment,
+            mirror=chosen.mirror,
+        )
+        for step, (x, y, index) in enumerate(seen):
+            if len(y) < 2:
+                continue  # batch statistics need two samples
+            self.set_rate((epoch - 1 + (step + 0.5) / steps) / chosen.epochs)
+            batch = Batch(x, y, index, epoch, self.memory, self.generator)
+            total += self.step(batch) * len(y)
+        return float(total) / len(self.samples)
+
+    def set_rate(self, t: float) -> None:
+        """Set the learning rate of the share t of the run that is over."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * RATES[self.settings.schedule](t)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Take one step and return its loss."""
+        if self.settings.channels_last and batch.x.dim() == 4:
+            batch = batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
+        half = self.settings.precision == "bfloat16"
+        with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=half):
+            loss = self.settings.method(self.network, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return loss.detach().float()
+
+    def store(self, path: Path, history: list[Epoch]) -> None:
+        """Write the state after an epoch, whole or not at all."""
+        buffer = BytesIO()
+        torch.save(
+            {
+                "settings": key(self.settings),
+                "a": self.a,
+                "history": [asdict(epoch) for epoch in history],
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "generator": self.generator.get_state(),
+                "memory": self.memory,
+            },
+            buffer,
+        )
+        write_atomically(path, buffer.getvalue())
+
+    def restore(self, path: Path) -> list[Epoch]:
+        """Take up the state of a checkpoint, where there is one, and return its epochs."""
+        if not path.exists():
+            return []
+        state = read_checkpoint(path)
+        if (state["settings"], state["a"]) != (key(self.settings), self.a):
+            raise ValueError(f"{path} belongs to other settings: delete it, or choose another file")
+        load_weights(self.network, state["network"], path)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.memory = state["memory"]
+        return [Epoch(**epoch) for epoch in state["history"]]
+
+
+def _diverged(loss: float, epoch: int, checkpoint: Path | None) -> str:
+    kept = "" if checkpoint is None else f"; {checkpoint} keeps the epoch before"
+    return f"the loss is {loss} in epoch {epoch}: lower learning_rate, or use float32{kept}"
+
+
+@contextmanager
+def training_mode(network: nn.Sequential, a: int) -> Iterator[None]:
+    """Hold the links after ``a`` in training mode and f_a frozen; leave all in evaluation mode."""
+    weights = [weight for link in list(network)[:a] for weight in link.parameters()]
+    asked = [weight.requires_grad for weight in weights]
+    network.train()
+    freeze(network, a)
+    try:
+        yield
+    finally:
+        network.eval()
+        for weight, flag in zip(weights, asked, strict=True):
+            weight.requires_grad_(flag)
+
+
+def freeze(network: nn.Sequential, a: int) -> None:
+    """Freeze the first ``a`` links: no gradients, and running statistics that stand still."""
+    for link in list(network)[:a]:
+        link.eval()
+        link.requires_grad_(False)  # noqa: FBT003
+
+
+@torch.no_grad()
+def accuracy(network: Classifier, samples: Samples, *, batch: int = 500) -> float:
+    """Return the share of samples whose largest logit is their label's, in 0..1."""
+    right = [(network(x).argmax(1) == y).sum() for x, y, _ in batches(samples, batch)]
+    return float(sum(right)) / len(samples)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's tensors and plain values; nothing in the file is executed."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception as damage:
+        raise ValueError(
+            f"{path} is no whole checkpoint: delete it to start that run again"
+        ) from damage
+    return state
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Load weights whose names and shapes must be the network's own."""
+    own = network.state_dict()
+    strange = sorted(own.keys() ^ weights.keys()) or [
+        name for name, weight in weights.items() if own[name].shape != weight.shape
+    ]
+    if strange:
+        raise ValueError(
+            f"{path} is of another network (first difference: {strange[0]}): check its name, "
+            "width, classes and image size"
+        )
+    network.load_state_dict(weights)
+
+
+def save_network(network: nn.Sequential, architecture: Architecture, path: Path) -> None:
+    """Write the weights, with what is needed to build the network again, as safetensors."""
+    weights = {name: weight.cpu().contiguous() for name, weight in network.state_dict().items()}
+    about = {"architecture": json.dumps(asdict(architecture))}
+    write_atomically(path, to_safetensors(weights, about))
+
+
+def load_network(path: Path) -> nn.Sequential:
+    """Return the network of a file written by ``save_network``, in evaluation mode."""
+    if not path.exists():
+        raise FileNotFoundError(f"no network at {path}: run the experiment that trains it first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads(file.metadata()["architecture"])
+    except (SafetensorError, KeyError, TypeError) as damage:
+        raise ValueError(
+            f"{path} is no whole network file ({damage}): delete it and run its experiment again"
+        ) from damage
+    network = Architecture(**about).build()
+    load_weights(network, weights, path)
+    return network

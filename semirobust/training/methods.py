@@ -1,0 +1,150 @@
+"""What a training step minimises: clean loss, Madry's, TRADES, and ATTA with carried perturbations.
+
+A method is a frozen dataclass of settings that is called with the network and a batch and returns
+the mean loss. Whatever has to be remembered between epochs lies in the batch's ``memory``, which
+the training checkpoints; the method itself keeps nothing.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from semirobust.attacks import gradient as attacks
+from semirobust.attacks.ball import project
+from semirobust.attacks.objectives import divergence_from
+from semirobust.types import Attack, Classifier, Images, Labels
+
+
+class Batch(NamedTuple):
+    """One batch of training, with its place in the data and the epoch (from 1)."""
+
+    x: Images
+    y: Labels
+    places: Tensor
+    epoch: int
+    memory: dict[str, Tensor]
+    generator: Generator
+
+
+class Method(Protocol):
+    """What is called for the loss of a batch."""
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean loss of the batch."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """Cross-entropy on the samples as they are: standard training, or training on a static set."""
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy."""
+        return cross_entropy(network(batch.x), batch.y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Online:
+    """Cross-entropy on examples made against the network as it is now: Madry et al. (2018).
+
+    Args:
+        attack: Makes the examples; ``NFGSM`` costs one gradient, ``PGD`` one for every step.
+    """
+
+    attack: Attack
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy at x + delta."""
+        x_adv = self.attack(network, batch.x, batch.y, generator=batch.generator)
+        return cross_entropy(network(x_adv), batch.y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trades:
+    """Cross-entropy on clean inputs + beta KL(clean || attacked): Zhang et al. (2019), Eq. 5.
+
+    Args:
+        attack: The inner maximisation.
+        beta: Weight of the divergence.
+    """
+
+    attack: attacks.TRADES = field(default_factory=lambda: attacks.TRADES(epsilon=8 / 255))
+    beta: float = 6.0
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean of both terms."""
+        x_adv = self.attack(network, batch.x, batch.y, generator=batch.generator)
+        return trades_loss(network, batch, x_adv, self.beta)
+
+
+def trades_loss(network: nn.Module, batch: Batch, x_adv: Images, beta: float) -> Tensor:
+    """Return the mean of CE(F(x), y) + beta KL(F(x) || F(x_adv)), in one forward pass."""
+    clean, attacked = network(torch.cat([batch.x, x_adv])).chunk(2)
+    divergence = divergence_from(clean)(attacked, batch.y).mean()
+    return cross_entropy(clean, batch.y) + beta * divergence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Atta:
+    """Few attack steps a batch, from where the last epoch left the sample: Zheng et al. (2020).
+
+    Args:
+        attack: PGD without a random start.
+        reset: Perturbations begin anew every so many epochs.
+    """
+
+    attack: attacks.PGD = field(
+        default_factory=lambda: attacks.PGD(
+            epsilon=8 / 255, step_size=4 / 255, steps=3, random_start=False
+        )
+    )
+    reset: int = 10
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy at x + delta, and carry delta on."""
+        return cross_entropy(network(carried_on(self.attack, self.reset, network, batch)), batch.y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttaTrades:
+    """ATTA's carried perturbations in the loss of TRADES, as in the paper's later revision.
+
+    Args:
+        attack: The inner maximisation, few steps.
+        beta: Weight of the divergence.
+        reset: Perturbations begin anew every so many epochs.
+    """
+
+    attack: attacks.TRADES = field(
+        default_factory=lambda: attacks.TRADES(epsilon=8 / 255, step_size=4 / 255, steps=3)
+    )
+    beta: float = 6.0
+    reset: int = 10
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean of both terms, and carry delta on."""
+        x_adv = carried_on(self.attack, self.reset, network, batch)
+        return trades_loss(network, batch, x_adv, self.beta)
+
+
+def carried_on(
+    attack: attacks.PGD | attacks.TRADES, reset: int, network: Classifier, batch: Batch
+) -> Images:
+    """Return examples from where the last epoch left them, and remember where they are now."""
+    delta = carried(batch, fresh=(batch.epoch - 1) % reset == 0)
+    start = project(batch.x + delta, batch.x, attack.epsilon)
+    x_adv = attack(network, batch.x, batch.y, generator=batch.generator, start=start)
+    batch.memory["delta"][batch.places] = x_adv - batch.x
+    return x_adv
+
+
+def carried(batch: Batch, *, fresh: bool) -> Tensor:
+    """Return the perturbations of a batch from the last epoch; zeros where a new round begins."""
+    memory = batch.memory
+    if "delta" not in memory:
+        size = int(memory["size"])
+        memory["delta"] = torch.zeros(size, *batch.x.shape[1:], device=batch.x.device)
+    return torch.zeros_like(batch.x) if fresh else memory["delta"][batch.places]

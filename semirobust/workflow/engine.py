@@ -1,0 +1,171 @@
+"""Jobs, where they stand, what they will cost, and Snakemake as what starts them.
+
+A job is one artefact: a command that makes it, and the artefacts that must be there before. Which
+jobs there are is for ``grid`` to say; here is no torch.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semirobust.results import artefacts
+from semirobust.results.records import artifacts_root, write_atomically
+
+WORKFLOW = Path(__file__).resolve().parent
+MACHINES = ("smoke", "laptop", "gpu1", "node", "slurm")
+LOCAL = ("data", "table", "figure", "notebook", "book")  # short: they run where the launcher runs
+INSTALL = "pip install 'semirobust[repro]' (and [slurm] for a cluster)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One artefact to be made.
+
+    Args:
+        stage: Its kind.
+        key: Its name; no two jobs of a plan share one.
+        words: What stands after ``semirobust`` on the command line that makes it.
+        inputs: The jobs that must be done before, as ``stage/key``.
+        about: What it is, for people.
+    """
+
+    stage: str
+    key: str
+    words: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    about: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return stage and key."""
+        return f"{self.stage}/{self.key}"
+
+    @property
+    def manifest(self) -> Path:
+        """Return the file that says that the job is done."""
+        return artifacts_root() / self.stage / self.key / "manifest.json"
+
+
+class Standing(NamedTuple):
+    """Where a job stands: ``artefacts.state``, with the CPU seconds that it took where known."""
+
+    job: Job
+    state: str
+    reason: str
+    cpu_seconds: float | None
+
+
+def standings(jobs: Iterable[Job]) -> list[Standing]:
+    """Return where every job stands."""
+    return [Standing(job, *artefacts.state(job.manifest), _cost(job)) for job in jobs]
+
+
+def _cost(job: Job) -> float | None:
+    if not job.manifest.exists():
+        return None
+    document = json.loads(job.manifest.read_bytes())
+    return float(document["cost"]["cpu_seconds"])
+
+
+def estimate(found: Sequence[Standing]) -> tuple[float, int]:
+    """Return the CPU seconds that are still to come, and how many jobs they do not count.
+
+    A job that is not done is taken to cost what jobs of its stage have cost on average.
+    """
+    known: dict[str, list[float]] = {}
+    for one in found:
+        if one.cpu_seconds is not None:
+            known.setdefault(one.job.stage, []).append(one.cpu_seconds)
+    due = [one.job.stage for one in found if one.state != "done"]
+    seconds = sum(sum(known[stage]) / len(known[stage]) for stage in due if stage in known)
+    return seconds, sum(stage not in known for stage in due)
+
+
+def ordered(jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs, each once, inputs first.
+
+    Raises:
+        ValueError: A job needs what no job makes.
+    """
+    by_name = {job.name: job for job in jobs}
+    done: dict[str, Job] = {}
+
+    def visit(name: str, wanted_by: str) -> None:
+        if name in done:
+            return
+        if name not in by_name:
+            raise ValueError(f"{wanted_by} needs {name}, which no job makes")
+        for one in by_name[name].inputs:
+            visit(one, name)
+        done[name] = by_name[name]
+
+    for name in by_name:
+        visit(name, "the plan")
+    return list(done.values())
+
+
+def plan(jobs: Sequence[Job], targets: Iterable[Job], *, gpus: int) -> dict[str, Any]:
+    """Return what the Snakefile reads."""
+    files = {job.name: f"{job.name}/manifest.json" for job in jobs}
+    return {
+        "stages": list(dict.fromkeys(job.stage for job in jobs)),
+        "local": [stage for stage in LOCAL if any(job.stage == stage for job in jobs)],
+        "targets": [files[job.name] for job in targets],
+        "jobs": [
+            {
+                "key": job.key,
+                "inputs": [files[name] for name in job.inputs],
+                "command": shlex.join([sys.executable, "-m", "semirobust", *job.words]),
+                "gpu": min(gpus, 1) if job.stage not in LOCAL else 0,
+            }
+            for job in jobs
+        ],
+    }
+
+
+def visible_gpus() -> int:
+    """Return how many GPUs this machine, or this allocation, offers."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([device for device in chosen.split(",") if device])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def launch(
+    document: dict[str, Any], *, on: str, gpus: int, dry_run: bool = False, more: Sequence[str] = ()
+) -> int:
+    """Run a plan by Snakemake and return its exit status.
+
+    Args:
+        document: Of ``plan``.
+        on: One of ``MACHINES``.
+        gpus: How many GPUs are used at a time; Snakemake counts, each job takes a free one.
+        dry_run: Say what would run, and run nothing.
+        more: Further words for Snakemake.
+    """
+    if find_spec("snakemake") is None:
+        raise RuntimeError(f"Snakemake is not installed: {INSTALL}, or run what plan prints")
+    root = artifacts_root()
+    root.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(document, indent=1).encode()
+    file = root / "plans" / f"{sha256(content).hexdigest()[:12]}.json"
+    write_atomically(file, content)
+    words = ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(root), "--nolock"]
+    words += ["--profile", str(WORKFLOW / "profiles" / "common")]
+    words += ["--workflow-profile", str(WORKFLOW / "profiles" / on)]
+    words += ["--config", f"plan={file}", "--resources", f"gpu={gpus}"]
+    words += [*(["--dry-run"] if dry_run else []), *more]
+    environment = dict(os.environ)
+    if on != "slurm":  # there every job is given its GPU by Slurm
+        environment["SEMIROBUST_GPUS"] = str(gpus)
+    lock = root / (".dry-run.lock" if dry_run else ".repro.lock")
+    command = [sys.executable, "-m", "semirobust.workflow", str(lock), *words]
+    return subprocess.run(command, env=environment, check=False).returncode

@@ -1,0 +1,132 @@
+"""Every page of the built book under axe-core, in a browser, in light and dark.
+
+axe-core (https://github.com/dequelabs/axe-core, MPL 2.0) lies unchanged in ``tests/axe``.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM
+
+from semirobust.companion import book
+from semirobust.companion.printing import FLAGS
+from semirobust.results.records import ROOT
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+HARNESS = """<!doctype html><meta charset="utf-8"><title>audit</title><body><script>
+const pages = PAGES, found = [];
+async function look(page, theme) {
+  const frame = document.createElement('iframe');
+  frame.style = 'width:1280px;height:1600px';
+  frame.src = page;
+  const there = new Promise(done => frame.onload = done);
+  document.body.append(frame);
+  await there;
+  const inside = frame.contentDocument, script = inside.createElement('script');
+  inside.documentElement.dataset.theme = theme;
+  script.src = '/axe.min.js';
+  const ready = new Promise(done => script.onload = done);
+  inside.head.append(script);
+  await ready;
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'];
+  const answer = await frame.contentWindow.axe.run(inside, {runOnly: tags});
+  for (const rule of answer.violations)
+    for (const node of rule.nodes)
+      found.push({page, theme, rule: rule.id, impact: node.impact, where: node.target.join(' '),
+                  html: node.html.slice(0, 160)});
+  frame.remove();
+  return answer.passes.length;
+}
+(async () => {
+  let passes = 0;
+  for (const page of pages)
+    for (const theme of ['light', 'dark']) passes += await look(page, theme);
+  document.body.innerHTML = '';
+  const told = document.createElement('pre');
+  told.textContent = JSON.stringify({passes, found});
+  document.body.append(told);
+})();
+</script></body>"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files without telling of each."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def audit(html: Path, pages: list[str], folder: Path) -> dict:
+    """Return how many rules passed, and every violation, of some pages in both themes."""
+    shutil.copy(AXE, html / "axe.min.js")
+    harness = HARNESS.replace("PAGES", json.dumps(pages))
+    (html / "audit.html").write_text(harness, encoding="utf-8")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=html)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        flags = [
+            *FLAGS,
+            "--virtual-time-budget=3000000",
+            f"--user-data-dir={folder / 'profile'}",
+            "--dump-dom",
+            f"http://127.0.0.1:{server.server_port}/audit.html",
+        ]
+        done = subprocess.run(
+            [CHROMIUM, *flags], capture_output=True, text=True, check=True, timeout=900
+        )
+        server.shutdown()
+    told = re.search(r"<pre>(.*)</pre>", done.stdout, re.DOTALL)
+    assert told, done.stdout[-2000:]
+    text = told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return json.loads(text)
+
+
+# of the theme: its buttons and its folds; of docutils: the roles of a bibliography
+THEIRS = ("search-button", "theme-switch", "nav-link", "summary", "citation-list")
+
+
+def ours(answer: dict) -> list[dict]:
+    """Return the serious violations in what this book writes."""
+    serious = [one for one in answer["found"] if one["impact"] in ("serious", "critical")]
+    return [one for one in serious if not any(word in one["where"] for word in THEIRS)]
+
+
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium here: the pages were not looked at by axe"
+)
+
+
+@pytest.fixture
+def html(tmp_path):
+    """The whole book from what git holds."""
+    root = tmp_path / "checkout"
+    for name in ("semirobust", "book", "notebooks", "results"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, root / name)
+    return book.build(execute=False, root=root).index.parent
+
+
+@pytest.mark.slow
+@needs_browser
+def test_no_page_has_a_serious_violation_in_light_or_dark(html, tmp_path):
+    pages = sorted(path.relative_to(html).as_posix() for path in html.glob("*/*.html"))
+    pages += ["search.html", "book/reference/modules/semirobust.layers.html"]
+    answer = audit(html, [page for page in pages if not page.startswith("_")], tmp_path)
+    assert answer["passes"] > 10 * len(pages)
+    assert ours(answer) == []
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_audit_is_able_to_complain(tmp_path):
+    page = '<html lang="en"><title>x</title><main><h1>x</h1><img src="x.png">BODY</main></html>'
+    (tmp_path / "bad.html").write_text(page.replace("BODY", "<a href='#'></a>"), encoding="utf-8")
+    answer = audit(tmp_path, ["bad.html"], tmp_path)
+    assert {"image-alt", "link-name"} <= {one["rule"] for one in ours(answer)}

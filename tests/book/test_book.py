@@ -1,0 +1,611 @@
+"""From a notebook to a page: digests, runs, records, staged pages, and the book in a browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser import CHROMIUM
+from memories import forget
+
+from semirobust.companion import (
+    book,
+    copies,
+    execution,
+    inspection,
+    notebooks,
+    prose,
+    reference,
+    staging,
+)
+from semirobust.companion.printing import FLAGS
+from semirobust.figures import words as telling
+from semirobust.results import code
+from semirobust.results.records import ROOT
+
+DATA = ("book/claims.toml", "book/paper.toml", "book/published.csv")
+PACKAGE = {
+    "__init__.py": "",
+    "maths.py": 'def square(x):\n    """Return x²."""\n    return x * x\n',
+    "deeper.py": "from semirobust.maths import square\n\ndef fourth(x):\n    return square(x)**2\n",
+    "other.py": "def unused():\n    return 0\n",
+}
+
+
+def tiny_notebook(root: Path, name: str = "11-tiny", **metadata: object) -> notebooks.Notebook:
+    markdown, new_code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    cells = [
+        markdown("# 11. Tiny\n\nIs $x^2 \\ge 0$?"),
+        new_code("from semirobust.deeper import fourth"),
+        new_code('profile = "smoke"\nscale = 1.5', metadata={"tags": ["parameters"]}),
+        new_code('print(f"{fourth(scale):.5f}")', metadata={"tags": ["nbval-check-output"]}),
+    ]
+    for count, cell in enumerate(cells):
+        cell.id = f"cell-{count}"
+    content = nbformat.v4.new_notebook(cells=cells, metadata={"semirobust": metadata})
+    path = root / "notebooks" / f"{name}.ipynb"
+    notebooks.write(notebooks.normalise(content), path)
+    return notebooks.find(path)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with a tiny package, one notebook and one page."""
+    for name, text in PACKAGE.items():
+        (tmp_path / "semirobust").mkdir(exist_ok=True)
+        (tmp_path / "semirobust" / name).write_text(text, encoding="utf-8")
+    (tmp_path / "book" / "assets").mkdir(parents=True)
+    (tmp_path / "book" / "index.md").write_text("# Front\n", encoding="utf-8")
+    for name in ("_config.yml", "_toc.yml", *DATA):
+        shutil.copy(ROOT / name, tmp_path / name)
+    monkeypatch.setattr(code, "PACKAGE", tmp_path / "semirobust")
+    forget()
+    tiny_notebook(tmp_path)
+    yield tmp_path
+    forget()
+
+
+@pytest.fixture
+def notebook(checkout):
+    return notebooks.find(checkout / "notebooks" / "11-tiny.ipynb")
+
+
+@pytest.fixture
+def ran(checkout, notebook):
+    """The checkout after a run that took no kernel: outputs and record written as a run does."""
+    record_run(notebook)
+    return checkout
+
+
+def record_run(notebook, profile="smoke", text="5.06250\n"):
+    content = notebooks.read(notebook.path)
+    for count, cell in enumerate(content.cells[1:], start=1):
+        cell.execution_count = count
+    content.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+    origin = {"commit": "0" * 40, "dirty": False, "device": "CPU", "versions": {"torch": "2.9.9"}}
+    plan = execution.plans([notebook], profile)[0]
+    outcome = execution.Outcome(content, 4.2)
+    return execution.keep(plan, execution.run_digest(plan.code, {}, "cpu"), outcome, origin)
+
+
+def digest(notebook, **values):
+    return notebooks.digest(notebook, {**notebook.parameters, **values})
+
+
+def change(root, name, old, new):
+    path = root / "semirobust" / name
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    forget()
+
+
+# What decides on running again
+
+
+def test_the_digest_changes_with_a_function_that_the_notebook_reaches(checkout, notebook):
+    before = digest(notebook)
+    change(checkout, "maths.py", "x * x", "x * x + 1")
+    assert digest(notebook) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("other.py", "return 0", "return 1"),
+        ("maths.py", "Return x²", "Return the square"),
+        ("maths.py", "x * x", "x  *  x  # the square"),
+    ],
+    ids=["module out of reach", "docstring", "layout and comment"],
+)
+def test_the_digest_ignores_what_cannot_matter(name, old, new, checkout, notebook):
+    before = digest(notebook)
+    change(checkout, name, old, new)
+    assert digest(notebook) == before
+
+
+def test_the_digest_changes_with_parameters_and_cells_but_not_with_words(checkout, notebook):
+    before = digest(notebook)
+    assert digest(notebook, scale=2.0) != before
+    content = notebooks.read(notebook.path)
+    content.cells[0].source = "# 11. Another title"
+    notebooks.write(content, notebook.path)
+    assert digest(notebook) == before
+    content.cells[-1].source += "\nprint(1)"
+    notebooks.write(content, notebook.path)
+    assert digest(notebook) != before
+
+
+def test_the_run_digest_changes_with_versions_and_device():
+    base = execution.run_digest("code", {"torch": "2.4"}, "cpu")
+    assert execution.run_digest("code", {"torch": "2.5"}, "cpu") != base
+    assert execution.run_digest("code", {"torch": "2.4"}, "cuda") != base
+    assert execution.run_digest("code", {"torch": "2.4"}, "cpu") == base
+
+
+def test_an_unknown_parameter_is_refused_in_one_line_that_lists_the_known(notebook):
+    with pytest.raises(ValueError, match=r"unknown parameter scael; known: profile, scale"):
+        list(execution.execute([notebook], overrides={"scael": 2}))
+    with pytest.raises(ValueError, match=r"unknown profile 'big'; known: smoke, cpu, gpu, paper"):
+        execution.plans([notebook], "big")
+
+
+def test_a_profile_is_the_largest_with_a_result_of_every_experiment(checkout):
+    notebook = tiny_notebook(checkout, "31-two", experiment=["first", "second"])
+    assert notebooks.largest_profile(notebook) == "smoke"
+    store_result(checkout, "first", "gpu")
+    assert notebooks.largest_profile(notebook) == "smoke"
+    store_result(checkout, "second", "gpu")
+    store_result(checkout, "second", "cpu")
+    assert notebooks.largest_profile(notebook) == "gpu"
+
+
+def test_an_experiment_that_a_notebook_can_do_without_is_read_and_does_not_decide(checkout):
+    notebook = tiny_notebook(checkout, "31-two", experiment="first", also=["second"])
+    store_result(checkout, "second", "cpu")
+    assert notebooks.largest_profile(notebook) == "smoke"
+    store_result(checkout, "first", "cpu")
+    assert notebooks.largest_profile(notebook) == "cpu"
+    folders = {path.parent.name for path in notebooks.results(notebook, "cpu")}
+    assert folders == {"first", "second"}
+
+
+def test_only_results_that_the_notebook_shows_count(checkout):
+    where = {"metrics.accuracy.0": 0.25}
+    notebook = tiny_notebook(checkout, "31-one", experiment="first", where=where)
+    store_result(checkout, "first", "cpu", accuracy=0.75)
+    assert notebooks.largest_profile(notebook) == "smoke"
+    store_result(checkout, "first", "cpu", accuracy=0.25)
+    assert notebooks.largest_profile(notebook) == "cpu"
+
+
+def store_result(root, experiment, profile, accuracy=0.25):
+    folder = root / "results" / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"kind": "Row", "images": 7}
+    metrics = {"accuracy": [accuracy, 0.5]}
+    document = {"profile": profile, "settings": settings, "metrics": metrics, "provenance": {}}
+    (folder / f"{profile}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_a_new_result_runs_the_notebooks_that_read_it_again(checkout):
+    notebook = tiny_notebook(checkout, "31-one", experiment="first")
+    store_result(checkout, "first", "cpu")
+    before = digest(notebook, profile="cpu")
+    store_result(checkout, "first", "cpu", accuracy=0.75)
+    assert digest(notebook, profile="cpu") != before
+
+
+# Running
+
+
+@pytest.mark.slow
+def test_a_run_is_kept_and_repeated_only_when_something_changed(checkout, notebook):
+    first = list(execution.execute([notebook], overrides={"scale": 2}))
+    executed, _ = copies.kept(notebook, "smoke")
+    assert [record.parameters for record in first] == [{"profile": "smoke", "scale": 2}]
+    assert "16.00000" in executed.read_text(encoding="utf-8")
+    assert list(execution.execute([notebook], overrides={"scale": 2})) == []
+    change(checkout, "maths.py", "x * x", "x * x * x")
+    list(execution.execute([notebook], overrides={"scale": 2}))
+    assert "64.00000" in executed.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_kernel_is_the_running_interpreter_whatever_kernels_are_installed(
+    notebook, tmp_path, monkeypatch
+):
+    for name in ("python3", "semirobust"):
+        wrong = tmp_path / "jupyter" / "kernels" / name / "kernel.json"
+        wrong.parent.mkdir(parents=True)
+        specification = {"argv": ["/no/python"], "display_name": "wrong", "language": "python"}
+        wrong.write_text(json.dumps(specification), encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    content = notebooks.read(notebook.path)
+    content.cells[-1].source = "import os\nimport sys\nprint(sys.executable)\nprint(os.getcwd())"
+    notebooks.write(content, notebook.path)
+    assert len(list(execution.execute([notebook]))) == 1
+    shown = notebooks.read(copies.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
+    assert shown.split() == [sys.executable, str(notebook.root)]
+
+
+@pytest.mark.slow
+def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
+    executed, record = copies.kept(notebook, "smoke")
+    before = executed.read_bytes(), record.read_bytes()
+    change(ran, "maths.py", "return x * x", "raise ArithmeticError('too square')")
+    with pytest.raises(
+        execution.NotebookError, match=r"11-tiny: cell .* ArithmeticError: too square"
+    ):
+        list(execution.execute([notebook]))
+    assert (executed.read_bytes(), record.read_bytes()) == before
+
+
+@pytest.mark.slow
+def test_a_killed_kernel_is_told_in_words(ran, notebook):
+    content = notebooks.read(notebook.path)
+    content.cells[-1].source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    notebooks.write(content, notebook.path)
+    with pytest.raises(execution.NotebookError, match="11-tiny: its kernel died"):
+        list(execution.execute([notebook]))
+
+
+def test_a_copy_without_its_record_counts_as_not_run(ran, notebook):
+    executed, _ = copies.kept(notebook, "smoke")
+    assert copies.recorded(notebook, "smoke") is not None
+    executed.write_bytes(executed.read_bytes() + b"\n")
+    assert copies.recorded(notebook, "smoke") is None
+
+
+def test_saved_outputs_change_a_notebook_once(ran, notebook):
+    assert execution.save_outputs([notebook]) == [notebook.path]
+    assert "5.06250" in notebook.path.read_text(encoding="utf-8")
+    assert execution.save_outputs([notebook]) == []
+
+
+def test_outputs_of_older_code_are_not_saved(ran, notebook):
+    change(ran, "maths.py", "x * x", "x + x")
+    with pytest.raises(ValueError, match="11-tiny has no current smoke run"):
+        execution.save_outputs([notebook])
+
+
+# Staging
+
+
+def page(root, profile=None):
+    staged = staging.stage(profile, root=root)
+    return notebooks.read(staged / "notebooks" / "11-tiny.ipynb")
+
+
+def test_a_page_says_under_its_title_where_it_comes_from(ran):
+    title = page(ran).cells[0].source
+    assert title.startswith("# 11. Tiny\n\n```{div} provenance\n**smoke run**")
+    for word in (
+        "run in 4 s on CPU",
+        "commit [0000000]",
+        "torch 2.9.9",
+        "`scale = 1.5`",
+        "Is $x^2",
+    ):
+        assert word in title
+    assert "Older than the code" not in title
+
+
+def test_a_page_says_so_when_the_code_has_changed_since_its_run(ran):
+    change(ran, "maths.py", "x * x", "x ** 2")
+    assert "Older than the code" in page(ran).cells[0].source
+    change(ran, "maths.py", "x ** 2", "x * x")
+    assert "Older than the code" not in page(ran).cells[0].source
+
+
+def test_a_page_shows_todays_words_with_the_recorded_outputs(ran, notebook):
+    content = notebooks.read(notebook.path)
+    content.cells[0].source = "# 11. Tiny, better said"
+    notebooks.write(content, notebook.path)
+    shown = page(ran)
+    assert shown.cells[0].source.startswith("# 11. Tiny, better said")
+    assert shown.cells[-1].outputs[0].text == "5.06250\n"
+
+
+def test_a_page_of_outputs_from_git_names_no_device_and_an_unrecorded_one_is_marked(ran, notebook):
+    execution.save_outputs([notebook])
+    shutil.rmtree(ran / "artifacts")
+    title = page(ran).cells[0].source
+    assert "smoke run" in title
+    assert "torch 2.9.9" in title
+    assert "CPU" not in title
+    tiny_notebook(ran)
+    assert "Not recorded" in page(ran).cells[0].source
+
+
+def test_a_larger_run_is_shown_with_its_data(checkout):
+    notebook = tiny_notebook(checkout, experiment="first")
+    store_result(checkout, "first", "gpu")
+    record_run(notebook, "smoke", "0.11111\n")
+    record_run(notebook, "gpu", "0.22222\n")
+    shown = page(checkout)
+    assert "**gpu run**" in shown.cells[0].source
+    assert "`data gpu <../results/first/gpu.json>`" in shown.cells[0].source
+    assert (checkout / "_build" / "stage" / "results" / "first" / "gpu.json").exists()
+    assert shown.cells[-1].outputs[0].text == "0.22222\n"
+    assert page(checkout, "smoke").cells[-1].outputs[0].text == "0.11111\n"
+
+
+def test_the_parameters_of_the_run_are_shown_and_the_defaults_folded_away(checkout, notebook):
+    content = notebooks.read(notebook.path)
+    injected = nbformat.v4.new_code_cell("scale = 2", metadata={"tags": ["injected-parameters"]})
+    executed = nbformat.from_dict(content)
+    executed.cells.insert(3, injected)
+    shown = staging.combined(content, notebooks.normalise(executed))
+    assert shown.cells[3].metadata.tags == ["injected-parameters"]
+    assert shown.cells[2].metadata.tags == ["parameters", "hide-input"]
+
+
+def test_pictures_have_a_lasting_address_their_data_and_a_text(ran, notebook):
+    executed, _ = copies.kept(notebook, "smoke")
+    content = notebooks.read(executed)
+    data = {"image/png": "aGVsbG8=", telling.CSV: "j\n1\n"}
+    metadata = {telling.CSV: {"alt": "A line that rises."}}
+    content.cells[-1].outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
+    shown = staging.Shown(notebook, content, None, stale=False).files()
+    assert shown["book/extra/figures/11-tiny-cell-3.png"] == b"hello"
+    assert shown["book/extra/figures/11-tiny-cell-3.csv"] == b"j\n1\n"
+    page = nbformat.reads(shown["notebooks/11-tiny.ipynb"].decode(), as_version=4)
+    assert page.cells[-2].metadata.mystnb.image.alt == "A line that rises."
+    assert telling.CSV not in page.cells[-2].outputs[0].data
+    assert "../figures/11-tiny-cell-3.png" in page.cells[-1].source
+    assert "../figures/11-tiny-cell-3.csv" in page.cells[-1].source
+
+
+def test_a_page_of_records_says_what_was_changed_against_the_paper(checkout):
+    notebook = tiny_notebook(checkout, experiment="first")
+    store_result(checkout, "first", "gpu")
+    record_run(notebook, "gpu", "0.22222\n")
+    title = page(checkout).cells[0].source
+    assert "What changed against the paper" in title
+    assert "| test images of that attack | all | 7 |" in title
+
+
+def test_staging_again_touches_nothing_and_forgets_what_is_gone(ran, notebook):
+    staged = staging.stage(root=ran)
+    before = {path: path.stat().st_mtime_ns for path in staged.rglob("*") if path.is_file()}
+    staging.stage(root=ran)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    notebook.path.unlink()
+    staging.stage(root=ran)
+    assert not (staged / "notebooks" / "11-tiny.ipynb").exists()
+
+
+def test_a_title_is_required(ran, notebook):
+    content = notebooks.read(notebook.path)
+    content.cells[0].source = "Tiny"
+    notebooks.write(content, notebook.path)
+    with pytest.raises(ValueError, match="must start with a title"):
+        staging.stage(root=ran)
+
+
+# Numbers in prose
+
+
+def test_placeholders_are_filled_from_files(checkout):
+    store_result(checkout, "first", "gpu")
+    text = (
+        "{{ results/first/gpu.json:metrics.accuracy.0:.1% }} of {{ results/first/*.json:profile }}"
+    )
+    assert prose.fill(text, checkout) == "25.0% of gpu"
+    store_result(checkout, "first", "cpu", accuracy=0.75)
+    chosen = "{{ results/first/*.json[profile=cpu,metrics.accuracy.1=0.5]:metrics.accuracy.0 }}"
+    assert prose.fill(chosen, checkout) == "0.75"
+    address = prose.fill("{{ _config.yml:repository.url }}", checkout)
+    assert address.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{{ results/first/cpu.json:profile }}", "cpu.json matches 0 files"),
+        ("{{ results/first/gpu.json:metrics.loss:.2f }}", "has no metrics.loss: stopped at 'loss'"),
+        ("{{ results/first/gpu.json:metrics.accuracy.7 }}", "stopped at '7'"),
+        ("{{ results/first/gpu.json:profile:.1% }}", "is 'gpu', not for format '.1%'"),
+        ("{{ results/first/gpu.json }}", "cannot read"),
+        ("{{ results/first/*.json[profile=cpu]:profile }}", "*.json[profile=cpu] matches 0 files"),
+        ("{{ results/first/*.json[nothing.at.all=1]:profile }}", "matches 0 files"),
+    ],
+)
+def test_a_placeholder_that_cannot_be_filled_is_an_error(text, reason, checkout):
+    store_result(checkout, "first", "gpu")
+    with pytest.raises(ValueError, match=f"page.md: .*{re.escape(reason)}"):
+        prose.fill(text, checkout, "page.md")
+
+
+def test_formulae_are_no_placeholders():
+    assert prose.fill(r"$\mathbb{E}_{{x}}$", ROOT) == r"$\mathbb{E}_{{x}}$"
+
+
+def test_a_part_that_needs_results_waits_for_them(checkout):
+    when = "<!-- when results/first/*.json[profile=cpu] -->"
+    text = f"{when}\nmeasured\n<!-- otherwise -->\nwaiting\n<!-- end -->\nafter\n"
+    store_result(checkout, "first", "gpu")
+    assert prose.fill(text, checkout) == "waiting\nafter\n"
+    store_result(checkout, "first", "cpu")
+    assert prose.fill(text, checkout) == "measured\nafter\n"
+    with pytest.raises(ValueError, match="cannot read <!-- when results/first -->"):
+        prose.fill("<!-- when results/first -->\nmeasured\n<!-- end -->\n", checkout)
+
+
+# Pages that mirror the package
+
+
+def test_every_name_of_the_notation_exists_in_the_package():
+    known = reference.words(ROOT / "semirobust")
+    rows = re.findall(r"^\| .*", (ROOT / "book" / "notation.md").read_text(encoding="utf-8"), re.M)
+    cells = [row.split("|")[1:] for row in rows if "(coming)" not in row]
+    names = {name for row in cells for name in re.findall(r"`(\w+)`", row[1])}
+    assert len(names) > 15
+    assert names <= known, f"the package has no {sorted(names - known)}"
+
+
+def test_the_reference_holds_every_public_function(checkout):
+    pages = reference.pages(checkout / "semirobust", "https://example.org")
+    assert "::::::{py:function} square(x)\n\nReturn x²." in pages["modules/semirobust.maths.md"]
+    assert "modules/semirobust.other.md" in pages["index.md"]
+
+
+def test_docstrings_become_markdown_without_accidents():
+    text = (
+        "Return ``h[j]`` * 2.\n\nArgs:\n    x: Images_ in [0, 1],\n        two lines.\n\n"
+        "Raises:\n    ValueError: Never."
+    )
+    assert reference.markdown(text) == (
+        "Return `h[j]` \\* 2.\n\n**Arguments**\n\n- `x`: Images\\_ in \\[0, 1\\], two lines.\n\n"
+        "**Raises**\n\n- `ValueError`: Never."
+    )
+
+
+def test_importing_the_pipeline_imports_no_torch():
+    program = "import sys, semirobust.companion.book; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# The checked cell
+
+
+def nbval(path, root):
+    words = ["-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
+    (root / "empty.ini").write_text("[pytest]\n", encoding="utf-8")
+    command = [sys.executable, *words, "-c", str(root / "empty.ini"), str(path)]
+    place = os.environ | {"PYTHONPATH": str(root), "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=root, env=place, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_nbval_passes_the_stored_figures_and_fails_on_one_altered_digit(checkout, notebook):
+    list(execution.execute([notebook]))
+    execution.save_outputs([notebook])
+    passed = nbval(notebook.path, checkout)
+    assert passed.returncode == 0, passed.stdout
+    text = notebook.path.read_text(encoding="utf-8")
+    assert text.count("5.06250") == 1
+    notebook.path.write_text(text.replace("5.06250", "5.06251"), encoding="utf-8")
+    failed = nbval(notebook.path, checkout)
+    assert failed.returncode == 1
+    assert "5.06251" in failed.stdout
+
+
+# The book in a browser
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The whole book from what git holds, with one tiny notebook more, built as users build it."""
+    root = tmp_path_factory.mktemp("book")
+    for name in ("semirobust", "book", "notebooks", "results"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "_config.yml", root / "_config.yml")
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    more = "  - caption: Trial\n    chapters:\n      - file: notebooks/11-tiny\n"
+    (root / "_toc.yml").write_text(toc + more, encoding="utf-8")
+    tiny_notebook(root)
+    return book.build(execute=False, root=root).index.parent
+
+
+@pytest.mark.slow
+def test_the_book_builds_without_warnings_dead_links_or_requests_to_elsewhere(html):
+    assert (html / "notebooks" / "11-tiny.html").exists()
+    assert inspection.complaints(html) == []
+
+
+@pytest.mark.slow
+def test_a_second_build_does_nothing(html):
+    root = html.parent.parent
+    before = (html / "book" / "index.html").stat().st_mtime_ns
+    assert not book.build(execute=False, root=root).changed
+    assert (html / "book" / "index.html").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_warning_fails_the_build_is_shown_and_leaves_the_old_book(html):
+    root = html.parent.parent
+    page = root / "book" / "how-to-read.md"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text + "\n[nowhere](missing.md)\n", encoding="utf-8")
+    before = (html / "book" / "how-to-read.html").read_bytes()
+    with pytest.raises(RuntimeError, match=r"how-to-read.md.*missing.md"):
+        book.build(execute=False, root=root)
+    assert (html / "book" / "how-to-read.html").read_bytes() == before
+    page.write_text(text, encoding="utf-8")
+
+
+# in the browser's log: a request of a page that came from a file, not one of the browser itself
+OF_PAGE = re.compile(r'"network_isolation_key":"file://.*?"url":"([^"]*)"')
+
+
+def opened(page, folder):
+    """Return what a browser without a network makes of a page, and the addresses it asked for."""
+    log = folder / "net.json"
+    flags = [
+        *FLAGS,
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--virtual-time-budget=10000",
+        f"--user-data-dir={folder / 'profile'}",
+        f"--log-net-log={log}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    done = subprocess.run(
+        [CHROMIUM, *flags], capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout, set(OF_PAGE.findall(log.read_text(encoding="utf-8")))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
+def test_a_page_opens_offline_with_its_maths_set_and_asks_nobody(html, tmp_path):
+    shown, asked = opened(html / "notebooks" / "11-tiny.html", tmp_path)
+    assert "<mjx-container" in shown
+    assert "<mjx-merror" not in shown
+    assert asked == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
+def test_the_browser_check_notices_a_page_that_asks(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text('<img src="https://example.org/x.png">', encoding="utf-8")
+    assert opened(page, tmp_path)[1] == {"https://example.org/x.png"}
+
+
+# Copies for git
+
+
+def test_the_copy_of_a_larger_profile_goes_to_git_and_is_shown_from_there(checkout):
+    notebook = tiny_notebook(checkout, experiment="first")
+    store_result(checkout, "first", "gpu")
+    record_run(notebook, "smoke", "0.11111\n")
+    record_run(notebook, "gpu", "0.22222\n")
+    targets = copies.in_git(notebook, "gpu")
+    assert set(targets) <= set(execution.save_outputs([notebook]))
+    assert not set(targets) & set(execution.save_outputs([notebook]))
+    shutil.rmtree(checkout / "artifacts")
+    assert page(checkout).cells[-1].outputs[0].text == "0.22222\n"
+
+
+def test_a_current_copy_of_git_goes_before_an_old_one_of_this_checkout(checkout):
+    notebook = tiny_notebook(checkout, experiment="first")
+    store_result(checkout, "first", "gpu")
+    record_run(notebook, "gpu", "0.22222\n")
+    for path, target in zip(
+        copies.kept(notebook, "gpu"), copies.in_git(notebook, "gpu"), strict=True
+    ):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    change(checkout, "maths.py", "x * x", "x ** 2")
+    record_run(notebook, "gpu", "0.33333\n")
+    assert copies.found(notebook, "gpu")[0] == copies.kept(notebook, "gpu")[0]
+    change(checkout, "maths.py", "x ** 2", "x * x")
+    assert copies.found(notebook, "gpu")[0] == copies.in_git(notebook, "gpu")[0]

@@ -1,0 +1,80 @@
+"""Every number in prose can be traced: to a record, a quoted figure, or a reason given here."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from semirobust.companion import beside, claims, notebooks
+from semirobust.results.records import ROOT
+
+REASONS = {
+    "95": "level of an interval",
+    "3.11": "a version of Python",
+    "0.1": "a radius, of MNIST",
+    "0.3": "a radius, of MNIST",
+    "20": "a setting: the share pruned in a round",
+    "0.02": "a threshold, `findings.NEAR`: the paper's one to two per cent",
+    "0.001": "the published estimator's clip, in its settings",
+    "1.966": "bits of a channel, known in closed form; `laws.CHANNEL_BITS`",
+}
+NUMBER = re.compile(r"(?<![\w.$/-])\d+\.\d+(?!\.\d)|(?<![\w.])\d+(?=\s+per\s+cent|\s?%)")
+NOT_PROSE = re.compile(
+    r"\{\{.*?\}\}|(?<!`)`[^`\n]+`(?!`)|<svg.*?</svg>|<[^>]*>|\]\([^)]*\)|\$\$.*?\$\$|\$[^$]*\$",
+    re.DOTALL,
+)
+
+
+def prose(text: str) -> str:
+    """Return text without code, formulae, addresses and placeholders."""
+    blocks, inside, kept = text.splitlines(), False, []
+    for line in blocks:
+        if re.match(r"```\w+$", line) or (inside and line == "```"):
+            inside = not inside
+        elif not inside:
+            kept.append(line)
+    return NOT_PROSE.sub(" ", "\n".join(kept))
+
+
+def untraced(text: str) -> list[str]:
+    """Return the decimals and percentages of a text that nothing accounts for."""
+    quoted = {row["value"].lstrip("-") for row in beside.published()} | set(REASONS)
+    for claim in claims.claims():
+        quoted |= set(re.findall(r"\d+(?:\.\d+)?", claim.quoted))
+    return [number for number in NUMBER.findall(prose(text)) if number not in quoted]
+
+
+def texts() -> dict[str, str]:
+    """Return the words of every written page and chapter."""
+    found = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = notebooks.read(path).cells
+        words = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        found[path.name] = "\n\n".join(words)
+    return dict(sorted(found.items()))
+
+
+@pytest.mark.parametrize("name", texts())
+def test_every_number_in_prose_is_filled_in_quoted_or_accounted_for(name):
+    assert untraced(texts()[name]) == []
+
+
+def test_a_number_typed_by_hand_is_noticed():
+    assert untraced("It reaches 31.7 per cent, or 12.345 bits, in 42 % of runs.") == [
+        "31.7",
+        "12.345",
+        "42",
+    ]
+
+
+def test_a_placeholder_a_quoted_figure_code_and_formulae_are_no_complaint():
+    text = "{{ results/a.json:metrics.b:.1% }} against 76.6 of Table 1, `0.123` and $x = 0.25$."
+    assert untraced(text) == []
+    assert untraced("```bash\nrun --rate 0.123\n```\n") == []
+    assert untraced("```{note}\nIt is 0.123 there.\n```\n") == ["0.123"]
+
+
+def test_quoted_figures_of_others_name_where_they_stand():
+    places = {row["place"] for row in beside.published()}
+    assert {"Table 1", "Table S1", "RobustBench"} <= places
+    assert Path(ROOT / "book" / "published.csv").read_text(encoding="utf-8").endswith("\n")

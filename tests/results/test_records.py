@@ -1,0 +1,108 @@
+"""Results: keys that stay, files that are whole, nothing overwritten in silence."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from semirobust.results import records as results
+
+
+@dataclass(frozen=True)
+class Inner:
+    steps: int = 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    name: str
+    rate: float = 0.1
+    inner: Inner = field(default_factory=Inner)
+    cuts: tuple[int, ...] = (4,)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def save(settings=None, metrics=None, **more):
+    settings, metrics = settings or Settings("a"), metrics or {"accuracy": 0.5}
+    return results.save("trial", settings, metrics, profile="smoke", origin={}, **more)
+
+
+def test_only_what_was_chosen_is_described():
+    assert results.describe(Settings("a")) == {"kind": "Settings", "name": "a"}
+    chosen = results.describe(Settings("a", inner=Inner(20), cuts=(4, 12)))
+    assert chosen["inner"] == {"kind": "Inner", "steps": 20}
+    assert chosen["cuts"] == [4, 12]
+
+
+def test_keys_are_pinned():
+    assert results.key(Settings("a")) == "63fa208ecc11"
+    assert results.key(Settings("a", rate=0.1)) == results.key(Settings("a"))
+    assert results.key(Settings("a", rate=0.2)) != results.key(Settings("a"))
+
+
+def test_what_is_saved_is_loaded(store):
+    path = save()
+    record = results.load("trial", path.stem)
+    assert (record.metrics, record.profile) == ({"accuracy": 0.5}, "smoke")
+    assert record.settings == {"kind": "Settings", "name": "a"}
+    assert results.records("trial") == [record]
+    assert [file.name for file in (store / "trial").iterdir()] == [path.name]
+
+
+def test_the_same_metrics_may_be_saved_again_and_others_only_on_request(store):
+    path = save()
+    before = path.read_bytes()
+    save()
+    with pytest.raises(FileExistsError, match="--replace"):
+        save(metrics={"accuracy": 0.6})
+    assert path.read_bytes() == before
+    save(metrics={"accuracy": 0.6}, replace=True)
+    assert results.load("trial", path.stem).metrics == {"accuracy": 0.6}
+
+
+def test_a_number_that_is_none_is_refused(store):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save(metrics={"accuracy": float("nan")})
+    assert not list(store.rglob("*.json"))
+
+
+def test_damaged_missing_and_renamed_files_are_named(store):
+    path = save()
+    with pytest.raises(FileNotFoundError, match="semirobust run trial"):
+        results.load("trial", "0" * 12)
+    path.with_stem("f" * 12).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="was renamed"):
+        results.load("trial", "f" * 12)
+    half = path.read_bytes()[:100]
+    path.write_bytes(half)
+    with pytest.raises(ValueError, match="is damaged"):
+        results.load("trial", path.stem)
+    assert path.read_bytes() == half
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    results.write_atomically(path, b"old")
+    monkeypatch.setattr(results.os, "fsync", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        results.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_provenance_says_where_a_number_comes_from():
+    origin = results.provenance(device="cpu", threads=1)
+    assert origin["versions"]["torch"]
+    assert json.dumps(origin)
+    assert str(results.ROOT) not in json.dumps(origin)
+
+
+def test_costs_are_measured():
+    with results.measured() as cost:
+        sum(range(100_000))
+    assert cost.seconds >= 0
+    assert cost.peak_memory_mb > 10

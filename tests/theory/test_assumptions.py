@@ -1,0 +1,116 @@
+"""The audit of Theorem 2's assumptions: on networks whose answers are known."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from semirobust import data, models
+from semirobust.attacks.gradient import FGSM
+from semirobust.edge.estimator import Edge
+from semirobust.edge.projection import Coordinates
+from semirobust.theory import assumptions
+from semirobust.theory import semirobustness as probes
+from semirobust.theory.assumptions import Both, audit
+from semirobust.theory.semirobustness import Search
+
+EPSILON = 0.03
+SEARCH = Search(epsilon=EPSILON, steps=3, restarts=1)
+QUICK = Edge(permutations=50, projections=2)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return data.subset(data.load("digits").test, 200)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return models.build("cnn", width=0.25, seed=2)
+
+
+def rows(network, readouts, samples, **settings):
+    attack = FGSM(epsilon=EPSILON)
+    return list(audit(network, readouts, samples, attack, SEARCH, edge=QUICK, **settings))
+
+
+def test_every_pair_of_consecutive_readouts_has_a_row(network, samples):
+    readouts = {j: probes.linear(network, j, samples) for j in (1, 2, 3)} | {4: nn.Sequential()}
+    found = rows(network, readouts, samples)
+    assert [row.j for row in found] == [2, 3, 4]
+    assert all(before.after == after.before for before, after in pairwise(found))
+    assert all(-2 <= row.growth <= row.growth_clean <= 2 for row in found)
+    assert all(1 - 1e-9 <= row.slack_null <= row.slack for row in found)
+
+
+def test_a_readout_that_is_the_same_function_does_not_grow(network, samples):
+    readouts = {j: probes.rest(network, j) for j in (2, 3, 4)}
+    found = rows(network, readouts, samples)
+    assert all(row.growth == pytest.approx(0, abs=1e-6) for row in found)
+    assert all(row.scale is None or row.scale > 1e5 for row in found)
+
+
+def test_bounded_scores_never_meet_the_second_assumption(network, samples):
+    readouts = {j: probes.linear(network, j, samples) for j in (1, 2, 3)}
+    found = rows(network, readouts, samples)
+    assert all(row.required >= 2 for row in found)
+    assert not any(row.a2 for row in found)
+
+
+def test_an_equal_layer_depends_as_much_as_its_codes_hold(samples):
+    """Link 2 copies link 1: U is the number of cells, information their entropy."""
+    front = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.utils.skip_init(nn.Linear, 12, 10))
+    torch.nn.init.eye_(front[2].weight.data)
+    front[2].bias.data.zero_()
+    copying = nn.Sequential(front, nn.Identity())
+    readouts = {1: nn.Sequential(), 2: nn.Sequential()}
+    row = rows(copying, readouts, samples)[0]
+    assert row.a1
+    assert row.dependence.value == pytest.approx(row.dependence.ceiling)
+    assert row.slack > 2 * row.slack_null
+
+
+def test_a_constant_layer_carries_nothing(network, samples):
+    constant = nn.Sequential(
+        network[0], nn.Sequential(nn.Flatten(), nn.utils.skip_init(nn.Linear, 1024, 10))
+    )
+    constant[1][1].weight.data.zero_()
+    constant[1][1].bias.data.zero_()
+    readouts = {1: probes.linear(constant, 1, samples), 2: nn.Sequential()}
+    row = rows(constant, readouts, samples)[0]
+    assert (row.rho, row.a1) == (0, False)
+    assert row.slack == pytest.approx(1)
+
+
+def test_the_least_growth_is_below_that_of_the_clean_images(network, samples, generator):
+    ends = [probes.through(network, j, probes.linear(network, j, samples)) for j in (1, 2)]
+    both, x, y = Both(*ends), samples.x, samples.y
+    found = assumptions.least_growth(both, x, y, SEARCH, generator=generator)
+    assert (found <= assumptions.growth(both(x), y) + 1e-6).all()
+    assert found.mean() < assumptions.growth(both(x), y).mean() - 0.1
+
+
+def test_slack_of_coordinates_weighs_classes_and_averages_sets():
+    same = Coordinates(np.stack([np.arange(4.0), np.zeros(4)])[:, None], 1)  # 4 cells, then 1
+    single = Coordinates(np.zeros((2, 1, 12)), 1)
+    found = assumptions.coded_slack({0: same, 1: single}, {0: same, 1: single})
+    assert found == pytest.approx(0.25 * (4 + 1) / 2 + 0.75 * 1)
+
+
+def test_scores_may_be_searched_on_fewer_images_than_dependence_is_measured_on(network, samples):
+    readouts, few = (
+        {3: probes.linear(network, 3, samples), 4: nn.Sequential()},
+        samples.take(torch.arange(30)),
+    )
+    whole, part = (rows(network, readouts, samples, searched=one)[0] for one in (None, few))
+    assert (part.after.n, whole.after.n) == (30, 200)
+    assert part.dependence.value == whole.dependence.value
+    assert part.growth != whole.growth
+
+
+@pytest.mark.parametrize("layers", [(1, 3), (2,), ()])
+def test_readouts_with_gaps_are_refused(layers, network, samples):
+    with pytest.raises(ValueError, match="consecutive layers"):
+        rows(network, dict.fromkeys(layers, nn.Sequential()), samples)

@@ -1,0 +1,267 @@
+"""Training: what is frozen stands still, what is interrupted ends the same, what breaks says so."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from semirobust import data, models
+from semirobust.attacks.gradient import NFGSM, PGD, TRADES
+from semirobust.data import Samples
+from semirobust.models import Architecture
+from semirobust.training.fitting import (
+    RATES,
+    Epoch,
+    Training,
+    accuracy,
+    fit,
+    load_network,
+    load_weights,
+    save_network,
+)
+from semirobust.training.methods import Atta, Batch, Online, Plain, Trades
+
+PGD_2 = PGD(epsilon=8 / 255, step_size=4 / 255, steps=2)
+METHODS = [
+    Plain(),
+    Online(attack=PGD_2),
+    Online(attack=NFGSM(epsilon=8 / 255)),
+    Trades(attack=TRADES(epsilon=8 / 255, steps=2)),
+    Atta(),
+]
+
+
+@pytest.fixture(scope="module")
+def few():
+    return data.subset(data.load("digits").train, 60)
+
+
+def small(name="cnn", seed=0):
+    return models.build(name, width={"cnn": 0.25, "vit": 0.1}.get(name, 0.0625), seed=seed)
+
+
+def state(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(first, second):
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "vit"])
+def test_a_frozen_part_is_bit_equal_after_an_adversarial_epoch_on_the_rest(name, few):
+    network, a = small(name), 3
+    before = state(network)
+    list(fit(network, few, Training(epochs=1, method=Online(attack=PGD_2), batch=20), a=a))
+    after = state(network)
+    frozen = {key for key in before if int(key.split(".")[0]) < a}
+    assert all(torch.equal(before[key], after[key]) for key in frozen)
+    buffers = {key for key, _ in network.named_buffers()}
+    assert {key for key in before if not torch.equal(before[key], after[key])} > set()
+    assert name == "vit" or frozen & buffers
+    assert all(weight.requires_grad for weight in network.parameters())
+    assert not any(module.training for module in network.modules())
+
+
+def test_running_statistics_of_the_trained_part_do_move(few):
+    network = small("vgg16")
+    before = network[5][1].running_mean.clone()
+    list(fit(network, few, Training(epochs=1, batch=20), a=3))
+    assert not torch.equal(before, network[5][1].running_mean)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
+def test_every_method_lowers_the_clean_loss(method, few):
+    network = small()
+    loss = nn.functional.cross_entropy(network(few.x), few.y)
+    list(fit(network, few, Training(epochs=4, method=method, batch=20, learning_rate=0.05)))
+    assert nn.functional.cross_entropy(network(few.x), few.y) < loss
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
+def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(method, few, tmp_path):
+    settings = Training(epochs=3, method=method, batch=20, augment=not isinstance(method, Atta))
+    whole, resumed, score = small(), small(), lambda network: accuracy(network, few)
+    expected = list(fit(whole, few, settings, validate=score))
+    next(fit(small(), few, settings, validate=score, checkpoint=tmp_path / "run.pt"))
+    found = list(fit(resumed, few, settings, validate=score, checkpoint=tmp_path / "run.pt"))
+    assert found == expected
+    assert same(state(whole), state(resumed))
+
+
+PROGRAM = """
+import sys, torch
+from pathlib import Path
+from semirobust import data, models
+from semirobust.attacks import PGD
+from semirobust.methods import Online
+from semirobust.training import Training, fit
+torch.set_num_threads(1)
+attack = PGD(epsilon=8 / 255, step_size=4 / 255, steps=2)
+settings = Training(epochs=4, method=Online(attack=attack), batch=20, augment=True)
+network = models.build("vgg16", width=0.0625)
+samples = data.subset(data.load("digits").train, 200)
+for epoch in fit(network, samples, settings, checkpoint=Path(sys.argv[1])):
+    print(epoch.epoch, flush=True)
+torch.save(network.state_dict(), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_changes_no_bit(tmp_path):
+    def started(name):
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path / name), str(tmp_path / "w.pt")]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    whole = started("whole")
+    whole.communicate()
+    expected = torch.load(tmp_path / "w.pt", weights_only=True)
+    (tmp_path / "w.pt").unlink()
+    victim = started("broken")
+    assert victim.stdout.readline() == "1\n"
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    assert not (tmp_path / "w.pt").exists()
+    heir = started("broken")
+    heir.communicate()
+    assert same(expected, torch.load(tmp_path / "w.pt", weights_only=True))
+
+
+def test_the_seed_decides_every_bit_and_another_seed_another_network(few):
+    settings = Training(epochs=1, batch=20, augment=True)
+    first, twin, other = small(), small(), small()
+    list(fit(first, few, settings))
+    list(fit(twin, few, settings))
+    list(fit(other, few, replace(settings, seed=1)))
+    assert same(state(first), state(twin))
+    assert not same(state(first), state(other))
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(few, tmp_path):
+    path = tmp_path / "run.pt"
+    settings = Training(epochs=2, batch=20, schedule="constant")
+    run = fit(small(), few, settings, checkpoint=path)
+    next(run)
+    kept = path.read_bytes()
+    network = small()
+    broken = fit(network, few, settings, checkpoint=path)
+    next(broken)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="nan in epoch 2: lower learning_rate"):
+        next(broken)
+    assert path.read_bytes() == kept
+
+
+def test_a_truncated_or_foreign_checkpoint_is_refused_and_left(few, tmp_path):
+    path, settings = tmp_path / "run.pt", Training(epochs=1, batch=20)
+    list(fit(small(), few, settings, checkpoint=path))
+    whole = path.read_bytes()
+    with pytest.raises(ValueError, match="belongs to other settings"):
+        list(fit(small(), few, replace(settings, seed=1), checkpoint=path))
+    with pytest.raises(ValueError, match="of another network"):
+        list(fit(models.build("mlp", width=0.1), few, settings, checkpoint=path))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="no whole checkpoint"):
+        list(fit(small(), few, settings, checkpoint=path))
+    assert path.read_bytes() == whole[: len(whole) // 2]
+
+
+class Evil:
+    def __reduce__(self):
+        return (Path.touch, (Path("touched-by-a-checkpoint"),))
+
+
+def test_a_checkpoint_is_never_unpickled_freely(few, tmp_path):
+    path = tmp_path / "evil.pt"
+    torch.save({"settings": Evil()}, path)
+    with pytest.raises(ValueError, match="no whole checkpoint"):
+        list(fit(small(), few, Training(epochs=1), checkpoint=path))
+    assert not Path("touched-by-a-checkpoint").exists()
+
+
+def test_a_network_file_brings_its_architecture(tmp_path, generator):
+    architecture, path = Architecture(name="resnet18", width=0.0625), tmp_path / "n.safetensors"
+    network = architecture.build(seed=3)
+    save_network(network, architecture, path)
+    x = torch.rand(2, 3, 32, 32, generator=generator)
+    torch.testing.assert_close(load_network(path)(x), network(x), rtol=0, atol=0)
+
+
+def test_network_files_that_are_missing_or_cut_off_are_named(tmp_path):
+    path = tmp_path / "n.safetensors"
+    with pytest.raises(FileNotFoundError, match="no network at"):
+        load_network(path)
+    save_network(small(), Architecture(name="cnn", width=0.25), path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="no whole network file"):
+        load_network(path)
+
+
+def test_weights_of_another_width_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="of another network"):
+        load_weights(small(), models.build("cnn", width=0.5).state_dict(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [("one-cycle", 0, 0), ("cosine", 1, 0), ("step", 1, 0.01), ("constant", 1, 1)],
+)
+def test_schedules_start_and_end_where_they_should(name, start, end):
+    assert RATES[name](0.0) == pytest.approx(start)
+    assert RATES[name](1.0) == pytest.approx(end)
+    assert max(RATES[name](t / 100) for t in range(101)) == pytest.approx(1)
+
+
+def test_the_rate_reaches_the_optimiser(few):
+    rates = []
+    network = small()
+
+    def watch(optimiser, _args, _kwargs):
+        rates.append(optimiser.param_groups[0]["lr"])
+
+    handle = register_optimizer_step_pre_hook(watch)
+    list(fit(network, few, Training(epochs=3, batch=20, schedule="step", learning_rate=0.2)))
+    handle.remove()
+    assert rates == pytest.approx([0.2] * 3 + [0.02] * 3 + [0.002] * 3)
+
+
+def test_a_last_batch_of_one_is_left_out(few):
+    one_more = Samples(few.images[:41], few.labels[:41])
+    epochs = list(fit(small("resnet18"), one_more, Training(epochs=1, batch=20)))
+    assert [type(epoch) for epoch in epochs] == [Epoch]
+
+
+def test_atta_carries_perturbations_between_epochs_and_begins_anew(few):
+    method, network = Atta(reset=2), small()
+    starts = []
+
+    def attack(_network, x, _y, *, generator, start):
+        starts.append((start - x).abs().max().item())
+        return (x + 0.01).clamp(0, 1)
+
+    object.__setattr__(
+        method, "attack", type("Shift", (), {"__call__": staticmethod(attack), "epsilon": 0.03})()
+    )
+    memory = {"size": torch.tensor(len(few))}
+    index = torch.arange(len(few))
+    for epoch in (1, 2, 3):
+        method(network, Batch(few.x, few.y, index, epoch, memory, torch.Generator()))
+    assert starts == pytest.approx([0, 0.01, 0], abs=1e-6)
+
+
+def test_settings_that_cannot_be_meant_are_refused(few):
+    with pytest.raises(ValueError, match="epochs >= 1"):
+        Training(epochs=0)
+    with pytest.raises(ValueError, match="unknown schedule 'linear'; known: one-cycle"):
+        Training(epochs=1, schedule="linear")
+    with pytest.raises(ValueError, match="set augment=False"):
+        Training(epochs=1, method=Atta(), augment=True)
+    with pytest.raises(ValueError, match="need 0 <= a < n"):
+        list(fit(small(), few, Training(epochs=1), a=4))
