@@ -1,1 +1,5 @@
-"""."""
+"""Robust accuracy, and the reasons to doubt it."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
-"""."""
+"""Beyond the paper: small networks inside large ones, found under attack."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
-"""."""
+"""Epochs, frozen first parts, and what a step minimises."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
-"""The grid as a workflow: a Snakefile that reads a plan, and a profile for each kind of machine."""
+"""The stages of the experiments as jobs of a workflow engine."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

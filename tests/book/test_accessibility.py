@@ -1,6 +1,6 @@
 """Every page of the built book under axe-core, in a browser, in light and dark.
 
-axe-core (https://github.com/dequelabs/axe-core, MPL 2.0) lies unchanged in ``tests/axe``.
+axe-core (https://github.com/dequelabs/axe-core, MPL 2.0) lies unchanged in ``tests/book/axe``.
 """
 
 import json

@@ -1,0 +1,27 @@
+from .adaptive import FeaturePGD, adaptive_attacks
+from .apgd import APGD, TargetedAPGD
+from .autoattack import AutoAttack, FastEnsemble
+from .carlini_wagner import CarliniWagner
+from .fab import FAB
+from .gradient import FGSM, IFGSM, NFGSM, PGD, TRADES, from_name
+from .square import Square
+from .torchattacks import published
+
+__all__ = [
+    "APGD",
+    "FAB",
+    "FGSM",
+    "IFGSM",
+    "NFGSM",
+    "PGD",
+    "TRADES",
+    "AutoAttack",
+    "CarliniWagner",
+    "FastEnsemble",
+    "FeaturePGD",
+    "Square",
+    "TargetedAPGD",
+    "adaptive_attacks",
+    "from_name",
+    "published",
+]

@@ -1,0 +1,16 @@
+from .registry import EXPERIMENTS, experiment, finish, recorded, rows, run_and_record, tables
+from .row import Row
+from .study import Part, Study
+
+__all__ = [
+    "EXPERIMENTS",
+    "Part",
+    "Row",
+    "Study",
+    "experiment",
+    "finish",
+    "recorded",
+    "rows",
+    "run_and_record",
+    "tables",
+]

@@ -1,0 +1,50 @@
+from . import gallery
+from .curves import plot_course, plot_levels, plot_pairs, plot_panels
+from .densities import beside_dense, plot_densities, summary
+from .plotting import (
+    named,
+    plot_accuracies,
+    plot_bounds,
+    plot_constants,
+    plot_gamma,
+    plot_growth,
+    plot_line,
+    plot_parts,
+    plot_protocols,
+    plot_radius,
+    plot_replica,
+    plot_rho,
+    plot_sizes,
+    plot_slack,
+    plot_truth,
+    spread,
+)
+from .sliders import Slider
+
+__all__ = [
+    "Slider",
+    "beside_dense",
+    "gallery",
+    "named",
+    "plot_accuracies",
+    "plot_bounds",
+    "plot_constants",
+    "plot_course",
+    "plot_densities",
+    "plot_gamma",
+    "plot_growth",
+    "plot_levels",
+    "plot_line",
+    "plot_pairs",
+    "plot_panels",
+    "plot_parts",
+    "plot_protocols",
+    "plot_radius",
+    "plot_replica",
+    "plot_rho",
+    "plot_sizes",
+    "plot_slack",
+    "plot_truth",
+    "spread",
+    "summary",
+]
