@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -25,14 +26,24 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("semirobust", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
 
 
+def is_checkout(folder: Path = ROOT) -> bool:
+    """Return whether a folder is a checkout of the project; an installed package lies in none."""
+    return (folder / "pyproject.toml").exists() and (folder / "_config.yml").exists()
+
+
 def results_root() -> Path:
-    """Return the folder of results: $SEMIROBUST_RESULTS or ``results/`` of the checkout."""
-    return Path(os.environ.get("SEMIROBUST_RESULTS", ROOT / "results"))
+    """Return the folder of results: $SEMIROBUST_RESULTS, or ``results/`` where the work is done."""
+    return Path(os.environ.get("SEMIROBUST_RESULTS", _home() / "results"))
 
 
 def artifacts_root() -> Path:
-    """Return the folder of weights and checkpoints: $SEMIROBUST_ARTIFACTS or ``artifacts/``."""
-    return Path(os.environ.get("SEMIROBUST_ARTIFACTS", ROOT / "artifacts"))
+    """Return the folder of weights and checkpoints: $SEMIROBUST_ARTIFACTS, or ``artifacts/``."""
+    return Path(os.environ.get("SEMIROBUST_ARTIFACTS", _home() / "artifacts"))
+
+
+def _home() -> Path:
+    """Return the checkout, or the working directory of an installed package."""
+    return ROOT if is_checkout() else Path.cwd()
 
 
 def describe(settings: Any) -> Any:
@@ -95,10 +106,16 @@ def measured() -> Iterator[Cost]:
 
 
 def provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, Any]:
-    """Return what a reader needs to place a number: commit, versions, device, threads."""
+    """Return what a reader needs to place a number: the package's code, versions, device, threads.
+
+    ``commit`` is that of the package's own checkout, or of $SEMIROBUST_COMMIT where there is none;
+    ``files`` is a digest of the package's files, which identifies an installed package too.
+    """
+    status = _git("status", "--porcelain", "--", "semirobust", "pyproject.toml")
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "semirobust", "pyproject.toml")),
+        "commit": _git("rev-parse", "HEAD") or os.environ.get("SEMIROBUST_COMMIT"),
+        "dirty": None if status is None else bool(status),
+        "files": _digest_of_files(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: _version(name) for name in PACKAGES},
@@ -108,10 +125,29 @@ def provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, 
 
 
 def _git(*words: str) -> str | None:
-    answer = subprocess.run(
-        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() if answer.returncode == 0 else os.environ.get("SEMIROBUST_COMMIT")
+    """Return git's answer about the package's checkout; None where the package has none.
+
+    Git would climb to a repository that encloses an installed package, or follow $GIT_DIR.
+    """
+    if not is_checkout() or not (ROOT / ".git").exists():
+        return None
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False, env=own
+        )
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+@cache
+def _digest_of_files() -> str:
+    state = hashlib.sha256()
+    package = Path(__file__).resolve().parents[1]
+    for path in sorted(package.rglob("*.py")):
+        state.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return state.hexdigest()[:16]
 
 
 def _version(name: str) -> str | None:

@@ -1,6 +1,10 @@
 """Results: keys that stay, files that are whole, nothing overwritten in silence."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -106,3 +110,64 @@ def test_costs_are_measured():
         sum(range(100_000))
     assert cost.seconds >= 0
     assert cost.peak_memory_mb > 10
+
+
+# Whose commit, and where the work is kept
+
+
+PLACED = """
+import json
+from semirobust.results import records
+origin = records.provenance()
+print(json.dumps([origin["commit"], origin["dirty"], origin["files"], str(records.results_root())]))
+"""
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A copy of the package as it is installed: inside a repository that is not its own."""
+    outer = tmp_path / "outer"
+    shutil.copytree(results.ROOT / "semirobust", outer / "site" / "semirobust")
+    git = ["git", "-C", str(outer), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "another project"], check=True)
+    (tmp_path / "work").mkdir()
+    return tmp_path
+
+
+def placed(folder, **environment):
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("SEMIROBUST", "GIT"))}
+    done = subprocess.run(
+        [sys.executable, "-c", PLACED],
+        cwd=folder / "work",
+        env=own | {"PYTHONPATH": str(folder / "outer" / "site")} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_an_installed_package_has_no_commit_of_the_repository_around_it(installed):
+    git_dir = str(results.ROOT / ".git")
+    for environment in ({}, {"GIT_DIR": git_dir}, {"PATH": ""}):
+        commit, dirty, files, root = placed(installed, **environment)
+        assert (commit, dirty) == (None, None)
+        assert len(files) == 16
+        assert root == str(installed / "work" / "results")
+
+
+def test_a_run_elsewhere_may_say_its_commit(installed):
+    assert placed(installed, SEMIROBUST_COMMIT="f" * 40)[:2] == ["f" * 40, None]
+
+
+def test_the_digest_of_files_changes_with_a_file(installed):
+    before = placed(installed)[2]
+    (installed / "outer" / "site" / "semirobust" / "layers.py").write_text("N = 1\n")
+    assert placed(installed)[2] != before
+
+
+def test_a_checkout_knows_its_commit_whatever_git_dir_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    monkeypatch.delenv("SEMIROBUST_COMMIT", raising=False)
+    assert len(results.provenance()["commit"]) == 40
