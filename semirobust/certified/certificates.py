@@ -126,7 +126,7 @@ def bracket(
     """Return gamma of a readout and what stands before it, between certificate and attack.
 
     Args:
-        network: G_j behind F^(j) as a chain; see ``probes.through``.
+        network: G_j behind F^(j) as a chain; see ``theory.semirobustness.with_readout``.
         x: Images, those of the report.
         y: Their labels.
         epsilon: Radius of the inf-ball.

@@ -16,8 +16,8 @@ from semirobust.data import Samples, subset
 from semirobust.experiments.row import Contender, Row, lineup, network_file
 from semirobust.experiments.study import Front, Progress, parts
 from semirobust.layers import cut
-from semirobust.theory import semirobustness as probes
 from semirobust.theory.assumptions import audit
+from semirobust.theory.semirobustness import Search, linear_readout
 from semirobust.training.fitting import load_network
 
 
@@ -49,7 +49,7 @@ class Audited(OfRow):
         searched: Test images whose scores are searched, which costs most.
     """
 
-    search: probes.Search
+    search: Search
     fitting: int = 2000
     images: int = 2000
     searched: int = 50
@@ -76,7 +76,7 @@ def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int,
     """Return G_j for j = a..n: linear on pooled channels, and the output itself for n."""
     n = len(network)
     found: dict[int, nn.Module] = {
-        j: probes.linear(network, j, train, pooled=_is_map(network, j, train)) for j in range(a, n)
+        j: linear_readout(network, j, train, pooled=_is_map(network, j, train)) for j in range(a, n)
     }
     return found | {n: nn.Sequential()}
 

@@ -31,7 +31,7 @@ from semirobust.experiments.mixtrain_settings import DIGITS, Certification, arch
 from semirobust.experiments.study import Progress
 from semirobust.experiments.tickets import selected
 from semirobust.layers import compose, split
-from semirobust.theory import semirobustness as probes
+from semirobust.theory.semirobustness import linear_readout, with_readout
 from semirobust.training.fitting import Training
 from semirobust.types import Attack
 
@@ -180,14 +180,14 @@ def guaranteed(whole: nn.Sequential, test: Samples, a: int, epsilon: float) -> f
 def brackets(row: Transfer, network: nn.Sequential, samples: DataSet) -> list[dict[str, Any]]:
     """Return gamma_j from both sides for linear readouts by depth, and for the whole network."""
     n, test, epsilon = len(network), samples.test, row.front.epsilon
-    fitted_readouts = {j: probes.linear(network, j, samples.train) for j in range(1, n)}
+    fitted_readouts = {j: linear_readout(network, j, samples.train) for j in range(1, n)}
     readouts: list[tuple[str, int, nn.Module]] = [
         *(("linear", j, readout) for j, readout in fitted_readouts.items()),
         ("whole network", n, nn.Sequential()),
     ]
     found = []
     for name, j, readout in readouts:
-        whole = probes.through(network, j, readout)
+        whole = with_readout(network, j, readout)
         report = robust_accuracy(whole, test.x, test.y, strong(epsilon), batch=250)
         between = bracket(whole, test.x, test.y, epsilon, "zonotope", report)
         found.append({"readout": name, "j": j, **between.as_record()})

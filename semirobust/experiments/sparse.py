@@ -26,7 +26,7 @@ from semirobust.experiments.study import Progress, perturbed
 from semirobust.experiments.tickets import Hunt, checkpoint, hunts, parts, scores
 from semirobust.experiments.tickets import run as hunted
 from semirobust.layers import split
-from semirobust.theory import semirobustness as probes
+from semirobust.theory.semirobustness import linear_readout, with_readout
 from semirobust.tickets.batched import Masks, Weights, chain, fit, whole
 from semirobust.tickets.pruning import initial, restored, seeds_of, sizes_of
 from semirobust.training.fitting import Epoch
@@ -192,8 +192,8 @@ def readings(
         for trial in range(row.read):
             whole_chain = chain(weights, whole(weights), place * trials + trial)
             f_a, f_b = split(whole_chain, a)
-            for name, readout in (("linear", probes.linear(f_a, a, samples.train)), ("f_b", f_b)):
-                bracket = between(probes.through(f_a, a, readout), few, row.hunt)
+            for name, readout in (("linear", linear_readout(f_a, a, samples.train)), ("f_b", f_b)):
+                bracket = between(with_readout(f_a, a, readout), few, row.hunt)
                 about = {**source.about(a, trial), "readout": name}
                 found.append({**about, **bracket.as_record()})
     return found

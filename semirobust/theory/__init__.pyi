@@ -1,7 +1,17 @@
 from . import algorithm_s1, curvature, worlds
 from .assumptions import Audit, audit
-from .peeling import peel
-from .semirobustness import Gamma, Search, gamma, hardened, linear, nested, profile, records, slack
+from .norm_bounds import weight_norm_bounds
+from .semirobustness import (
+    Gamma,
+    Search,
+    gamma,
+    gamma_records,
+    linear_readout,
+    nested_gamma,
+    profile,
+    robust_readout,
+    slack,
+)
 
 __all__ = [
     "Audit",
@@ -11,12 +21,12 @@ __all__ = [
     "audit",
     "curvature",
     "gamma",
-    "hardened",
-    "linear",
-    "nested",
-    "peel",
+    "gamma_records",
+    "linear_readout",
+    "nested_gamma",
     "profile",
-    "records",
+    "robust_readout",
     "slack",
+    "weight_norm_bounds",
     "worlds",
 ]

@@ -28,7 +28,7 @@ Solved = Literal["scored images", "training images", "random numbers"]
 RELATIVE = 1e-10  # eigenvalues of a Gram matrix below this share of the largest count as zero
 
 
-def side_by_side(f_a: nn.Sequential, x: Images) -> Features:
+def stacked_activations(f_a: nn.Sequential, x: Images) -> Features:
     """Return the activations of all layers of f_a, flattened side by side: the rows of F_a."""
     return torch.cat([h.flatten(1) for h in activations(f_a, x).values()], dim=1)
 
@@ -66,7 +66,7 @@ class Combination(nn.Module):
 
     def forward(self, x: Images) -> Tensor:
         """Return F_a(x) λ."""
-        return side_by_side(self.f_a, x) @ self.coefficients
+        return stacked_activations(self.f_a, x) @ self.coefficients
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def coefficients(network: nn.Sequential, a: int, samples: Samples, *, batch: int
     f_a, total, count = compose(network, 1, a), torch.zeros(()), 0
     with evaluating(network):
         for x, _, _ in batches(samples, batch):
-            total = total + solve(side_by_side(f_a, x), network(x))
+            total = total + solve(stacked_activations(f_a, x), network(x))
             count += 1
     return total / count
 

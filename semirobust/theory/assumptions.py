@@ -25,7 +25,7 @@ from semirobust.edge.estimator import Edge
 from semirobust.edge.hashing import rank_codes
 from semirobust.edge.projection import Coordinates
 from semirobust.layers import activations
-from semirobust.theory.semirobustness import Gamma, Search, gamma, score, slack, through
+from semirobust.theory.semirobustness import Gamma, Search, gamma, score, slack, with_readout
 from semirobust.types import Attack, Images, Labels, Logits
 
 SIGNIFICANT = 0.05  # of the permutation test of dependence
@@ -131,9 +131,9 @@ def audit(
         }
         for j in layers[1:]:
             u, v = edge.coordinates(h[j - 1], h[j], y)
-            both = Both(*(through(network, k, readouts[k]) for k in (j - 1, j)))
+            both = TwoReadouts(*(with_readout(network, k, readouts[k]) for k in (j - 1, j)))
             draw = Generator().manual_seed(seed)
-            worst = least_growth(both, scored.x, scored.y, search, generator=draw)
+            worst = worst_growth(both, scored.x, scored.y, search, generator=draw)
             yield Audit(
                 j=j,
                 dependence=edge.measure(u, v),
@@ -146,7 +146,7 @@ def audit(
             )
 
 
-class Both(nn.Module):
+class TwoReadouts(nn.Module):
     """The logits of two readouts side by side, so that one attack sees both."""
 
     def __init__(self, before: nn.Module, after: nn.Module) -> None:
@@ -164,8 +164,8 @@ def growth(logits: Logits, y: Labels) -> Tensor:
     return score(after, y) - score(before, y)
 
 
-def least_growth(
-    both: Both, x: Images, y: Labels, search: Search, *, generator: Generator
+def worst_growth(
+    both: TwoReadouts, x: Images, y: Labels, search: Search, *, generator: Generator
 ) -> Tensor:
     """Return the least s_j - s_{j-1} found in the ball around each sample."""
 

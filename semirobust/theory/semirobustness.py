@@ -141,7 +141,7 @@ def gamma(
     """Return gamma_j of the readout on layer j, from above: Definition 1, Eq. 1."""
     if len(samples) < 2:
         raise ValueError(f"an interval needs at least 2 samples, got {len(samples)}")
-    whole = through(network, j, readout)
+    whole = with_readout(network, j, readout)
     clean, worst, right = [], [], []
     with evaluating(whole):
         for x, y, _ in batches(samples, BATCH):
@@ -176,19 +176,19 @@ def profile(
     }
 
 
-def through(network: nn.Sequential, j: int, readout: nn.Module) -> nn.Sequential:
+def with_readout(network: nn.Sequential, j: int, readout: nn.Module) -> nn.Sequential:
     """Return G_j ∘ F^(j) as a chain of j + 1 links; j = 0 reads the input itself."""
     if j == 0:
         return nn.Sequential(readout)
     return nn.Sequential(*compose(network, 1, j), readout)
 
 
-def rest(network: nn.Sequential, j: int) -> nn.Sequential:
+def remainder(network: nn.Sequential, j: int) -> nn.Sequential:
     """Return the readout F^(j+1,n): the rest of the network, nothing at all for j = n."""
     return nn.Sequential() if j == len(network) else compose(network, j + 1, len(network))
 
 
-def linear(
+def linear_readout(
     network: nn.Sequential,
     j: int,
     samples: Samples,
@@ -211,7 +211,7 @@ def linear(
     """
     pool = [nn.AdaptiveAvgPool2d(1)] if pooled else []
     view = nn.Sequential(*pool, nn.Flatten())
-    h = features(network, j, samples, view).double()
+    h = layer_features(network, j, samples, view).double()
     mean, scale = h.mean(dim=0), h.std(dim=0).clamp_min(1e-3)
     weight, bias = logistic((h - mean) / scale, samples.labels, penalty=penalty, steps=steps)
     head = nn.utils.skip_init(nn.Linear, *reversed(weight.shape))  # type: ignore[no-untyped-call]
@@ -222,9 +222,9 @@ def linear(
 
 
 @torch.no_grad()
-def features(network: nn.Sequential, j: int, samples: Samples, view: nn.Module) -> Features:
+def layer_features(network: nn.Sequential, j: int, samples: Samples, view: nn.Module) -> Features:
     """Return the view of h_j of every sample, N x d."""
-    whole = through(network, j, view)
+    whole = with_readout(network, j, view)
     with evaluating(whole):
         return torch.cat([whole(x) for x, _, _ in batches(samples, BATCH)])
 
@@ -246,7 +246,7 @@ def logistic(h: Features, y: Labels, *, penalty: float, steps: int) -> tuple[Ten
     return weight.detach(), bias.detach()
 
 
-def hardened(
+def robust_readout(
     network: nn.Sequential,
     j: int,
     readout: nn.Module,
@@ -255,13 +255,15 @@ def hardened(
     settings: Training,
 ) -> nn.Module:
     """Return a copy of the readout after adversarial training behind the frozen F^(j)."""
-    whole = nn.Sequential(nn.Sequential(*through(network, j, nn.Sequential())), deepcopy(readout))
+    whole = nn.Sequential(
+        nn.Sequential(*with_readout(network, j, nn.Sequential())), deepcopy(readout)
+    )
     for _ in fit(whole, samples, replace(settings, method=Online(attack=attack)), a=1):
         pass
     return whole[1]
 
 
-def nested(found: dict[int, Gamma]) -> dict[int, float]:
+def nested_gamma(found: dict[int, Gamma]) -> dict[int, float]:
     """Return max over k >= j of gamma_k: the family of readouts G_k ∘ F^(j+1,k), k = j..n.
 
     Every readout of a later layer is one of the earlier layer too, with the links between put in
@@ -269,13 +271,13 @@ def nested(found: dict[int, Gamma]) -> dict[int, float]:
 
     Example:
         >>> flat = {j: Gamma(v, v, v, v, 1.0, 9) for j, v in ((1, 0.2), (2, 0.5), (3, 0.4))}
-        >>> nested(flat)
+        >>> nested_gamma(flat)
         {1: 0.5, 2: 0.5, 3: 0.4}
     """
     return {j: max(found[k].value for k in found if k >= j) for j in found}
 
 
-def records(curves: Mapping[str, Mapping[int, Gamma | float]]) -> list[dict[str, Any]]:
+def gamma_records(curves: Mapping[str, Mapping[int, Gamma | float]]) -> list[dict[str, Any]]:
     """Return one row per readout and layer: its name, j, gamma and the interval's ends if known."""
     return [
         {"readout": name, "j": j, "gamma": found.value, "low": found.low, "high": found.high}

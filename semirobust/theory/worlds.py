@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 
 from semirobust.attacks.ball import check_radius
 from semirobust.data import Samples
-from semirobust.theory.semirobustness import through
+from semirobust.theory.semirobustness import with_readout
 from semirobust.types import Images, Labels
 
 Table = NDArray[np.float64]
@@ -240,5 +240,5 @@ def exact_gamma(
     network: nn.Sequential, j: int, readout: nn.Module, samples: Samples, epsilon: float
 ) -> float:
     """Return gamma_j of the readout exactly, where G_j ∘ F^(j) is affine with two classes."""
-    whole = through(network, j, readout)
+    whole = with_readout(network, j, readout)
     return exact_scores(whole, samples.x, samples.y, epsilon).double().mean().item()

@@ -29,7 +29,7 @@ def digits():
 
 
 def test_the_rows_are_all_layers_side_by_side(network, digits):
-    rows = algorithm_s1.side_by_side(compose(network, 1, 3), digits[1].x[:2])
+    rows = algorithm_s1.stacked_activations(compose(network, 1, 3), digits[1].x[:2])
     assert rows.shape == (2, 4 * 16 * 16 + 8 * 8 * 8 + 25)
     torch.testing.assert_close(rows[:, -25:], compose(network, 1, 3)(digits[1].x[:2]))
 
@@ -65,7 +65,7 @@ def test_the_honest_score_of_a_linear_last_layer_is_the_networks(network, digits
 
 def test_a_batch_smaller_than_the_columns_fits_any_targets(network, digits, generator):
     """Why λ may not be solved on what it is scored on: nonsense is fitted too."""
-    rows = algorithm_s1.side_by_side(compose(network, 1, 2), digits[1].x).detach()
+    rows = algorithm_s1.stacked_activations(compose(network, 1, 2), digits[1].x).detach()
     nonsense = torch.randn(len(rows), 10, generator=generator)
     found = algorithm_s1.solve(rows, nonsense)
     torch.testing.assert_close(rows @ found, nonsense, atol=1e-2, rtol=1e-2)

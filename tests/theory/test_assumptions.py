@@ -11,9 +11,8 @@ from semirobust import data, models
 from semirobust.attacks.gradient import FGSM
 from semirobust.edge.estimator import Edge
 from semirobust.edge.projection import Coordinates
-from semirobust.theory import assumptions
-from semirobust.theory import semirobustness as probes
-from semirobust.theory.assumptions import Both, audit
+from semirobust.theory import assumptions, semirobustness
+from semirobust.theory.assumptions import TwoReadouts, audit
 from semirobust.theory.semirobustness import Search
 
 EPSILON = 0.03
@@ -37,7 +36,9 @@ def rows(network, readouts, samples, **settings):
 
 
 def test_every_pair_of_consecutive_readouts_has_a_row(network, samples):
-    readouts = {j: probes.linear(network, j, samples) for j in (1, 2, 3)} | {4: nn.Sequential()}
+    readouts = {j: semirobustness.linear_readout(network, j, samples) for j in (1, 2, 3)} | {
+        4: nn.Sequential()
+    }
     found = rows(network, readouts, samples)
     assert [row.j for row in found] == [2, 3, 4]
     assert all(before.after == after.before for before, after in pairwise(found))
@@ -46,14 +47,14 @@ def test_every_pair_of_consecutive_readouts_has_a_row(network, samples):
 
 
 def test_a_readout_that_is_the_same_function_does_not_grow(network, samples):
-    readouts = {j: probes.rest(network, j) for j in (2, 3, 4)}
+    readouts = {j: semirobustness.remainder(network, j) for j in (2, 3, 4)}
     found = rows(network, readouts, samples)
     assert all(row.growth == pytest.approx(0, abs=1e-6) for row in found)
     assert all(row.scale is None or row.scale > 1e5 for row in found)
 
 
 def test_bounded_scores_never_meet_the_second_assumption(network, samples):
-    readouts = {j: probes.linear(network, j, samples) for j in (1, 2, 3)}
+    readouts = {j: semirobustness.linear_readout(network, j, samples) for j in (1, 2, 3)}
     found = rows(network, readouts, samples)
     assert all(row.required >= 2 for row in found)
     assert not any(row.a2 for row in found)
@@ -78,16 +79,19 @@ def test_a_constant_layer_carries_nothing(network, samples):
     )
     constant[1][1].weight.data.zero_()
     constant[1][1].bias.data.zero_()
-    readouts = {1: probes.linear(constant, 1, samples), 2: nn.Sequential()}
+    readouts = {1: semirobustness.linear_readout(constant, 1, samples), 2: nn.Sequential()}
     row = rows(constant, readouts, samples)[0]
     assert (row.rho, row.a1) == (0, False)
     assert row.slack == pytest.approx(1)
 
 
 def test_the_least_growth_is_below_that_of_the_clean_images(network, samples, generator):
-    ends = [probes.through(network, j, probes.linear(network, j, samples)) for j in (1, 2)]
-    both, x, y = Both(*ends), samples.x, samples.y
-    found = assumptions.least_growth(both, x, y, SEARCH, generator=generator)
+    ends = [
+        semirobustness.with_readout(network, j, semirobustness.linear_readout(network, j, samples))
+        for j in (1, 2)
+    ]
+    both, x, y = TwoReadouts(*ends), samples.x, samples.y
+    found = assumptions.worst_growth(both, x, y, SEARCH, generator=generator)
     assert (found <= assumptions.growth(both(x), y) + 1e-6).all()
     assert found.mean() < assumptions.growth(both(x), y).mean() - 0.1
 
@@ -101,7 +105,7 @@ def test_slack_of_coordinates_weighs_classes_and_averages_sets():
 
 def test_scores_may_be_searched_on_fewer_images_than_dependence_is_measured_on(network, samples):
     readouts, few = (
-        {3: probes.linear(network, 3, samples), 4: nn.Sequential()},
+        {3: semirobustness.linear_readout(network, 3, samples), 4: nn.Sequential()},
         samples.take(torch.arange(30)),
     )
     whole, part = (rows(network, readouts, samples, searched=one)[0] for one in (None, few))

@@ -9,7 +9,7 @@ from torch import nn
 
 from semirobust import models
 from semirobust.layers import split
-from semirobust.theory import curvature, peeling
+from semirobust.theory import curvature, norm_bounds
 from semirobust.theory.curvature import lanczos
 
 
@@ -174,11 +174,11 @@ CHAINS = [("cnn", 0.5), ("mlp", 0.2), ("alexnet", 0.25), ("vgg16", 0.125)]
 @pytest.mark.parametrize(("name", "width"), CHAINS, ids=str)
 @pytest.mark.parametrize("amount", [0.003, 0.03])
 def test_peeled_bounds_hold_in_their_order(name, width, amount, generator):
-    network = peeling.fold(shaken(models.build(name, width=width), 0.05, 1))
+    network = norm_bounds.fold(shaken(models.build(name, width=width), 0.05, 1))
     f_a, f_b = split(network, 2)
-    other = shaken(split(peeling.fold(network), 2)[1], amount, 2)
+    other = shaken(split(norm_bounds.fold(network), 2)[1], amount, 2)
     x = torch.rand(8, 3, 32, 32, generator=generator)
-    found = peeling.peel(f_a, f_b, other, x, torch.arange(8))
+    found = norm_bounds.weight_norm_bounds(f_a, f_b, other, x, torch.arange(8))
     assert found.difference <= found.logits + 1e-6
     assert found.logits <= found.from_features * (1 + 1e-5)
     assert found.from_features <= found.from_input * (1 + 1e-5)
@@ -189,14 +189,14 @@ def test_peeling_one_layer_is_the_norm_of_its_change(generator):
     for link in (one, two):
         link.weight.data = torch.randn(3, 4, generator=generator)
         link.requires_grad_(requires_grad=False)
-    found = peeling.apart([(one, two)], torch.ones(1, 4), 5.0)
+    found = norm_bounds.output_distance([(one, two)], torch.ones(1, 4), 5.0)
     assert found == pytest.approx(5 * (one.weight - two.weight).norm().item())
 
 
 def test_peeling_equal_networks_gives_zero():
     network = models.build("cnn", width=0.25)
-    pairs = [(leaf, leaf) for leaf in peeling.leaves(network)]
-    assert peeling.apart(pairs, torch.zeros(1, 3, 32, 32), 7.0) == 0
+    pairs = [(leaf, leaf) for leaf in norm_bounds.flat_layers(network)]
+    assert norm_bounds.output_distance(pairs, torch.zeros(1, 3, 32, 32), 7.0) == 0
 
 
 def test_the_bound_as_printed_fails_for_two_layers():
@@ -209,7 +209,9 @@ def test_the_bound_as_printed_fails_for_two_layers():
     )
     for link, value in zip(parts, (1, 1, 100, 2, 100), strict=True):
         link.weight.data.fill_(value)
-    found = peeling.peel(f_a, robust, tuned, torch.ones(1, 1), torch.zeros(1, dtype=torch.long))
+    found = norm_bounds.weight_norm_bounds(
+        f_a, robust, tuned, torch.ones(1, 1), torch.zeros(1, dtype=torch.long)
+    )
     assert found.logits == pytest.approx(100 * math.sqrt(2))
     assert found.printed == pytest.approx(math.sqrt(2))
     assert found.from_input >= found.logits
@@ -229,27 +231,27 @@ def test_a_convolution_stretches_no_more_than_its_windows_allow(
     unrolled = torch.autograd.functional.jacobian(link, x).flatten(0, 3).flatten(1)
     stretch = torch.linalg.matrix_norm(unrolled, 2).item()
     kernel = link.weight.norm().item()
-    assert stretch <= math.sqrt(peeling.overlap(link, x)) * kernel * (1 + 1e-5)
+    assert stretch <= math.sqrt(norm_bounds.window_overlap(link, x)) * kernel * (1 + 1e-5)
     if constant and stride < size:
         assert stretch > kernel  # the norm of the kernel alone, as printed, is no bound
 
 
 def test_a_pool_that_enlarges_repeats_its_inputs():
     pool, x = nn.AdaptiveAvgPool2d(2), torch.ones(1, 1, 1, 1)
-    assert pool(x).norm() == pytest.approx(math.sqrt(peeling.overlap(pool, x)))
+    assert pool(x).norm() == pytest.approx(math.sqrt(norm_bounds.window_overlap(pool, x)))
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "resnet50", "wrn34-10"])
 def test_folding_batch_norms_keeps_the_function(name, generator):
     network = shaken(models.build(name, width=0.125), 0.05, 3).double()
     x = torch.rand(2, 3, 32, 32, generator=generator).double()
-    torch.testing.assert_close(peeling.fold(network)(x), network(x))
+    torch.testing.assert_close(norm_bounds.fold(network)(x), network(x))
 
 
 def test_folding_leaves_no_batch_norm_in_a_chain_and_the_network_alone():
     network = models.build("vgg16", width=0.125)
     count = len(list(network.parameters()))
-    folded = peeling.fold(network)
+    folded = norm_bounds.fold(network)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
     assert len(list(network.parameters())) == count
 
@@ -260,7 +262,7 @@ def test_refused_arguments(generator):
     x, network = torch.rand(2, 3, 32, 32, generator=generator), models.build("vgg16", width=0.125)
     f_a, f_b = split(network, 2)
     with pytest.raises(ValueError, match="got BatchNorm2d: fold it"):
-        peeling.peel(f_a, f_b, f_b, x, torch.zeros(2, dtype=torch.long))
-    f_a, f_b = split(peeling.fold(models.build("resnet18", width=0.125)), 2)
+        norm_bounds.weight_norm_bounds(f_a, f_b, f_b, x, torch.zeros(2, dtype=torch.long))
+    f_a, f_b = split(norm_bounds.fold(models.build("resnet18", width=0.125)), 2)
     with pytest.raises(ValueError, match="got BasicBlock"):
-        peeling.peel(f_a, f_b, f_b, x, torch.zeros(2, dtype=torch.long))
+        norm_bounds.weight_norm_bounds(f_a, f_b, f_b, x, torch.zeros(2, dtype=torch.long))

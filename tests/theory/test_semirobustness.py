@@ -11,8 +11,7 @@ from semirobust import data, models
 from semirobust.attacks.ball import project
 from semirobust.data import Samples
 from semirobust.layers import compose
-from semirobust.theory import semirobustness as probes
-from semirobust.theory import worlds
+from semirobust.theory import semirobustness, worlds
 from semirobust.theory.semirobustness import Search
 from semirobust.training.fitting import Training
 
@@ -51,9 +50,9 @@ def few(n: int = 40) -> Samples:
 @pytest.mark.parametrize("j", [0, 1, 2, 3])
 def test_gamma_by_attack_equals_the_exact_value_on_affine_networks(j, scale, two_classes):
     network = affine_chain(torch.Generator().manual_seed(1), scale=scale)
-    readout = probes.rest(network, j)
+    readout = semirobustness.remainder(network, j)
     exact = worlds.exact_gamma(network, j, readout, two_classes, EPSILON)
-    found = probes.profile(network, {j: readout}, two_classes, Search(epsilon=EPSILON))[j]
+    found = semirobustness.profile(network, {j: readout}, two_classes, Search(epsilon=EPSILON))[j]
     assert found.value == pytest.approx(exact, abs=1e-5)
 
 
@@ -62,7 +61,7 @@ def test_gamma_by_attack_is_never_below_the_exact_value(steps, two_classes):
     network = affine_chain(torch.Generator().manual_seed(1), scale=0.3)
     attack = Search(epsilon=EPSILON, steps=steps, restarts=1)
     exact = worlds.exact_gamma(network, 3, nn.Sequential(), two_classes, EPSILON)
-    found = probes.profile(network, {3: nn.Sequential()}, two_classes, attack)[3]
+    found = semirobustness.profile(network, {3: nn.Sequential()}, two_classes, attack)[3]
     assert found.value >= exact - 1e-5
     assert (found.value > exact + 1e-3) == (steps < 4)  # a quarter of the radius a step
 
@@ -87,47 +86,49 @@ def test_the_exact_worst_point_is_a_corner(two_classes):
 def test_the_score_of_two_classes_is_a_hyperbolic_tangent(generator):
     logits, y = torch.randn(50, 2, generator=generator), torch.arange(50) % 2
     margin = (2 * y - 1) * (logits[:, 1] - logits[:, 0])
-    torch.testing.assert_close(probes.score(logits, y), torch.tanh(margin / 2))
+    torch.testing.assert_close(semirobustness.score(logits, y), torch.tanh(margin / 2))
 
 
 def test_a_uniform_readout_scores_by_the_number_of_classes():
     torch.testing.assert_close(
-        probes.score(torch.zeros(1, 8), torch.tensor([5])), torch.tensor([-0.75])
+        semirobustness.score(torch.zeros(1, 8), torch.tensor([5])), torch.tensor([-0.75])
     )
 
 
 def test_the_rest_of_the_network_has_one_gamma_at_every_depth(relu_net):
-    readouts = {j: probes.rest(relu_net, j) for j in range(5)}
-    found = probes.profile(relu_net, readouts, few(), Search(epsilon=0.05, steps=3))
+    readouts = {j: semirobustness.remainder(relu_net, j) for j in range(5)}
+    found = semirobustness.profile(relu_net, readouts, few(), Search(epsilon=0.05, steps=3))
     assert len({round(one.value, 6) for one in found.values()}) == 1
 
 
 def test_nested_readouts_cannot_rise_with_depth(relu_net):
-    readouts = {j: probes.linear(relu_net, j, few()) for j in range(1, 5)}
-    found = probes.profile(relu_net, readouts, few(), Search(epsilon=0.05, steps=3))
-    values = list(probes.nested(found).values())
+    readouts = {j: semirobustness.linear_readout(relu_net, j, few()) for j in range(1, 5)}
+    found = semirobustness.profile(relu_net, readouts, few(), Search(epsilon=0.05, steps=3))
+    values = list(semirobustness.nested_gamma(found).values())
     assert values == sorted(values, reverse=True)
     assert all(one.value <= best for one, best in zip(found.values(), values, strict=True))
 
 
 def test_a_nested_value_is_reached_by_a_readout_of_that_layer(relu_net):
-    deep = probes.linear(relu_net, 3, few())
+    deep = semirobustness.linear_readout(relu_net, 3, few())
     shallow = nn.Sequential(*compose(relu_net, 2, 3), deep)
-    found = probes.profile(relu_net, {1: shallow, 3: deep}, few(), Search(epsilon=0.05, steps=3))
+    found = semirobustness.profile(
+        relu_net, {1: shallow, 3: deep}, few(), Search(epsilon=0.05, steps=3)
+    )
     assert found[1].value == pytest.approx(found[3].value, abs=1e-6)
 
 
 def test_more_restarts_and_a_larger_radius_never_raise_gamma(relu_net):
-    readouts = {2: probes.linear(relu_net, 2, few())}
+    readouts = {2: semirobustness.linear_readout(relu_net, 2, few())}
 
     def value(**settings) -> float:
-        return probes.profile(relu_net, readouts, few(), Search(**settings))[2].value
+        return semirobustness.profile(relu_net, readouts, few(), Search(**settings))[2].value
 
     one = value(epsilon=0.05, steps=3, restarts=1)
     assert value(epsilon=0.05, steps=3, restarts=3) <= one
     assert value(epsilon=0.1, steps=6, step_size=0.05 / 4, restarts=1) <= one
     assert value(epsilon=0.0) == pytest.approx(
-        probes.profile(relu_net, readouts, few(), Search(epsilon=0.05))[2].clean
+        semirobustness.profile(relu_net, readouts, few(), Search(epsilon=0.05))[2].clean
     )
 
 
@@ -142,27 +143,29 @@ def test_the_search_returns_the_lowest_score_it_visits(relu_net, generator):
 
     def listening(z: torch.Tensor) -> torch.Tensor:
         logits = relu_net(z)
-        seen.append(probes.score(logits, samples.y).detach())
+        seen.append(semirobustness.score(logits, samples.y).detach())
         return logits
 
     found = Search(epsilon=0.1, step_size=0.07)(
         listening, samples.x, samples.y, generator=generator
     )
     lowest = torch.stack(seen).amin(dim=0)
-    torch.testing.assert_close(probes.score(relu_net(found), samples.y).detach(), lowest)
+    torch.testing.assert_close(semirobustness.score(relu_net(found), samples.y).detach(), lowest)
 
 
 def test_a_saturated_network_is_still_attacked(two_classes):
     """Scores of exactly 1 in single precision have no gradient; the margin has."""
     network = affine_chain(torch.Generator().manual_seed(1), scale=5.0)
     exact = worlds.exact_gamma(network, 3, nn.Sequential(), two_classes, EPSILON)
-    found = probes.profile(network, {3: nn.Sequential()}, two_classes, Search(epsilon=EPSILON))[3]
+    found = semirobustness.profile(
+        network, {3: nn.Sequential()}, two_classes, Search(epsilon=EPSILON)
+    )[3]
     assert found.value == pytest.approx(exact, abs=1e-5)
 
 
 def test_logistic_regression_is_stationary(generator):
     h, y = torch.randn(80, 3, generator=generator).double(), torch.arange(80) % 5 // 2
-    weight, bias = probes.logistic(h, y, penalty=0.1, steps=200)
+    weight, bias = semirobustness.logistic(h, y, penalty=0.1, steps=200)
     p = (h @ weight.T + bias).softmax(dim=1) - nn.functional.one_hot(y, 3)
     assert (p.T @ h / 80 + 0.1 * weight).abs().max() < 1e-5
     assert p.mean(dim=0).abs().max() < 1e-5
@@ -170,32 +173,34 @@ def test_logistic_regression_is_stationary(generator):
 
 def test_a_linear_readout_of_separable_classes_is_right(relu_net):
     samples = few(100)
-    readout = probes.linear(relu_net, 2, samples)
-    h = probes.features(relu_net, 2, samples, readout)
+    readout = semirobustness.linear_readout(relu_net, 2, samples)
+    h = semirobustness.layer_features(relu_net, 2, samples, readout)
     assert (h.argmax(dim=1) == samples.y).all()
 
 
 @pytest.mark.parametrize(("j", "width"), [(1, 4), (2, 8)])
 def test_a_pooled_readout_has_one_weight_a_channel(j, width, relu_net):
-    readout = probes.linear(relu_net, j, few(), pooled=True)
+    readout = semirobustness.linear_readout(relu_net, j, few(), pooled=True)
     assert readout[-1].weight.shape == (10, width)
 
 
 def test_a_hardened_readout_resists_better_and_the_network_stays(relu_net):
     samples, attack = few(100), Search(epsilon=0.05, steps=2, restarts=1)
     before = {name: value.clone() for name, value in relu_net.state_dict().items()}
-    readout = probes.linear(relu_net, 1, samples)
+    readout = semirobustness.linear_readout(relu_net, 1, samples)
     settings = Training(epochs=5, learning_rate=0.05, batch=25)
-    hard = probes.hardened(relu_net, 1, readout, samples, attack, settings)
-    found = probes.profile(relu_net, {1: readout}, samples, attack)[1]
-    better = probes.profile(relu_net, {1: hard}, samples, attack)[1]
+    hard = semirobustness.robust_readout(relu_net, 1, readout, samples, attack, settings)
+    found = semirobustness.profile(relu_net, {1: readout}, samples, attack)[1]
+    better = semirobustness.profile(relu_net, {1: hard}, samples, attack)[1]
     assert better.value > found.value + 0.1
     assert all(torch.equal(before[name], value) for name, value in relu_net.state_dict().items())
 
 
 def test_the_interval_holds_the_mean_and_shrinks_with_the_samples(relu_net):
     readouts, attack = {4: nn.Sequential()}, Search(epsilon=0.02, steps=2)
-    small, large = (probes.profile(relu_net, readouts, few(n), attack)[4] for n in (20, 180))
+    small, large = (
+        semirobustness.profile(relu_net, readouts, few(n), attack)[4] for n in (20, 180)
+    )
     assert small.low < small.value < small.high
     assert (large.high - large.low) < 0.6 * (small.high - small.low)
     assert (small.n, large.n) == (20, 180)
@@ -204,17 +209,17 @@ def test_the_interval_holds_the_mean_and_shrinks_with_the_samples(relu_net):
 def test_slack_of_independent_codes_is_one_and_of_equal_codes_their_number():
     g = [i for i in range(4) for _ in range(3)]
     h = [i for _ in range(4) for i in range(3)]
-    assert probes.slack(g, h, [0] * 12) == 1
-    assert probes.slack(g, g, [0] * 12) == 4
+    assert semirobustness.slack(g, h, [0] * 12) == 1
+    assert semirobustness.slack(g, g, [0] * 12) == 4
 
 
 def test_slack_weighs_classes_by_their_share():
     g = [0, 1, 2, 0, 0, 0, 0, 0, 0]
-    assert probes.slack(g, g, [0] * 3 + [1] * 6) == pytest.approx(3 / 3 + 2 / 3)
+    assert semirobustness.slack(g, g, [0] * 3 + [1] * 6) == pytest.approx(3 / 3 + 2 / 3)
 
 
 def test_slack_of_codes_that_never_repeat_is_the_number_of_samples():
-    assert probes.slack(range(50), range(50), [0] * 50) == 50
+    assert semirobustness.slack(range(50), range(50), [0] * 50) == 50
 
 
 def test_refused_arguments(relu_net, two_classes, generator):
@@ -223,7 +228,7 @@ def test_refused_arguments(relu_net, two_classes, generator):
     with pytest.raises(ValueError, match="restarts must be at least 1"):
         Search(epsilon=0.1, restarts=0)
     with pytest.raises(ValueError, match="at least 2 samples"):
-        probes.profile(
+        semirobustness.profile(
             relu_net, {4: nn.Sequential()}, few(10).take(torch.tensor([0])), Search(epsilon=0)
         )
     with pytest.raises(ValueError, match="not affine"):
@@ -231,12 +236,12 @@ def test_refused_arguments(relu_net, two_classes, generator):
     with pytest.raises(ValueError, match="two classes, got 3"):
         worlds.exact_scores(affine_chain(generator, 3), two_classes.x, two_classes.y, EPSILON)
     with pytest.raises(ValueError, match="1 <= i <= j <= n"):
-        probes.through(relu_net, 9, nn.Sequential())
+        semirobustness.with_readout(relu_net, 9, nn.Sequential())
 
 
 def test_interval_arithmetic_of_gamma_is_the_normal_one(relu_net):
     samples = few(50)
-    found = probes.profile(relu_net, {4: nn.Sequential()}, samples, Search(epsilon=0.0))[4]
-    scores = probes.score(relu_net(samples.x), samples.y).double()
+    found = semirobustness.profile(relu_net, {4: nn.Sequential()}, samples, Search(epsilon=0.0))[4]
+    scores = semirobustness.score(relu_net(samples.x), samples.y).double()
     assert found.value == pytest.approx(scores.mean().item())
     assert found.high - found.value == pytest.approx(1.96 * scores.std().item() / math.sqrt(50))

@@ -29,14 +29,14 @@ HARMLESS = nn.Linear | nn.ReLU | nn.Flatten | nn.Identity | nn.Dropout
 
 
 @dataclass(frozen=True)
-class Peeled:
+class NormBounds:
     """Bounds (12) to (15) on L(ω̃) - L(ω*), from the loosest assumption to the mildest.
 
     Attributes:
         difference: L(ω̃) - L(ω*), the truth.
         logits: √2 E‖f̃(x) - f*(x)‖: (12), nothing estimated.
         from_features: The same with the logits' difference peeled through f_b, from ‖f_a(x)‖.
-        from_input: Peeled through f_a as well, from C_x: what (15) needs to hold for any depth.
+        from_input: NormBounds through f_a as well, from C_x: what (15) needs to hold for any depth.
         printed: √2 C_x Π_(j in a) ‖W_j‖_F ‖Δ‖: (15) as printed.
     """
 
@@ -48,32 +48,36 @@ class Peeled:
 
 
 @torch.no_grad()
-def peel(f_a: nn.Module, robust: nn.Module, tuned: nn.Module, x: Images, y: Labels) -> Peeled:
+def weight_norm_bounds(
+    f_a: nn.Module, robust: nn.Module, tuned: nn.Module, x: Images, y: Labels
+) -> NormBounds:
     """Return bounds (12) to (15) for two last parts f_b*, f̃_b behind one f_a, all without norms.
 
     Batch norms must have been folded (``fold``). C_x is the largest norm of an image, after the
     network's own normalisation.
     """
-    z = scaled(f_a, x)
+    z = normalised(f_a, x)
     h = f_a(x)
     before, after = robust(h), tuned(h)
     norm = float(z.flatten(1).norm(dim=1).max())
     at_cut = float(h.flatten(1).norm(dim=1).max())
-    through_a = [(leaf, leaf) for leaf in leaves(f_a)]
-    through_b = list(zip(leaves(robust), leaves(tuned), strict=True))
-    frobenius = prod(_norm(leaf.weight) for leaf in leaves(f_a) if isinstance(leaf, Weighted))
+    through_a = [(leaf, leaf) for leaf in flat_layers(f_a)]
+    through_b = list(zip(flat_layers(robust), flat_layers(tuned), strict=True))
+    frobenius = prod(_norm(leaf.weight) for leaf in flat_layers(f_a) if isinstance(leaf, Weighted))
     distance = float((weights(tuned) - weights(robust)).norm())
-    return Peeled(
+    return NormBounds(
         difference=float(cross_entropy(after, y) - cross_entropy(before, y)),
         logits=LIPSCHITZ * float((after - before).norm(dim=1).mean()),
-        from_features=LIPSCHITZ * apart(through_b, h, at_cut),
-        from_input=LIPSCHITZ * apart([*through_a, *through_b], z, norm),
+        from_features=LIPSCHITZ * output_distance(through_b, h, at_cut),
+        from_input=LIPSCHITZ * output_distance([*through_a, *through_b], z, norm),
         printed=LIPSCHITZ * norm * frobenius * distance,
     )
 
 
 @torch.no_grad()
-def apart(pairs: Sequence[tuple[nn.Module, nn.Module]], h: Features, norm: float) -> float:
+def output_distance(
+    pairs: Sequence[tuple[nn.Module, nn.Module]], h: Features, norm: float
+) -> float:
     """Return a bound of ‖f̃(h) - f*(h)‖ for all h up to a norm, layer by layer.
 
     With n the bound of ‖h*‖ and e that of ‖h̃ - h*‖, a layer W, b takes them to
@@ -82,7 +86,7 @@ def apart(pairs: Sequence[tuple[nn.Module, nn.Module]], h: Features, norm: float
     """
     e = 0.0
     for own, other in pairs:
-        reach, before, h = sqrt(overlap(own, h)), norm, own(h)
+        reach, before, h = sqrt(window_overlap(own, h)), norm, own(h)
         e, norm = reach * e, reach * norm
         if isinstance(own, Weighted) and isinstance(other, Weighted):
             places = sqrt(h[0].numel() / len(own.weight))
@@ -98,7 +102,7 @@ def _norm(values: Tensor) -> float:
     return float(values.detach().norm())
 
 
-def overlap(leaf: nn.Module, h: Features) -> int:
+def window_overlap(leaf: nn.Module, h: Features) -> int:
     """Return how many windows of a layer share an input at most; 1 without windows.
 
     ‖unrolled convolution‖² <= overlap ‖kernel‖_F², and likewise for pooling, whose kernel is 1.
@@ -120,17 +124,17 @@ def _square(value: int | tuple[int | None, ...] | None) -> int:
     return value if isinstance(value, int) else max(side or 1 for side in value or (1,))
 
 
-def leaves(network: nn.Module) -> Iterator[nn.Module]:
+def flat_layers(network: nn.Module) -> Iterator[nn.Module]:
     """Yield the layers of nested chains in order, without the input normalisation."""
     if not isinstance(network, nn.Sequential):
         yield network
         return
     for child in network:
         if not isinstance(child, Normalise):
-            yield from leaves(child)
+            yield from flat_layers(child)
 
 
-def scaled(network: nn.Module, x: Images) -> Tensor:
+def normalised(network: nn.Module, x: Images) -> Tensor:
     """Return the images as the first layer sees them, after the network's own normalisation."""
     first = next((part for part in network.modules() if isinstance(part, Normalise)), None)
     return x if first is None else first(x)
