@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from semirobust.edge import hashing, projection
-from semirobust.edge.counting import Pair, Score, cells
+from semirobust.edge.counting import DependenceGraph, Formula, cells
 from semirobust.edge.estimator import Edge
 from semirobust.edge.information import rho
 from semirobust.models import build
@@ -148,8 +148,8 @@ def stages(classes: int, n: int, d: int, repetitions: int) -> dict[str, float]:
     widths = [hashing.widths(one, d, 3334) for one in u]
     zero = np.zeros(u[0].shape[-2])
     codes = [hashing.width_codes(one, e, zero) for one, e in zip(u, widths, strict=True)]
-    score = Score.plug_in(n, lower=0.001, upper=10)
-    pair = Pair(*map(cells, codes), score)
+    score = Formula.plug_in(n, lower=0.001, upper=10)
+    pair = DependenceGraph(*map(cells, codes), score)
     works: dict[str, Callable[[], object]] = {
         "draw directions": lambda: projection.published_directions(d, d, n, 3334),
         "column deviations": lambda: [

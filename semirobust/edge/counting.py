@@ -34,7 +34,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Score:
+class Formula:
     """How counts of N samples become bits: g(count), the limits of a log-ratio, the correction."""
 
     table: Floats  # g over 0..N: log₂, or ψ / ln 2 if corrected
@@ -43,13 +43,15 @@ class Score:
     upper: float | None = None
 
     @classmethod
-    def plug_in(cls, n: int, *, lower: float | None = None, upper: float | None = None) -> "Score":
+    def plug_in(
+        cls, n: int, *, lower: float | None = None, upper: float | None = None
+    ) -> "Formula":
         """Return g = log₂, with limits of the log-ratios."""
         table = np.log2(np.maximum(np.arange(n + 1), 1))
         return cls(table, lower=lower, upper=upper)
 
     @classmethod
-    def chao_wang_jost(cls, n: int) -> "Score":
+    def chao_wang_jost(cls, n: int) -> "Formula":
         """Return g = ψ / ln 2 with the correction for cells not seen."""
         return cls(np.concatenate([[0.0], digamma(np.arange(1, n + 1)) / log(2)]), corrected=True)
 
@@ -62,10 +64,10 @@ class Score:
         """Return Ĥ in bits from Σ N_i g(N_i) and the numbers of cells seen once and twice."""
         n = len(self.table) - 1
         found = self.table[n] - sums / n
-        return found + unseen(n, once, twice) if self.corrected else found
+        return found + unseen_entropy(n, once, twice) if self.corrected else found
 
 
-def unseen(n: int, once: Floats, twice: Floats) -> Floats:
+def unseen_entropy(n: int, once: Floats, twice: Floats) -> Floats:
     """Return the entropy of cells not seen among n samples, in bits.
 
     (f1 / n) (1 - A)^(1-n) [-ln A - Σ_{r<n} (1 - A)^r / r] with A = 2 f2 / ((n - 1) f1 + 2 f2), or
@@ -82,7 +84,7 @@ def unseen(n: int, once: Floats, twice: Floats) -> Floats:
     return once / n * (1 - A) * (hyperu(1, 1, a * n) + ends) / log(2)
 
 
-def runs(rows: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def run_lengths(rows: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return where each run of equal values starts in the flattened sorted rows, and its length."""
     new = np.empty(rows.shape, dtype=bool)
     new[..., 0] = True
@@ -99,7 +101,7 @@ def cells(codes: Codes) -> Cells:
     n = codes.shape[-1]
     codes = codes.reshape(-1, n)
     order = np.argsort(codes, axis=-1)
-    starts, lengths = runs(np.take_along_axis(codes, order, axis=-1))
+    starts, lengths = run_lengths(np.take_along_axis(codes, order, axis=-1))
     row = starts // n
     first = np.searchsorted(row, np.arange(len(codes)))  # each row's first run
     rank = np.arange(len(starts)) - first[row]
@@ -110,7 +112,7 @@ def cells(codes: Codes) -> Cells:
     return Cells(ranks, counts)
 
 
-def entropy(found: Cells, score: Score) -> Floats:
+def entropy(found: Cells, score: Formula) -> Floats:
     """Return the entropy of each row's cells in bits."""
     counts = found.counts
     sums: Floats = (counts * score.table[counts]).sum(axis=-1)
@@ -119,12 +121,12 @@ def entropy(found: Cells, score: Score) -> Floats:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DependenceGraph:
     """X's and Y's cells of the same samples, with what each joint cell's log-ratio needs."""
 
     x: Cells
     y: Cells
-    score: Score
+    score: Formula
 
     def information(self) -> tuple[Floats, Floats]:
         """Return Î of each row in bits, and the share of its samples alone in their joint cell."""
@@ -146,7 +148,9 @@ class Pair:
         if permutations == 0:
             return np.empty((0, len(self.x.ranks)))
         x, y = _in_own_order(self.x, sets), _in_own_order(self.y, sets)
-        pair = Pair(*((y, x) if x.ranks.tobytes() > y.ranks.tobytes() else (x, y)), self.score)
+        pair = DependenceGraph(
+            *((y, x) if x.ranks.tobytes() > y.ranks.tobytes() else (x, y)), self.score
+        )
         left, right = pair._left(), pair.y.ranks.astype(pair._kind())
         values = np.empty((permutations, len(left)))
         step = max(1, CHUNK // left.size)
@@ -171,7 +175,7 @@ class Pair:
         """Return Î and the share of single samples of rows of joint codes, B or a multiple of B."""
         rows, n = joint.shape
         joint = np.sort(joint, axis=-1)
-        starts, lengths = runs(joint)
+        starts, lengths = run_lengths(joint)
         row = starts // n
         terms = self.score.table[lengths]
         once: Floats = np.bincount(row, weights=lengths == 1, minlength=rows).astype(np.float64)

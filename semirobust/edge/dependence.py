@@ -99,7 +99,7 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class OfClass:
+class ClassEstimate:
     """The estimates of one class: one value per set of directions, one null value per shuffle."""
 
     n: int
@@ -113,7 +113,7 @@ class OfClass:
 
 
 def combined(
-    settings: Any, found: Mapping[int, OfClass], shares: Mapping[int, float] | None
+    settings: Any, found: Mapping[int, ClassEstimate], shares: Mapping[int, float] | None
 ) -> Dependence:
     """Return Σ_y π(y) of the classes' estimates; without π, their shares of the samples."""
     total = sum(one.n for one in found.values())

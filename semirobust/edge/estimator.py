@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from semirobust.edge import projection
-from semirobust.edge.counting import Pair, Score, cells, entropy
-from semirobust.edge.dependence import Dependence, OfClass, combined
+from semirobust.edge.counting import DependenceGraph, Formula, cells, entropy
+from semirobust.edge.dependence import ClassEstimate, Dependence, combined
 from semirobust.edge.hashing import member_shifts, rank_codes, width_codes, widths
 from semirobust.edge.projection import Coordinates, Index, Real, Rows
 
@@ -154,7 +154,7 @@ class Edge:
 
         ``shares`` are the classes' weights π(y); without them, their shares of the samples.
         """
-        found: dict[int, OfClass] = {}
+        found: dict[int, ClassEstimate] = {}
         for n in sorted({one.values.shape[-1] for one in u.values()}):
             group = [c for c in u if u[c].values.shape[-1] == n]
             estimates = self._estimates([u[c] for c in group], [v[c] for c in group])
@@ -210,7 +210,7 @@ class Edge:
             raise ValueError(projection.first_bad(x, name))
         return Coordinates(values, x.shape[1])
 
-    def _estimates(self, u: list[Coordinates], v: list[Coordinates]) -> list[OfClass]:
+    def _estimates(self, u: list[Coordinates], v: list[Coordinates]) -> list[ClassEstimate]:
         """Return the estimates of classes with one number of samples."""
         n, classes = u[0].values.shape[-1], len(u)
         sets = max(len(u[0].values), len(v[0].values))
@@ -232,17 +232,17 @@ class Edge:
             for one in (np.minimum(h_x, h_y), h_x, h_y, alone, pair.constant())
         ]
         return [
-            OfClass(n, values[:, c], null[:, c], *(float(one[c]) for one in means))
+            ClassEstimate(n, values[:, c], null[:, c], *(float(one[c]) for one in means))
             for c in range(classes)
         ]
 
-    def _pair(self, u: Real, v: Real, d: tuple[int, int]) -> Pair:
+    def _pair(self, u: Real, v: Real, d: tuple[int, int]) -> DependenceGraph:
         """Return the cells of sets x classes x m x n; rows are sets, members, classes."""
-        score = Score.plug_in(u.shape[-1], lower=self.lower, upper=self.upper)
+        score = Formula.plug_in(u.shape[-1], lower=self.lower, upper=self.upper)
         if self.correction != "none":
-            score = Score.chao_wang_jost(u.shape[-1])
+            score = Formula.chao_wang_jost(u.shape[-1])
         if self.hashing == "rank":
-            return Pair(cells(rank_codes(u)), cells(rank_codes(v)), score)
+            return DependenceGraph(cells(rank_codes(u)), cells(rank_codes(v)), score)
         width_u = self.smoothness * widths(u, d[0], self.seed)
         width_v = self.smoothness * widths(v, d[1], self.seed)
         pair = self._width_pair(u, v, width_u, width_v, score)
@@ -253,7 +253,9 @@ class Edge:
             pair = self._width_pair(u, v, factor * width_u, factor * width_v, score)
         return pair
 
-    def _width_pair(self, u: Real, v: Real, width_u: Real, width_v: Real, score: Score) -> Pair:
+    def _width_pair(
+        self, u: Real, v: Real, width_u: Real, width_v: Real, score: Formula
+    ) -> DependenceGraph:
         """Return the cells of all members for these widths."""
         shifts = member_shifts(
             self.members, u.shape[-2], v.shape[-2], self.seed, stochastic=self.stochastic
@@ -261,7 +263,7 @@ class Edge:
         drawn = list(shifts)
         x = [width_codes(u, scale * width_u, shift) for scale, shift, _ in drawn]
         y = [width_codes(v, scale * width_v, shift) for scale, _, shift in drawn]
-        return Pair(cells(np.stack(x, axis=1)), cells(np.stack(y, axis=1)), score)
+        return DependenceGraph(cells(np.stack(x, axis=1)), cells(np.stack(y, axis=1)), score)
 
 
 def _stacked(found: list[Coordinates], sets: int) -> Real:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from semirobust.edge.counting import Codes, runs
+from semirobust.edge.counting import Codes, run_lengths
 from semirobust.edge.projection import TINY, Real
 
 DRAWN = 500  # values whose neighbours set the width
@@ -101,7 +101,7 @@ def _ties(u: Real) -> tuple[Codes, Codes]:
     ordered = np.take_along_axis(lines, order, axis=-1)
     number = np.zeros(lines.shape, dtype=np.int64)
     np.cumsum(np.diff(ordered, axis=-1) > near, axis=-1, out=number[:, 1:])
-    starts, lengths = runs(number)
+    starts, lengths = run_lengths(number)
     middle = np.repeat(2 * (starts % n) + lengths, lengths).reshape(lines.shape)
     back = np.argsort(order, axis=-1)
     number, middle = (np.take_along_axis(found, back, axis=-1) for found in (number, middle))

@@ -73,7 +73,7 @@ def noise(n: int, dx: int, dy: int, *, edge: Edge, seed: int = 0) -> Dependence:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRho:
     """One value of the paper's Table 1: ρ_{n - back}, with what its estimate depends on."""
 
     network: str
@@ -85,7 +85,7 @@ class Published:
     dy: int
 
 
-def published() -> list[Published]:
+def published() -> list[PublishedRho]:
     """Return the values of ρ in Table 1 whose layers' widths are known.
 
     Layers are convolutions' outputs before pooling, as published. AlexNet's ρ_{n-3} is left out:
@@ -93,7 +93,7 @@ def published() -> list[Published]:
     with a stem without stride on CIFAR; at 224 pixels all maps are larger by the same factor.
     """
     return [
-        Published(
+        PublishedRho(
             network, data, back, rho, PER_CLASS[data], *_widths(network, back, *MAPS[network, data])
         )
         for (network, data), values in TABLE_1.items()

@@ -164,7 +164,9 @@ def robust_accuracy(
         clean = ~scored(classifier, x, y, batch)
         judge = None if surrogate is None else classifier
         counted_too = None if stand_in is None else Counted(stand_in)
-        search = Search(counted, judge, counted_too, x, y, clean.clone(), x.detach().clone(), batch)
+        search = WorstCase(
+            counted, judge, counted_too, x, y, clean.clone(), x.detach().clone(), batch
+        )
         for name, member in members(named, seed).items():
             search.run(name, member, torch.Generator().manual_seed(seed))
         lost = scored(classifier, search.x_adv, y, batch)
@@ -197,7 +199,7 @@ def robust_accuracy(
 
 
 @dataclass
-class Search:
+class WorstCase:
     """Where the search for the worst case stands."""
 
     attacked: Classifier

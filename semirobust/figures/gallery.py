@@ -22,7 +22,7 @@ from semirobust.types import Attack, Classifier, Images, Labels
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackedImages:
     """Images before and after an attack, their labels, and the answers to both."""
 
     clean: Images
@@ -61,12 +61,14 @@ class Attacked:
         )
 
 
-def attacked(network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0) -> Attacked:
+def attacked(
+    network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0
+) -> AttackedImages:
     """Return the images attacked for this very network (white-box), with its answers."""
     generator = Generator().manual_seed(seed)
     x_adv = attack(network, samples.x, samples.y, generator=generator)
     before, after = answers(network, samples.x), answers(network, x_adv)
-    return Attacked(samples.x, x_adv, samples.y, before, after)
+    return AttackedImages(samples.x, x_adv, samples.y, before, after)
 
 
 @torch.no_grad()
@@ -97,7 +99,7 @@ def compared(
     return pd.DataFrame(rows).set_index(["network", "attack"])
 
 
-def plot(shown: Attacked, epsilon: float, *, across: int = 5) -> Figure:
+def plot(shown: AttackedImages, epsilon: float, *, across: int = 5) -> Figure:
     """Draw clean image, perturbation and attacked image in columns, the answers below.
 
     The perturbation is drawn from -epsilon (black) to epsilon (white), channels averaged. More
@@ -135,5 +137,5 @@ def _picture(ax: Axes, image: torch.Tensor) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-def _told(shown: Attacked, **_: Any) -> Bundle:
+def _told(shown: AttackedImages, **_: Any) -> Bundle:
     return {CSV: shown.table().to_csv(index=False)}, {CSV: {"alt": shown.text()}}

@@ -67,7 +67,7 @@ class Slider:
 
     def figure(self, data: pd.DataFrame, text: str) -> str:
         """Return the figure as HTML that needs nothing else."""
-        scale = Scale.of(data[self.x], data[self.y])
+        scale = Axes.of(data[self.x], data[self.y])
         values = list(data[self.move].unique())
         points = [self._lines(data[data[self.move] == value], scale) for value in values]
         drawn = "".join(
@@ -85,7 +85,7 @@ class Slider:
             f'<script type="application/json">{told}</script><script>{SCRIPT}</script></figure>'
         )
 
-    def _lines(self, part: pd.DataFrame, scale: "Scale") -> list[str]:
+    def _lines(self, part: pd.DataFrame, scale: "Axes") -> list[str]:
         groups = [one for _, one in part.groupby(self.by, sort=False)] if self.by else [part]
         return [
             " ".join(scale.place(x, y) for x, y in zip(one[self.x], one[self.y], strict=True))
@@ -94,7 +94,7 @@ class Slider:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Axes:
     """The ranges of both axes, and where a point lies in the drawing."""
 
     low_x: float
@@ -103,7 +103,7 @@ class Scale:
     high_y: float
 
     @classmethod
-    def of(cls, x: "pd.Series[float]", y: "pd.Series[float]") -> "Scale":
+    def of(cls, x: "pd.Series[float]", y: "pd.Series[float]") -> "Axes":
         """Return the scale that holds all points; it does not move with the slider."""
         return cls(float(x.min()), float(x.max()), min(0.0, float(y.min())), float(y.max()))
 

@@ -47,19 +47,28 @@ def _home() -> Path:
 
 
 def describe(settings: Any) -> Any:
-    """Return the settings that differ from their defaults, nested, with the type's name."""
+    """Return the settings that differ from their defaults, nested, with the kind of each.
+
+    A class's kind is its name, or ``kind: ClassVar[str]`` where a class was renamed: its records
+    keep their keys.
+    """
     if isinstance(settings, list | tuple):
         return [describe(item) for item in settings]
     if isinstance(settings, dict):
         return {str(name): describe(value) for name, value in settings.items()}
     if not is_dataclass(settings):
         return settings
-    chosen: dict[str, Any] = {"kind": type(settings).__name__}
+    chosen: dict[str, Any] = {"kind": kind_of(type(settings))}
     for entry in fields(settings):
         value = getattr(settings, entry.name)
         if value != _default(entry):
             chosen[entry.name] = describe(value)
     return chosen
+
+
+def kind_of(settings: type) -> str:
+    """Return the word under which results know a class of settings."""
+    return str(vars(settings).get("kind", settings.__name__))
 
 
 def _default(entry: Any) -> Any:
@@ -86,7 +95,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @dataclass
-class Cost:
+class Spent:
     """What a block of work took; filled when the block of ``measured`` ends."""
 
     seconds: float = 0.0
@@ -95,9 +104,9 @@ class Cost:
 
 
 @contextmanager
-def measured() -> Iterator[Cost]:
+def measured() -> Iterator[Spent]:
     """Measure wall seconds, process seconds and the peak memory of the process."""
-    cost, wall, cpu = Cost(), perf_counter(), process_time()
+    cost, wall, cpu = Spent(), perf_counter(), process_time()
     yield cost
     cost.seconds = round(perf_counter() - wall, 3)
     cost.cpu_seconds = round(process_time() - cpu, 3)

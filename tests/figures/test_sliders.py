@@ -6,7 +6,7 @@ import re
 import pytest
 
 from semirobust.figures import words as telling
-from semirobust.figures.sliders import Scale, Slider
+from semirobust.figures.sliders import Axes, Slider
 
 ROWS = [
     {"radius": r, "j": j, "gamma": 1 - r * j / 4, "readout": name}
@@ -50,7 +50,7 @@ def test_the_figure_carries_its_data_and_says_what_is_seen_at_both_ends():
 
 
 def test_points_lie_where_the_axes_say():
-    scale = Scale(low_x=0, high_x=4, low_y=-1, high_y=1)
+    scale = Axes(low_x=0, high_x=4, low_y=-1, high_y=1)
     middle = (scale.across(0) + scale.across(4)) / 2
     assert scale.across(2) == pytest.approx(middle)
     assert scale.down(1) < scale.down(0) < scale.down(-1)

@@ -1,14 +1,19 @@
 """Results: keys that stay, files that are whole, nothing overwritten in silence."""
 
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, is_dataclass
+from pkgutil import walk_packages
+from typing import ClassVar
 
 import pytest
 
+import semirobust
 from semirobust.results import records as results
 
 
@@ -47,6 +52,29 @@ def test_keys_are_pinned():
     assert results.key(Settings("a")) == "63fa208ecc11"
     assert results.key(Settings("a", rate=0.1)) == results.key(Settings("a"))
     assert results.key(Settings("a", rate=0.2)) != results.key(Settings("a"))
+
+
+def test_a_renamed_class_keeps_its_kind_and_so_its_records():
+    @dataclass(frozen=True)
+    class Renamed:
+        kind: ClassVar[str] = "Settings"
+        name: str
+
+    assert results.describe(Renamed("a")) == results.describe(Settings("a"))
+    assert results.key(Renamed("a")) == "63fa208ecc11"
+
+
+def test_no_two_settings_of_the_package_are_of_one_kind():
+    names = [module.name for module in walk_packages(semirobust.__path__, "semirobust.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    kinds = Counter(
+        results.kind_of(kind)
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.__name__
+    )
+    assert len(kinds) > 50
+    assert [kind for kind, times in kinds.items() if times > 1] == []
 
 
 def test_what_is_saved_is_loaded(store):
