@@ -1,6 +1,7 @@
-"""The command line: ``semirobust doctor | run | evaluate | figure``, ``book_cli`` and ``grid_cli``.
+"""The command line: ``semirobust doctor | run | evaluate | figure | book``, and the workflow's.
 
-Only these three modules print. Errors that a user can mend are one line, and the exit status is 1.
+Only this module and ``workflow.commands`` print. Errors that a user can mend are one line, and the
+exit status is 1. Notebooks and book are made by the checkout (``workflow.pages``).
 """
 
 import argparse
@@ -14,29 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from semirobust import __version__
-from semirobust.companion import book_cli
 from semirobust.results import records as results
 from semirobust.workflow import commands as grid_cli
+from semirobust.workflow import pages
 
 EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    parser = _parser()
-    chosen = parser.parse_args(words)
-    if not hasattr(chosen, "do"):
-        parser.print_help()
-        return 0
+    parser, words = _parser(), list(sys.argv[1:] if words is None else words)
     try:
-        chosen.do(chosen)
+        if words[:1] == ["book"]:  # its options are the checkout's
+            return pages.hand_over(words)
+        chosen = parser.parse_args(words)
+        if not hasattr(chosen, "do"):
+            parser.print_help()
+            return 0
+        return int(chosen.do(chosen) or 0)
     except EXPECTED as error:
         print(f"semirobust: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("semirobust: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="")
     for add in (_add_doctor, _add_run, _add_evaluate, _add_figure):
         add(commands)
-    book_cli.add(partial(_command, commands), _add_profile)
+    commands.add_parser("book", help="Run the notebooks that changed and build the HTML book.")
     grid_cli.add(partial(_command, commands))
     return parser
 
@@ -60,7 +62,7 @@ Commands = argparse._SubParsersAction  # argparse gives its type no public name
 def _command(
     commands: "Commands[argparse.ArgumentParser]",
     name: str,
-    do: Callable[[argparse.Namespace], None],
+    do: Callable[[argparse.Namespace], int | None],
     text: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
@@ -82,13 +84,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_profile(parser: argparse.ArgumentParser, default: str | None) -> None:
+def _add_profile(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--profile",
         metavar="P",
         default=default,
-        help="smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default: "
-        + (default or "the largest that has a result"),
+        help=f"smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default: {default}",
     )
 
 
@@ -193,13 +194,12 @@ def _existing(path: Path) -> Path:
     return path if path.exists() else _existing(path.parent)
 
 
-def run(chosen: argparse.Namespace) -> None:
+def run(chosen: argparse.Namespace) -> int:
     """Run the rows of an experiment that are missing, or every notebook that changed."""
     if chosen.all == bool(chosen.name):
         raise ValueError("give the name of an experiment, or --all for every notebook")
     if chosen.all:
-        book_cli.execute(chosen)
-        return
+        return _run_notebooks(chosen)
     import torch
     from tqdm import tqdm
 
@@ -225,6 +225,14 @@ def run(chosen: argparse.Namespace) -> None:
                 seen=partial(_show, bar),
             )
         print(f"{row.title}: {path}")
+    return 0
+
+
+def _run_notebooks(chosen: argparse.Namespace) -> int:
+    root = chosen.data_root
+    os.environ |= {"SEMIROBUST_DATA": str(Path(root).expanduser().resolve())} if root else {}
+    os.environ |= {"SEMIROBUST_DOWNLOAD": "1"} if chosen.download else {}
+    return pages.hand_over(["all", "--profile", chosen.profile, "--jobs", str(chosen.jobs)])
 
 
 def _show(bar: Any, step: Any) -> None:

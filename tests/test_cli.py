@@ -62,8 +62,8 @@ def test_the_status_lists_rows_and_what_is_missing(capsys):
         (["evaluate", "missing.safetensors"], "no network at missing.safetensors"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words, message, capsys):
-    status, _, err = told(capsys, *words)
+def test_what_cannot_be_done_is_one_line(words, message, capfd):
+    status, _, err = told(capfd, *words)
     assert status == 1
     assert message in err
     assert err.count("\n") == 1

@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from semirobust import colab
-from semirobust.companion import notebooks
-from semirobust.companion.repository import TAG
+from book._ext import colab, notebooks
+from book._ext.repository import TAG
+from semirobust import colab as running
 from semirobust.results.records import ROOT
 
 CHAPTER = notebooks.find(ROOT / "notebooks" / "31-vgg16.ipynb")
@@ -49,7 +49,7 @@ def test_the_address_and_the_tag_stand_in_the_set_up():
 
 
 def test_elsewhere_the_profile_is_the_given_one():
-    assert colab.profile("smoke", "31-vgg16") == "smoke"
+    assert running.profile("smoke", "31-vgg16") == "smoke"
 
 
 def test_on_colab_a_chapter_of_records_shows_the_largest_and_a_choice_of_the_reader_stands(
@@ -57,8 +57,8 @@ def test_on_colab_a_chapter_of_records_shows_the_largest_and_a_choice_of_the_rea
 ):
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(ROOT / "results"))
-    assert colab.profile("smoke", "31-vgg16") == notebooks.largest_profile(CHAPTER) != "smoke"
-    assert colab.profile("paper", "31-vgg16") == "paper"
+    assert running.profile("smoke", "31-vgg16") == CHAPTER.largest_profile() != "smoke"
+    assert running.profile("paper", "31-vgg16") == "paper"
 
 
 @pytest.mark.parametrize(("there", "profile"), [(True, "gpu"), (False, "smoke")])
@@ -68,7 +68,7 @@ def test_on_colab_a_chapter_that_computes_takes_the_gpu_where_there_is_one(
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(ROOT / "results"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
-    assert colab.profile("smoke", "22-measuring-dependence") == profile
+    assert running.profile("smoke", "22-measuring-dependence") == profile
 
 
 # What Colab has: Python with torch and the rest, a pip, and no semirobust

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from semirobust.workflow import engine
+from semirobust.workflow import engine, pages
 from semirobust.workflow.engine import Job
 
 PAGES = "book"
@@ -116,8 +116,6 @@ def jobs_of(
         found |= {job.name: job for job in jobs}
         records[name] = [job.name for job in jobs if job.stage == "record"]
     if PAGES in names or not names:
-        from semirobust.companion import pages
-
         found |= {job.name: job for job in pages.jobs(profile, records)}
     needed = {name for job in found.values() for name in job.inputs}
     return engine.ordered(found.values()), [job for job in found.values() if job.name not in needed]
@@ -192,24 +190,20 @@ def _show_jobs(jobs: list[Job]) -> None:
             print(f"  {one.state:8} {one.job.stage:10} {one.job.about}{reason}")
 
 
-def step(chosen: argparse.Namespace) -> None:
+def step(chosen: argparse.Namespace) -> int:
     """Make one artefact; on a machine with a limit of GPUs, on the first that is free."""
     from semirobust.results.artefacts import gpu_slot
 
-    if chosen.stage in ("notebook", "book"):
-        from semirobust.companion import pages
-
-        if chosen.stage == "notebook":
-            pages.run_notebook(chosen.name, chosen.profile)
-        else:
-            pages.build_book(chosen.profile)
-        return
+    if chosen.stage in pages.STAGES:
+        words = ("step", chosen.stage, chosen.name, "--profile", chosen.profile)
+        return pages.hand_over(words)
     if chosen.stage in engine.LOCAL:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # short, and beside jobs that have a GPU each
         _make(chosen)
-        return
+        return 0
     with gpu_slot():
         _make(chosen)
+    return 0
 
 
 def _make(chosen: argparse.Namespace) -> None:

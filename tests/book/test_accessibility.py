@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM
 
-from semirobust.companion import book
-from semirobust.companion.printing import FLAGS
+from book._ext import book
+from book._ext.printing import FLAGS
 from semirobust.results.records import ROOT
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"

@@ -13,7 +13,7 @@ import pytest
 from browser import CHROMIUM
 from memories import forget
 
-from semirobust.companion import (
+from book._ext import (
     book,
     copies,
     execution,
@@ -23,7 +23,7 @@ from semirobust.companion import (
     reference,
     staging,
 )
-from semirobust.companion.printing import FLAGS
+from book._ext.printing import FLAGS
 from semirobust.figures import words as telling
 from semirobust.results import code
 from semirobust.results.records import ROOT
@@ -157,21 +157,21 @@ def test_an_unknown_parameter_is_refused_in_one_line_that_lists_the_known(notebo
 
 def test_a_profile_is_the_largest_with_a_result_of_every_experiment(checkout):
     notebook = tiny_notebook(checkout, "31-two", experiment=["first", "second"])
-    assert notebooks.largest_profile(notebook) == "smoke"
+    assert notebook.largest_profile() == "smoke"
     store_result(checkout, "first", "gpu")
-    assert notebooks.largest_profile(notebook) == "smoke"
+    assert notebook.largest_profile() == "smoke"
     store_result(checkout, "second", "gpu")
     store_result(checkout, "second", "cpu")
-    assert notebooks.largest_profile(notebook) == "gpu"
+    assert notebook.largest_profile() == "gpu"
 
 
 def test_an_experiment_that_a_notebook_can_do_without_is_read_and_does_not_decide(checkout):
     notebook = tiny_notebook(checkout, "31-two", experiment="first", also=["second"])
     store_result(checkout, "second", "cpu")
-    assert notebooks.largest_profile(notebook) == "smoke"
+    assert notebook.largest_profile() == "smoke"
     store_result(checkout, "first", "cpu")
-    assert notebooks.largest_profile(notebook) == "cpu"
-    folders = {path.parent.name for path in notebooks.results(notebook, "cpu")}
+    assert notebook.largest_profile() == "cpu"
+    folders = {path.parent.name for path in notebook.results("cpu")}
     assert folders == {"first", "second"}
 
 
@@ -179,9 +179,9 @@ def test_only_results_that_the_notebook_shows_count(checkout):
     where = {"metrics.accuracy.0": 0.25}
     notebook = tiny_notebook(checkout, "31-one", experiment="first", where=where)
     store_result(checkout, "first", "cpu", accuracy=0.75)
-    assert notebooks.largest_profile(notebook) == "smoke"
+    assert notebook.largest_profile() == "smoke"
     store_result(checkout, "first", "cpu", accuracy=0.25)
-    assert notebooks.largest_profile(notebook) == "cpu"
+    assert notebook.largest_profile() == "cpu"
 
 
 def store_result(root, experiment, profile, accuracy=0.25):
@@ -468,7 +468,7 @@ def test_docstrings_become_markdown_without_accidents():
 
 
 def test_importing_the_pipeline_imports_no_torch():
-    program = "import sys, semirobust.companion.book; sys.exit('torch' in sys.modules)"
+    program = "import sys, book._ext.book; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

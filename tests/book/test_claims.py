@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from semirobust.companion import answer, beside, changed, claims, ledger, notebooks
-from semirobust.companion.evidence import Check
+from book._ext import answer, beside, changed, claims, ledger, notebooks
+from book._ext.evidence import Check
 from semirobust.results.records import ROOT
 
 TUNED = {"network": "tuned", "n_b": 12, "front": "robust"}
@@ -318,4 +318,4 @@ def test_without_records_there_is_no_box():
 
 def test_a_chapter_of_records_gets_its_box():
     chapter = notebooks.find(Path(ROOT / "notebooks" / "31-vgg16.ipynb"))
-    assert "| width of the network | 1 | 0.25 |" in changed.box(notebooks.results(chapter, "cpu"))
+    assert "| width of the network | 1 | 0.25 |" in changed.box(chapter.results("cpu"))

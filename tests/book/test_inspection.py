@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from semirobust.companion import inspection
+from book._ext import inspection
 
 
 def write(folder, name, body):

@@ -10,8 +10,7 @@ import pytest
 import yaml
 from nbformat import NotebookNode
 
-from semirobust import colab
-from semirobust.companion import notebooks, pictures
+from book._ext import colab, notebooks, pictures
 from semirobust.figures import words as telling
 from semirobust.results.records import ROOT
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semirobust.companion import beside, claims, notebooks
+from book._ext import beside, claims, notebooks
 from semirobust.results.records import ROOT
 
 REASONS = {

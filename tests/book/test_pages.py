@@ -9,8 +9,8 @@ import time
 import nbformat
 import pytest
 
-from semirobust.companion import notebooks, pages
-from semirobust.companion.execution import NotebookError
+from book._ext import notebooks, run
+from book._ext.execution import NotebookError
 from semirobust.results import artefacts
 
 
@@ -30,7 +30,7 @@ def write(checkout, code):
 
 
 def state():
-    manifest = pages.notebook_artefact("11-one", "smoke").folder / "manifest.json"
+    manifest = run._artefact("notebook", "11-one", "smoke").folder / "manifest.json"
     return artefacts.state(manifest)
 
 
@@ -42,13 +42,13 @@ def copies(checkout):
 def test_a_failing_notebook_tells_its_error_and_runs_again_when_mended(checkout):
     write(checkout, "1 / 0")
     with pytest.raises(NotebookError, match="ZeroDivisionError"):
-        pages.run_notebook("11-one", "smoke", checkout)
+        run.run_notebook("11-one", "smoke", checkout)
     found, reason = state()
     assert found == "failed"
     assert "ZeroDivisionError" in reason
     assert not copies(checkout)
     write(checkout, "print(1)")
-    pages.run_notebook("11-one", "smoke", checkout)
+    run.run_notebook("11-one", "smoke", checkout)
     assert state() == ("done", "")
     assert len(copies(checkout)) == 2
 
@@ -59,8 +59,8 @@ def test_a_killed_notebook_leaves_nothing_and_runs_again(checkout):
         checkout,
         f"import pathlib, time\npathlib.Path({str(checkout / 'here')!r}).touch()\ntime.sleep(600)",
     )
-    code = "import sys, pathlib\nfrom semirobust import pages\n"
-    code += "pages.run_notebook('11-one', 'smoke', pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib\nfrom book._ext import run\n"
+    code += "run.run_notebook('11-one', 'smoke', pathlib.Path(sys.argv[1]))"
     process = subprocess.Popen([sys.executable, "-c", code, checkout], start_new_session=True)
     end = time.monotonic() + 300
     while not (checkout / "here").exists():
@@ -72,5 +72,5 @@ def test_a_killed_notebook_leaves_nothing_and_runs_again(checkout):
     assert state() == ("stopped", "")
     assert not copies(checkout)
     write(checkout, "print(1)")
-    pages.run_notebook("11-one", "smoke", checkout)
+    run.run_notebook("11-one", "smoke", checkout)
     assert state() == ("done", "")

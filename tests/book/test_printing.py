@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from semirobust.companion import printing
+from book._ext import printing
 
 TOC = {
     "root": "book/index",

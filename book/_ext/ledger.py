@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from semirobust.companion import claims
-from semirobust.companion.claims import STATUSES, Claim, Finding, Status
+from book._ext import claims
+from book._ext.claims import STATUSES, Claim, Finding, Status
 from semirobust.results.records import ROOT
 
 HEADS: Mapping[Status, str] = {

@@ -9,9 +9,7 @@ import base64
 import nbformat
 from nbformat import NotebookNode
 
-from semirobust.figures.words import CSV
-
-PICTURE = "image/png"
+PICTURE, CSV = "image/png", "application/vnd.semirobust.csv"  # the latter is of `figures`
 FOLDER = "book/extra"
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from semirobust.companion import execution, inspection, notebooks
-from semirobust.companion.notebooks import Parameters
-from semirobust.companion.repository import configuration
-from semirobust.companion.staging import stage
+from book._ext import execution, inspection, notebooks
+from book._ext.notebooks import Parameters
+from book._ext.repository import configuration
+from book._ext.staging import stage
 from semirobust.results.code import hashed
 from semirobust.results.records import ROOT, write_atomically
 

@@ -8,12 +8,12 @@ and ``<!-- end -->``; what stands for it until then follows ``<!-- otherwise -->
 
 import json
 import re
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from semirobust.results.profiles import part_of, value_at
 from semirobust.results.records import ROOT
 
 FILES = r"([\w./*-]+\.(?:json|yml))(?:\[([^\]]*)\])?"  # a path that may hold a *, and conditions
@@ -54,7 +54,7 @@ def _number(found: re.Match[str], root: Path, place: str) -> str:
         raise ValueError(f"{place}: {path} matches {len(documents)} files, and must match one")
     value = documents[0]
     for part in name.split("."):
-        value = _part(value, part)
+        value = part_of(value, part)
         if value is None:
             raise ValueError(f"{place}: {path} has no {name}: stopped at {part!r}")
     try:
@@ -76,20 +76,3 @@ def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
 
 def _content(file: Path) -> Any:
     return (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_bytes())
-
-
-def value_at(document: Any, name: str) -> Any:
-    """Return a nested value by its dotted name, or None where there is none.
-
-    Example:
-        >>> value_at({"a": [{"b": 1}]}, "a.0.b")
-        1
-    """
-    return reduce(_part, name.split("."), document)
-
-
-def _part(value: Any, part: str) -> Any:
-    """Return one part of a nested value, or None where there is none."""
-    if isinstance(value, list):
-        return value[int(part)] if part.isdecimal() and int(part) < len(value) else None
-    return value.get(part) if isinstance(value, dict) else None

@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from semirobust.companion import notebooks
-from semirobust.companion.notebooks import DEFAULT, Notebook
+from book._ext import notebooks
+from book._ext.notebooks import Notebook
+from semirobust.results.profiles import DEFAULT
 
 
 @dataclass(frozen=True, kw_only=True)

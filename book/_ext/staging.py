@@ -13,13 +13,13 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from semirobust import colab
-from semirobust.companion import answer, beside, changed, copies, ledger, notebooks, reference
-from semirobust.companion.copies import Execution
-from semirobust.companion.notebooks import DEFAULT, PROFILES, Notebook
-from semirobust.companion.pictures import pictures_of
-from semirobust.companion.prose import fill
-from semirobust.companion.repository import blob, configuration
+from book._ext import answer, beside, changed, colab, copies, ledger, notebooks, reference
+from book._ext.copies import Execution
+from book._ext.notebooks import Notebook
+from book._ext.pictures import pictures_of
+from book._ext.prose import fill
+from book._ext.repository import blob, configuration
+from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT, write_atomically
 
 SOURCES = ("*.md", "*.bib")
@@ -144,7 +144,7 @@ class Shown:
     def results(self) -> list[Path]:
         """Return the recorded results behind the page; the smallest profile computes its own."""
         own = self.profile == DEFAULT
-        return [] if own else notebooks.results(self.notebook, self.profile)
+        return [] if own else self.notebook.results(self.profile)
 
     def strip(self) -> str:
         """Return the strip under the title: profile, device, time, commit, versions, parameters."""
@@ -192,7 +192,7 @@ def _data(path: Path, root: Path) -> str:
 def show(notebook: Notebook, profile: str | None = None) -> Shown:
     """Return what the book shows: the wanted profile's run, else a smaller one's, else git's."""
     source = notebooks.read(notebook.path)
-    wanted = PROFILES.index(profile or notebooks.largest_profile(notebook))
+    wanted = PROFILES.index(profile or notebook.largest_profile())
     for name in reversed(PROFILES[: wanted + 1]):
         one = copies.found(notebook, name)
         if one is not None:

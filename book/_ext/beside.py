@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semirobust.companion import claims
-from semirobust.companion.evidence import Check
-from semirobust.companion.notebooks import DEFAULT
+from book._ext import claims
+from book._ext.evidence import Check
+from semirobust.results.profiles import DEFAULT
 from semirobust.results.records import ROOT
 
 NAMES = {

@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal, TypeAlias
 
-from semirobust.companion.evidence import Check, values_of
-from semirobust.companion.notebooks import DEFAULT, PROFILES
+from book._ext.evidence import Check, values_of
+from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT
 
 Status: TypeAlias = Literal["reproduced", "differs", "smoke only", "not attempted"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semirobust.companion.claims import Finding, finding
-from semirobust.companion.evidence import Check
+from book._ext.claims import Finding, finding
+from book._ext.evidence import Check
 from semirobust.results.records import ROOT
 
 MODEL, DATA, N_B = "vgg16", "cifar10", 12

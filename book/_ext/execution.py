@@ -22,10 +22,11 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from semirobust.companion import notebooks
-from semirobust.companion.copies import Execution, in_git, kept, recorded, whole
-from semirobust.companion.notebooks import DEFAULT, Notebook, Parameters
+from book._ext import notebooks
+from book._ext.copies import Execution, in_git, kept, recorded, whole
+from book._ext.notebooks import Notebook, Parameters
 from semirobust.results.code import hashed
+from semirobust.results.profiles import DEFAULT
 from semirobust.results.records import provenance, write_atomically
 
 KERNEL = "semirobust"
@@ -75,7 +76,7 @@ def plans(
 
 def _plan(notebook: Notebook, profile: str | None, overrides: Parameters) -> Plan:
     own = {name: overrides[name] for name in notebook.parameters if name in overrides}
-    chosen = profile or notebooks.largest_profile(notebook)
+    chosen = profile or notebook.largest_profile()
     values = notebooks.settle(notebook, chosen, own)
     return Plan(notebook, chosen, values, notebooks.digest(notebook, values))
 
@@ -246,7 +247,7 @@ def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
 
 def _save_larger(notebook: Notebook) -> list[Path]:
     """Put the copy of the largest recorded profile where git keeps it; return what changed."""
-    profile = notebooks.largest_profile(notebook)
+    profile = notebook.largest_profile()
     files = kept(notebook, profile)
     if profile == DEFAULT or not whole(*files):
         return []

@@ -14,9 +14,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, TypeAlias
 
-from semirobust.companion import notebooks
-from semirobust.companion.notebooks import DEFAULT, PROFILES
-from semirobust.companion.prose import value_at
+from book._ext import notebooks
+from semirobust.results.profiles import DEFAULT, PROFILES, value_at
 
 FACTS = {
     "model": "study.architecture.name",

@@ -16,15 +16,15 @@ from typing import Any, TypeAlias
 import nbformat
 from nbformat import NotebookNode
 
-from semirobust.companion.prose import value_at
+from semirobust.results import profiles
 from semirobust.results.code import hashed, salt_of_text
+from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT, write_atomically
 
-PROFILES = ("smoke", "cpu", "gpu", "paper")  # from small to large
-DEFAULT = PROFILES[0]
 VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 KEPT = ("semirobust", "accelerator", "colab", "mystnb")
+NO_CODE = {"parameters", "injected-parameters", "setup"}  # set-up does nothing where this runs
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -32,21 +32,14 @@ Parameters: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as found.
+    """A notebook: where it lies, its parameters with their defaults, and what it shows of results.
 
-    Attributes:
-        path: Where it lies.
-        parameters: Its parameters with their defaults.
-        experiments: The experiments whose results it shows.
-        where: Values that a result must hold to be one of them, by dotted name.
-        also: Experiments that it shows where they are recorded, and can do without.
+    ``about`` is the project's part of its metadata; ``results.profiles`` says what stands there.
     """
 
     path: Path
     parameters: dict[str, Any]
-    experiments: tuple[str, ...]
-    where: dict[str, Any]
-    also: tuple[str, ...] = ()
+    about: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -58,6 +51,19 @@ class Notebook:
         """Return the checkout that holds ``notebooks/``."""
         return self.path.parent.parent
 
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """Return the experiments that it cannot do without."""
+        return profiles.experiments(self.about)
+
+    def results(self, profile: str) -> list[Path]:
+        """Return the result files that it shows in a profile, sorted."""
+        return profiles.shown(self.about, profile, self.root / "results")
+
+    def largest_profile(self) -> str:
+        """Return the largest profile for which every experiment that it shows has a result."""
+        return profiles.largest(self.about, self.root / "results")
+
 
 def notebooks(root: Path = ROOT) -> list[Notebook]:
     """Return the notebooks of a checkout in the order of their numbers."""
@@ -67,11 +73,8 @@ def notebooks(root: Path = ROOT) -> list[Notebook]:
 def find(path: Path) -> Notebook:
     """Return one notebook with its parameters; a damaged file is named."""
     content = read(path)
-    about = content.metadata.get("semirobust", {})
-    experiment = about.get("experiment", [])
-    names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
-    where, also = dict(about.get("where", {})), tuple(about.get("also", []))
-    return Notebook(path.resolve(), parameters(content), names, where, also)
+    about = dict(content.metadata.get("semirobust", {}))
+    return Notebook(path.resolve(), parameters(content), about)
 
 
 def read(path: Path) -> NotebookNode:
@@ -133,7 +136,7 @@ def digest(notebook: Notebook, values: Parameters) -> str:
     cells = [
         cell.source.strip()
         for cell in read(notebook.path).cells
-        if cell.cell_type == "code" and not {"parameters", "injected-parameters"} & set(tags(cell))
+        if cell.cell_type == "code" and not NO_CODE & set(tags(cell))
     ]
     return hashed([cells, dict(values), reached(cells), _read_results(notebook, values)])
 
@@ -144,33 +147,9 @@ def reached(cells: Iterable[str]) -> str:
     return salt_of_text("\n".join(line for line in lines if line.lstrip()[:1] not in ("%", "!")))
 
 
-def results(notebook: Notebook, profile: str) -> list[Path]:
-    """Return the result files that a notebook shows in a profile, sorted."""
-    wanted = {**notebook.where, "profile": profile}
-    return [
-        path
-        for name in (*notebook.experiments, *notebook.also)
-        for path in sorted((notebook.root / "results" / name).glob("*.json"))
-        if _holds(json.loads(path.read_bytes()), wanted)
-    ]
-
-
-def _holds(document: Any, wanted: Mapping[str, Any]) -> bool:
-    return all(value_at(document, name) == value for name, value in wanted.items())
-
-
-def largest_profile(notebook: Notebook) -> str:
-    """Return the largest profile for which every experiment of a notebook has a result."""
-    for profile in reversed(PROFILES):
-        folders = {path.parent.name for path in results(notebook, profile)}
-        if notebook.experiments and folders >= set(notebook.experiments):
-            return profile
-    return DEFAULT
-
-
 def _read_results(notebook: Notebook, values: Parameters) -> dict[str, str]:
     profile = values.get("profile", DEFAULT)
-    read_files = [] if profile == DEFAULT else results(notebook, profile)
+    read_files = [] if profile == DEFAULT else notebook.results(profile)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read_files}
 
 

@@ -1,0 +1,93 @@
+"""Colab: what a notebook needs where the package is not installed.
+
+Each notebook carries a badge under its title and two hidden cells, all written by ``prepare``: the
+first fetches the repository at this version, with its results, and installs the package from it;
+the second, behind the parameters, chooses the profile. Elsewhere both change nothing.
+"""
+
+from copy import deepcopy
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from book._ext import notebooks
+from book._ext.notebooks import Notebook
+from book._ext.repository import TAG, address
+
+SETUP = """\
+# @title Set-up: where the package is missing, fetch this version with its results and install it
+import importlib.util, os, pathlib, subprocess, sys
+
+here = importlib.util.find_spec("semirobust") is not None
+source = os.environ.get("SEMIROBUST_SOURCE", "{address}")
+fetch = ["git", "clone", "-q", "--depth", "1", "--branch", "{tag}", source, "fetched-{tag}"]
+install = [sys.executable, "-m", "pip", "install", "-q", "./fetched-{tag}"]
+here or [subprocess.run(step, check=True) for step in (fetch, install)]
+results = pathlib.Path("fetched-{tag}", "results").resolve()
+results.is_dir() and os.environ.update(SEMIROBUST_RESULTS=str(results), SEMIROBUST_DOWNLOAD="1");"""
+CHOICE = """\
+# @title Profile: on Colab the largest that can be shown
+from semirobust import colab
+
+profile = colab.profile(profile, "{name}")"""
+SITE = "https://colab.research.google.com"
+BADGE = "[![Open in Colab]("  # how the line of the badge begins
+HIDDEN = {"tags": ["setup", "remove-cell"], "cellView": "form"}
+
+
+def setup(root: Path) -> str:
+    """Return the code of the cell that installs the package where it is missing."""
+    return SETUP.format(address=address(root), tag=TAG)
+
+
+def choice(notebook: Notebook) -> str:
+    """Return the code of the cell that chooses the profile of a notebook."""
+    return CHOICE.format(name=notebook.name)
+
+
+def badge(notebook: Notebook) -> str:
+    """Return the line under a title that opens the notebook on Colab."""
+    owner = address(notebook.root).removeprefix("https://github.com/")
+    target = f"{SITE}/github/{owner}/blob/{TAG}/notebooks/{notebook.name}.ipynb"
+    return f"{BADGE}{SITE}/assets/colab-badge.svg)]({target})"
+
+
+def prepare(notebook: Notebook) -> bool:
+    """Write badge and hidden cells into a notebook's file; say whether it changed."""
+    content = prepared(notebook, notebooks.read(notebook.path))
+    return notebooks.write(notebooks.normalise(content), notebook.path)
+
+
+def prepared(notebook: Notebook, content: NotebookNode) -> NotebookNode:
+    """Return a notebook with its badge, its hidden cells and the wish for a GPU."""
+    made = deepcopy(content)
+    made.cells = [cell for cell in made.cells if "setup" not in notebooks.tags(cell)]
+    made.metadata |= {"accelerator": "GPU", "colab": {"provenance": []}}
+    title, _, rest = without_badge(made.cells[0].source).partition("\n")
+    made.cells[0].source = f"{title}\n\n{badge(notebook)}\n\n{rest.lstrip()}".rstrip()
+    first = next(k for k, cell in enumerate(made.cells) if cell.cell_type == "code")
+    made.cells.insert(first, _cell("setup", setup(notebook.root)))
+    if "profile" in notebook.parameters:
+        marked = ["parameters" in notebooks.tags(cell) for cell in made.cells]
+        made.cells.insert(marked.index(True) + 1, _cell("choice", choice(notebook)))
+    ran = any(cell.get("execution_count") for cell in made.cells)
+    for cell in made.cells:
+        if "setup" in notebooks.tags(cell):
+            cell.execution_count = int(ran) or None  # they show nothing; normal form counts them
+    return made
+
+
+def _cell(name: str, code: str) -> NotebookNode:
+    return nbformat.v4.new_code_cell(code, id=name, metadata=HIDDEN)  # type: ignore[no-untyped-call]
+
+
+def without_badge(text: str) -> str:
+    r"""Return the text of a first cell without the line of the badge.
+
+    Example:
+        >>> without_badge("# Title\n\n[![Open in Colab](x)](y)\n\nWords.")
+        '# Title\n\nWords.'
+    """
+    blocks = text.split("\n\n")
+    return "\n\n".join(block for block in blocks if not block.startswith(BADGE))

@@ -1,0 +1,219 @@
+"""The command line of notebooks and book: ``python -m book._ext.run book | all | jobs | step``.
+
+``semirobust book`` and ``semirobust run --all`` hand over to it, and so does the workflow engine,
+whose last jobs are the notebooks and the book. Errors that a user can mend are one line.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from book._ext import book, execution, notebooks
+from book._ext.notebooks import Notebook
+from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.results.profiles import DEFAULT
+from semirobust.results.records import ROOT
+
+TEXT = """\
+Run the notebooks that changed and build the HTML book.
+
+  semirobust book                              what changed, then the pages
+  semirobust book --no-execute                 from what is recorded, without torch
+  semirobust book --no-execute --pdf book.pdf  also the whole book in one file
+  semirobust book --save-outputs               also keep outputs for git"""
+EXPECTED = (ValueError, FileNotFoundError, RuntimeError)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    chosen = _parser().parse_args(words)
+    try:
+        chosen.do(chosen)
+    except EXPECTED as error:
+        print(f"semirobust: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("semirobust: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="semirobust", description="Notebooks and book.")
+    commands = parser.add_subparsers(required=True)
+    shape = argparse.RawDescriptionHelpFormatter
+    command = commands.add_parser("book", description=TEXT, formatter_class=shape)
+    command.set_defaults(do=make_book)
+    _add_profile(command)
+    _add_running(command)
+    command.add_argument("--no-execute", action="store_true", help="build from what was run before")
+    command.add_argument("--save-outputs", action="store_true", help="write outputs to notebooks/")
+    command.add_argument("--pdf", type=Path, metavar="FILE", help="print the book; needs Chromium")
+    command = commands.add_parser("all", description="Run every notebook that changed.")
+    command.set_defaults(do=execute)
+    _add_profile(command)
+    _add_running(command)
+    command = commands.add_parser("jobs", description="Print notebooks and book as jobs, in JSON.")
+    command.set_defaults(do=print_jobs)
+    _add_profile(command)
+    command = commands.add_parser("step", description="Make one of those jobs.")
+    command.set_defaults(do=step)
+    command.add_argument("stage", choices=("notebook", "book"))
+    command.add_argument("name", help="of the notebook; html")
+    _add_profile(command)
+    return parser
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile",
+        metavar="P",
+        help="smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default: the largest "
+        "that has a result",
+    )
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a notebook parameter",
+    )
+
+
+def make_book(chosen: argparse.Namespace) -> None:
+    """Run what changed, build the book and print where it is."""
+    if chosen.save_outputs:
+        _save_outputs(chosen)
+    elif not chosen.no_execute:
+        execute(chosen)
+    built = book.build(chosen.profile, execute=False)
+    print(f"{'built' if built.changed else 'up to date'}: {built.index}")
+    if chosen.pdf:
+        from book._ext import printing
+
+        made = printing.printed(built.index.parent, ROOT / "_toc.yml", chosen.pdf)
+        print(f"printed: {made}")
+
+
+def execute(chosen: argparse.Namespace) -> None:
+    """Run every notebook that changed, several at a time, and print what ran."""
+    overrides = dict(parameter(word) for word in chosen.parameters)
+    for record in execution.execute(
+        notebooks.notebooks(), profile=chosen.profile, overrides=overrides, jobs=chosen.jobs
+    ):
+        print(f"{record.notebook}: ran in profile {record.profile}, {record.seconds} s", flush=True)
+
+
+def _save_outputs(chosen: argparse.Namespace) -> None:
+    """Write set-up cells, run what changed in the smallest and the largest profile, keep both."""
+    from book._ext import colab
+
+    for notebook in notebooks.notebooks():
+        if colab.prepare(notebook):
+            print(f"set-up written to {notebook.path}")
+    for profile in ("smoke", None):
+        chosen.profile = profile
+        execute(chosen)
+    for path in execution.save_outputs(notebooks.notebooks()):
+        print(f"outputs kept in {path}")
+
+
+def parameter(word: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE.
+
+    Example:
+        >>> parameter("scale=1e-3")
+        ('scale', 0.001)
+    """
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise ValueError(f"a parameter is given as NAME=VALUE, got {word!r}")
+    try:
+        return name, int(value) if value.lstrip("+-").isdigit() else float(value)
+    except ValueError:
+        return name, yaml.safe_load(value)
+
+
+def print_jobs(chosen: argparse.Namespace) -> None:
+    """Print the jobs of a profile, after bringing what says that they are done up to date."""
+    print(json.dumps(jobs(chosen.profile or DEFAULT)))
+
+
+def jobs(profile: str, root: Path = ROOT) -> list[dict[str, Any]]:
+    """Return one job a notebook and one for the book: stage, key, words, about, experiments."""
+    known = notebooks.notebooks(root)
+    for notebook in known:
+        _keep_true(notebook, profile)
+    pages = _artefact("book", "html", profile)
+    (pages.folder / "manifest.json").unlink(missing_ok=True)  # build() knows what changed
+    found = [_job("notebook", one.name, profile, one.name, one.experiments) for one in known]
+    return [*found, _job("book", "html", profile, "the book", ())]
+
+
+def _job(
+    stage: str, name: str, profile: str, about: str, experiments: tuple[str, ...]
+) -> dict[str, Any]:
+    words = ("step", stage, name, "--profile", profile)
+    key = _artefact(stage, name, profile).key
+    return {"stage": stage, "key": key, "words": words, "about": about, "experiments": experiments}
+
+
+def _artefact(stage: str, name: str, profile: str) -> Artefact:
+    """Return what says that a notebook has run, or that the book is built."""
+    return Artefact(stage=stage, about=(name, profile), code=())
+
+
+def step(chosen: argparse.Namespace) -> None:
+    """Run one notebook, or build the book from what was run."""
+    profile = chosen.profile or DEFAULT
+    if chosen.stage == "notebook":
+        run_notebook(chosen.name, profile)
+        return
+    built = book.build(_wanted(profile), execute=False)
+    _publish(_artefact("book", "html", profile), sha256(built.index.read_bytes()).hexdigest())
+
+
+def run_notebook(name: str, profile: str, root: Path = ROOT) -> None:
+    """Run a notebook of a checkout unless its copy is current, and say so."""
+    known = {notebook.name: notebook for notebook in notebooks.notebooks(root)}
+    if name not in known:
+        raise ValueError(f"no notebook {name!r}; known: {', '.join(known)}")
+    with held(_artefact("notebook", name, profile), {"digest": "of a run that is due"}):
+        list(execution.execute([known[name]], profile=_wanted(profile)))
+    _keep_true(known[name], profile)
+
+
+def _wanted(profile: str) -> str | None:
+    """Return the profile of a notebook: the largest that has a result, unless all is small."""
+    return DEFAULT if profile == DEFAULT else None
+
+
+def _keep_true(notebook: Notebook, profile: str) -> None:
+    """Let the manifest say whether the kept copy of a notebook is current."""
+    artefact = _artefact("notebook", notebook.name, profile)
+    record = execution.current(notebook, _wanted(profile))
+    if record is None:
+        (artefact.folder / "manifest.json").unlink(missing_ok=True)
+    else:
+        _publish(artefact, record.digest)
+
+
+def _publish(artefact: Artefact, digest: str) -> None:
+    with held(artefact, {"digest": digest}) as work:
+        if work.record is None:
+            publish(work, {})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
