@@ -7,12 +7,13 @@ at all, and nothing is overwritten silently.
 
 import hashlib
 import json
+import math
 import os
 import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
@@ -20,9 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, get_args
 
 ROOT = Path(__file__).resolve().parents[2]
+SUMS = "SHA256SUMS"  # in the folder of results; `sha256sum -c` reads it too
 PACKAGES = ("semirobust", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
 
 
@@ -50,25 +52,39 @@ def describe(settings: Any) -> Any:
     """Return the settings that differ from their defaults, nested, with the kind of each.
 
     A class's kind is its name, or ``kind: ClassVar[str]`` where a class was renamed: its records
-    keep their keys.
+    keep their keys. Equal settings are described alike: a number has the type of its field, and
+    zero has no sign.
     """
     if isinstance(settings, list | tuple):
         return [describe(item) for item in settings]
     if isinstance(settings, dict):
         return {str(name): describe(value) for name, value in settings.items()}
+    if isinstance(settings, float) and not math.isfinite(settings):
+        raise ValueError(f"settings hold {settings}, which equals no other: give a finite number")
     if not is_dataclass(settings):
-        return settings
+        return settings + 0.0 if isinstance(settings, float) else settings  # -0.0 + 0.0 is 0.0
     chosen: dict[str, Any] = {"kind": kind_of(type(settings))}
     for entry in fields(settings):
         value = getattr(settings, entry.name)
         if value != _default(entry):
-            chosen[entry.name] = describe(value)
+            chosen[entry.name] = describe(_of_type(value, entry.type))
     return chosen
 
 
 def kind_of(settings: type) -> str:
     """Return the word under which results know a class of settings."""
     return str(vars(settings).get("kind", settings.__name__))
+
+
+def _of_type(value: Any, kind: Any) -> Any:
+    """Return a number as its field declares it: 1, 1.0 and True are one setting."""
+    if isinstance(value, tuple | list):
+        return [_of_type(item, kind) for item in value]
+    declared = {kind, *get_args(kind)} & {bool, int, float}
+    if len(declared) == 1 and isinstance(value, int | float):
+        number = declared.pop()(value)
+        return number if number == value else value
+    return value
 
 
 def _default(entry: Any) -> Any:
@@ -211,29 +227,65 @@ def save(
         "metrics": metrics,
         "provenance": origin,
     }
+    document["digest"] = digest_of(document)
     write_atomically(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
     return path
 
 
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Return the digest of everything in a record but the digest itself."""
+    content = {name: value for name, value in document.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def load(experiment: str, name: str) -> Record:
-    """Return a stored run; a damaged or misplaced file is named, and left as it is."""
+    """Return a stored run; a damaged, changed or misplaced file is named, and left as it is."""
     path = path_of(experiment, name)
     if not path.exists():
         raise FileNotFoundError(
             f"no result {experiment}/{name}: run `semirobust run {experiment}`, or see "
             "`semirobust status` for what is there"
         )
+    document = read(path)
+    return Record(**{entry.name: document[entry.name] for entry in fields(Record)})
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the whole document of a stored run, after checking that it is what was stored."""
+    again = f"bring it back from git, or delete it and run `semirobust run {path.parent.name}`"
+    content = path.read_bytes()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found = Record(**{entry.name: document[entry.name] for entry in fields(Record)})
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError, TypeError) as damage:
+        document: dict[str, Any] = json.loads(content)
+        missing = [entry.name for entry in fields(Record) if entry.name not in document]
+    except (ValueError, TypeError) as damage:
+        raise ValueError(f"{path} is damaged ({type(damage).__name__}): {again}") from damage
+    if missing:
+        raise ValueError(f"{path} is damaged (no {missing[0]}): {again}")
+    if document["key"] != path.stem:
         raise ValueError(
-            f"{path} is damaged ({type(damage).__name__}): delete it and run "
-            f"`semirobust run {experiment}` again"
-        ) from damage
-    if found.key != name:
-        raise ValueError(f"{path} holds the result of {found.key}: it was renamed; move it back")
-    return found
+            f"{path} holds the result of {document['key']}: it was renamed; move it back"
+        )
+    if document["key"] != key(document["settings"]):
+        raise ValueError(f"{path} holds other settings than its name says: {again}")
+    if not _is_as_stored(path, content, document):
+        raise ValueError(f"{path} was changed after it was stored: {again}")
+    return document
+
+
+def _is_as_stored(path: Path, content: bytes, document: Mapping[str, Any]) -> bool:
+    """Return whether a record has its own digest, or that of the list of older ones."""
+    if "digest" in document:
+        return bool(document["digest"] == digest_of(document))
+    listed = _listed(path.parent.parent / SUMS)
+    name = f"{path.parent.name}/{path.name}"
+    return name not in listed or listed[name] == hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _listed(path: Path) -> dict[str, str]:
+    """Return the digests of files that were stored before records had one of their own."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def records(experiment: str) -> list[Record]:

@@ -199,3 +199,77 @@ def test_a_checkout_knows_its_commit_whatever_git_dir_says(tmp_path, monkeypatch
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
     monkeypatch.delenv("SEMIROBUST_COMMIT", raising=False)
     assert len(results.provenance()["commit"]) == 40
+
+
+# Equal settings, equal keys; nothing that can be checked is trusted
+
+
+@dataclass(frozen=True)
+class Numbers:
+    share: float = 0.5
+    count: int = 7
+    whole: bool = False
+    several: tuple[float, ...] = (0.5,)
+    perhaps: float | None = None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"share": 1}, {"share": 1.0}),
+        ({"share": True}, {"share": 1.0}),
+        ({"share": -0.0}, {"share": 0.0}),
+        ({"count": 1.0}, {"count": 1}),
+        ({"whole": 1}, {"whole": True}),
+        ({"several": (1, -0.0)}, {"several": (1.0, 0.0)}),
+        ({"perhaps": 2}, {"perhaps": 2.0}),
+    ],
+)
+def test_equal_settings_have_equal_keys(one, other):
+    assert results.key(Numbers(**one)) == results.key(Numbers(**other))
+
+
+def test_settings_of_another_value_have_another_key():
+    assert results.key(Numbers(count=1.5)) != results.key(Numbers(count=1))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_settings_that_equal_nothing_are_refused(value):
+    with pytest.raises(ValueError, match="give a finite number"):
+        results.key(Numbers(share=value))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"accuracy": 0.5', '"accuracy": 0.9', "was changed after it was stored"),
+        ('"name": "a"', '"name": "b"', "other settings than its name says"),
+        ('"profile": "smoke"', '"profile": "paper"', "was changed after it was stored"),
+        ('"metrics"', '"matrics"', "no metrics"),
+    ],
+)
+def test_a_record_that_was_changed_is_named_and_not_published(store, old, new, told):
+    path = save()
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=told) as error:
+        results.load("trial", path.stem)
+    assert str(path) in str(error.value)
+
+
+def test_records_older_than_their_digests_are_held_to_the_list(tmp_path, monkeypatch):
+    names = (results.ROOT / "results" / results.SUMS).read_text().split()[1::2]
+    assert len(names) == 106
+    monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path))
+    shutil.copy(results.ROOT / "results" / results.SUMS, tmp_path)
+    name = names[0]
+    (tmp_path / name).parent.mkdir()
+    shutil.copy(results.ROOT / "results" / name, tmp_path / name)
+    experiment, _, file = name.partition("/")
+    assert results.load(experiment, file.removesuffix(".json")).experiment == experiment
+    text = (tmp_path / name).read_text()
+    head, metrics, rest = text.partition('"metrics"')
+    (tmp_path / name).write_text(head + metrics + rest.replace("0.", "1.", 1))
+    with pytest.raises(ValueError, match="was changed after it was stored"):
+        results.load(experiment, file.removesuffix(".json"))
