@@ -11,67 +11,63 @@ bound on the best possible G_j. Over the draw of the samples each end has a one-
 Clopper-Pearson limit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from scipy.stats import beta
 from torch import Tensor, nn
 
 from semirobust.attacks.ball import evaluating, wrong
-from semirobust.certified.bounds import BOUNDS, LEAST, Bound, ball, margins
+from semirobust.certified.bounds import BOUNDS, ROUNDING, Bound, ball, margins
 from semirobust.evaluation.report import Report
 from semirobust.theory.semirobustness import score
 from semirobust.types import Flags, Images, Labels
 
 BATCH = 25  # samples whose rows of coefficients are held at a time
+ByBound: TypeAlias = Mapping[Bound, Tensor]  # N x K margins by each bound
 
 
 @torch.no_grad()
-def all_margins(
-    network: nn.Module,
-    x: Images,
-    y: Labels,
-    epsilon: float,
-    bound: Bound,
-    *,
-    batch: int = BATCH,
-) -> Tensor:
-    """Return lower bounds of g_y - g_k over the ball of every sample, N x K, with 0 at k = y."""
-    with evaluating(network):
-        parts = zip(torch.split(x, batch), torch.split(y, batch), strict=True)
-        return torch.cat([margins(network, ball(a, epsilon), b, bound) for a, b in parts])
-
-
-def verified(found: Tensor, y: Labels) -> Flags:
-    """Return which samples are certified: every margin but the label's own above ``LEAST``."""
-    others = found.scatter(1, y[:, None], torch.inf)
-    return others.min(dim=1).values > LEAST
-
-
-def verified_by(
+def certified_margins(
     network: nn.Module,
     x: Images,
     y: Labels,
     epsilon: float,
     bounds: Iterable[Bound] = BOUNDS,
-) -> dict[str, Flags]:
-    """Return which samples each bound certifies, and as "any" their union."""
-    found = {
-        str(bound): verified(all_margins(network, x, y, epsilon, bound), y) for bound in bounds
-    }
-    return {**found, "any": torch.stack(list(found.values())).any(dim=0)}
+    *,
+    batch: int = BATCH,
+) -> dict[Bound, Tensor]:
+    """Return each bound's lower bounds of g_y - g_k over the ball, N x K, with 0 at k = y."""
+    parts = list(zip(torch.split(x, batch), torch.split(y, batch), strict=True))
+    with evaluating(network):
+        return {
+            bound: torch.cat([margins(network, ball(a, epsilon), b, bound) for a, b in parts])
+            for bound in bounds
+        }
 
 
-def certified_score(found: Tensor) -> Tensor:
-    """Return a lower bound of s_y = 2 p_y - 1 over the ball from the margins (0 at the label).
+def verified(lower: Tensor, y: Labels) -> Flags:
+    """Return the samples with every margin, but the label's own, certainly above rounding."""
+    others = lower.scatter(1, y[:, None], torch.inf)
+    return others.min(dim=1).values > ROUNDING
+
+
+def verified_by_bound(lower: ByBound, y: Labels) -> dict[str, Flags]:
+    """Return the samples that each bound certifies, and as "any" their union."""
+    flags = {str(bound): verified(values, y) for bound, values in lower.items()}
+    return {**flags, "any": torch.stack(list(flags.values())).any(dim=0)}
+
+
+def certified_score(lower: Tensor) -> Tensor:
+    """Return a lower bound of s_y = 2 p_y - 1 over the ball from the bounds of the margins.
 
     Example:
         >>> certified_score(torch.tensor([[0.0, 0.0], [0.0, 100.0]]))
         tensor([0., 1.])
     """
-    return 2 / (-found).exp().sum(dim=1) - 1
+    return 2 / (-lower).exp().sum(dim=1) - 1
 
 
 def clopper_pearson(successes: int, n: int, *, upper: bool, level: float = 0.95) -> float:
@@ -120,23 +116,20 @@ class Bracket:
 
 
 @torch.no_grad()
-def bracket(
-    network: nn.Module, x: Images, y: Labels, epsilon: float, bound: Bound, report: Report
-) -> Bracket:
+def bracket(network: nn.Module, x: Images, y: Labels, lower: Tensor, report: Report) -> Bracket:
     """Return gamma of a readout and what stands before it, between certificate and attack.
 
     Args:
         network: G_j behind F^(j) as a chain; see ``theory.semirobustness.with_readout``.
         x: Images, those of the report.
         y: Their labels.
-        epsilon: Radius of the inf-ball.
-        bound: How the lower end is computed.
+        lower: Lower bounds of this chain's margins; see ``certified_margins``.
         report: What the attack found against this very chain.
     """
-    n, found = len(y), all_margins(network, x, y, epsilon, bound)
+    n = len(y)
     with evaluating(network):
         clean, attacked = network(x), network(report.x_adv)
-    sure, standing = int(verified(found, y).sum()), int(report.standing.sum())
+    sure, standing = int(verified(lower, y).sum()), int(report.standing.sum())
     smooth = torch.minimum(score(clean, y), score(attacked, y))
     return Bracket(
         gamma_cert=2 * sure / n - 1,
@@ -144,7 +137,7 @@ def bracket(
         gamma_clean=2 * int((~wrong(clean, y)).sum()) / n - 1,
         low=2 * clopper_pearson(sure, n, upper=False) - 1,
         high=2 * clopper_pearson(standing, n, upper=True) - 1,
-        smooth_cert=_mean(certified_score(found)),
+        smooth_cert=_mean(certified_score(lower)),
         smooth_attack=_mean(smooth),
         smooth_clean=_mean(score(clean, y)),
         n=n,

@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 
 from semirobust.attacks.ball import attacking, check_radius, check_steps, fooled, project
 from semirobust.attacks.gradient import PGD
-from semirobust.certified.bounds import Bound, margin_rows, spread
-from semirobust.certified.primitives import Box
+from semirobust.certified.bounds import Bound, concretise, linear_margins
+from semirobust.certified.operators import Box
 from semirobust.types import Classifier, Images, Labels
 
 
@@ -65,13 +65,13 @@ class IntervalGradient:
                 left = (~fooled(classifier, x_adv, y)).nonzero()[:, 0]
                 if not len(left):
                     break
-                moved = self.moved(x_adv[left], x[left], y[left])
-                x_adv[left] = climb.ascend(classifier, x[left], y[left], moved)
+                start = self.moved(x_adv[left], x[left], y[left])
+                x_adv[left] = climb.ascend(classifier, x[left], y[left], start)
         return x_adv
 
     @torch.no_grad()
     def moved(self, x_adv: Images, x: Images, y: Labels) -> Images:
-        """Return where the symbolic coefficients of the first class not excluded lead."""
+        """Return the points one symbolic step on, towards the first class that is not excluded."""
         step, settled = torch.zeros_like(x), torch.zeros(len(y), dtype=torch.bool, device=y.device)
         for share in self.boxes:
             slope, flipped = self.slope(x_adv, x, y, share * self.epsilon)
@@ -81,11 +81,11 @@ class IntervalGradient:
         return project(x_adv + step, x, self.epsilon)
 
     def slope(self, x_adv: Images, x: Images, y: Labels, radius: float) -> tuple[Tensor, Tensor]:
-        """Return the coefficients of g_d - g_y for the likeliest d, and whether d is possible."""
+        """Return the coefficients of g_d - g_y for the likeliest class d, and if d is possible."""
         lower = project(x_adv - radius, x, self.epsilon)
         box = Box(lower, project(x_adv + radius, x, self.epsilon))
-        rows, rest, start = margin_rows(self.chain, box, y, self.bound)
-        margins = rest.lower + spread(rows, start).lower
+        rows, offset, start = linear_margins(self.chain, box, y, self.bound)
+        margins = offset.lower + concretise(rows, start).lower
         margins.scatter_(1, y[:, None], torch.inf)
         least, d = margins.min(dim=1)
         return -rows[torch.arange(len(y), device=y.device), d], least < 0

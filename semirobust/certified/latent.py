@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from semirobust.attacks.ball import evaluating, project
 from semirobust.certified.bounds import Bound, ball, image
 from semirobust.certified.certificates import BATCH
-from semirobust.certified.primitives import Box
+from semirobust.certified.operators import Box
 from semirobust.layers import compose
 from semirobust.types import Flags, Images, Labels
 
@@ -33,25 +33,24 @@ def latent_boxes(
         return ball(x, epsilon)
     f_a = compose(network, 1, j)
     with evaluating(f_a):
-        parts = [image(f_a, ball(some, epsilon), bound) for some in torch.split(x, BATCH)]
-    return Box(torch.cat([one.lower for one in parts]), torch.cat([one.upper for one in parts]))
+        boxes = [image(f_a, ball(part, epsilon), bound) for part in torch.split(x, BATCH)]
+    return Box(*map(torch.cat, zip(*boxes, strict=True)))
 
 
 def overlaps(boxes: Box, y: Labels) -> Tensor:
     """Return the N x N graph of differently labelled samples whose boxes overlap."""
     lower, upper = boxes.lower.flatten(1), boxes.upper.flatten(1)
     touching = torch.stack(
-        [(lower <= top).all(1) & (upper >= low).all(1) for low, top in _of(boxes)]
+        [
+            (lower <= top).all(dim=1) & (upper >= bottom).all(dim=1)
+            for bottom, top in zip(lower, upper, strict=True)
+        ]
     )
     return touching & (y[:, None] != y[None])
 
 
-def _of(boxes: Box) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(boxes.lower.flatten(1), boxes.upper.flatten(1), strict=True))
-
-
 def separated(graph: Tensor) -> Flags:
-    """Return samples no two of which are joined: the busiest leave, then who can comes back.
+    """Return samples no two of which are joined: the busiest leave, then those that can return.
 
     Any such set is a certificate; the largest one is not searched for.
     """
@@ -102,8 +101,8 @@ def collisions(
 ) -> Tensor:
     """Return the graph of samples for which perturbations with nearly the same h_j were found.
 
-    Of all differently labelled pairs the nearest in h_j are searched, by projected descent on the
-    squared distance of both perturbed samples at once.
+    Of all differently labelled pairs the nearest in h_j are searched, by projected signed steps of
+    both perturbed samples towards each other.
 
     Args:
         network: A chain in evaluation mode.
@@ -125,16 +124,16 @@ def collisions(
     nearest = (
         torch.where(other, apart, torch.inf).flatten().argsort()[: min(pairs, int(other.sum()))]
     )
-    one, two = nearest // len(x), nearest % len(x)
+    first, second = nearest // len(x), nearest % len(x)
     graph = torch.zeros_like(other)
-    for a, b in zip(torch.split(one, 250), torch.split(two, 250), strict=True):
-        distance = approached(f_a, x[a], x[b], epsilon, generator, steps)
+    for a, b in zip(torch.split(first, 250), torch.split(second, 250), strict=True):
+        distance = least_distance(f_a, x[a], x[b], epsilon, generator, steps)
         close = distance <= within * typical
         graph[a[close], b[close]] = graph[b[close], a[close]] = True
     return graph
 
 
-def approached(
+def least_distance(
     f_a: nn.Module, x: Images, other: Images, epsilon: float, generator: Generator, steps: int
 ) -> Tensor:
     """Return the least distance of f_a(x + delta) and f_a(other + delta') that descent finds."""

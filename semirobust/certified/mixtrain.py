@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from semirobust.attacks.ball import check_radius
-from semirobust.certified.bounds import BOUNDS, Bound, ball, worst_case
-from semirobust.certified.primitives import Box
+from semirobust.certified.bounds import BOUNDS, Bound, ball, worst_case_logits
+from semirobust.certified.operators import Box
 from semirobust.training.methods import Batch
 from semirobust.types import Images, Labels
 
@@ -88,7 +88,7 @@ class MixTrain:
         if self.k is not None:
             some = torch.randperm(len(batch.y), generator=batch.generator)[: self.k]
         x, y = batch.x[some], batch.y[some]
-        count(batch, len(y))
+        count_bounds(batch, len(y))
         epsilon = radius(self.epsilon, batch.epoch, self.ramp)
         robust = verifiable(network, ball(x, epsilon), y, self.bound)
         return weight(batch.epoch, ramp=self.ramp, every=self.every) * robust + regular
@@ -120,7 +120,7 @@ class Verifiable:
         """Return the mixture of regular and verifiable loss."""
         reached = radius(1.0, batch.epoch, self.ramp)
         share = 1 - (1 - self.clean) * reached
-        count(batch, len(batch.y))
+        count_bounds(batch, len(batch.y))
         box = ball(batch.x, self.epsilon * reached)
         robust = verifiable(network, box, batch.y, self.bound)
         return share * cross_entropy(network(batch.x), batch.y) + (1 - share) * robust
@@ -151,10 +151,10 @@ class OnBoxes:
 
 def verifiable(network: nn.Module, box: Box, y: Labels, bound: Bound) -> Tensor:
     """Return the cross-entropy of the worst-case logits over boxes: an upper bound of the loss."""
-    return cross_entropy(worst_case(network, box, y, bound), y)
+    return cross_entropy(worst_case_logits(network, box, y, bound), y)
 
 
-def count(batch: Batch, bounds: int) -> None:
+def count_bounds(batch: Batch, bounds: int) -> None:
     """Add to the number of samples whose bounds were computed, in the training's memory."""
     known = batch.memory.get("bounds", torch.zeros((), dtype=torch.long))
     batch.memory["bounds"] = known + bounds
@@ -234,6 +234,6 @@ CHAINS = {
 }
 
 
-def boxed(h: Images, box: Box) -> Tensor:
+def with_boxes(h: Images, box: Box) -> Tensor:
     """Return h and the ends of its box as one tensor a sample, for ``OnBoxes``."""
     return torch.stack([h, box.lower, box.upper], dim=1)

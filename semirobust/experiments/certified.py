@@ -19,9 +19,14 @@ from torch import Generator as Seed
 from torch import nn
 
 from semirobust.certified.bounds import margins
-from semirobust.certified.certificates import bracket, verified, verified_by
+from semirobust.certified.certificates import (
+    bracket,
+    certified_margins,
+    verified,
+    verified_by_bound,
+)
 from semirobust.certified.latent import collisions, latent_boxes, matched, overlaps, probe_free
-from semirobust.certified.mixtrain import OnBoxes, boxed
+from semirobust.certified.mixtrain import OnBoxes, with_boxes
 from semirobust.data import DataSet, Samples, batches
 from semirobust.edge import information
 from semirobust.edge.estimator import Edge
@@ -142,14 +147,15 @@ def latents(row: Transfer, network: nn.Sequential, train: Samples, a: int, tail:
     f_a = compose(network, 1, a)
     h = torch.cat([f_a(x) for x, _, _ in batches(train, 250)])
     if tail == "boxes":
-        h = boxed(h, latent_boxes(network, a, train.x, row.front.epsilon))
+        h = with_boxes(h, latent_boxes(network, a, train.x, row.front.epsilon))
     return Samples(h, train.labels)
 
 
 def scores(row: Transfer, whole: nn.Sequential, test: Samples, a: int) -> dict[str, Any]:
     """Return what a spliced network reaches, and the dependence at its cut."""
     epsilon = row.front.epsilon
-    flags = verified_by(whole, test.x, test.y, epsilon, ("ibp", "zonotope"))
+    by_bound = certified_margins(whole, test.x, test.y, epsilon, ("ibp", "zonotope"))
+    flags = verified_by_bound(by_bound, test.y)
     attacks: dict[str, Attack] = {"pgd": strong(epsilon)}
     report = robust_accuracy(whole, test.x, test.y, attacks, batch=250)
     edge = Edge.preset("calibrated")
@@ -189,7 +195,8 @@ def brackets(row: Transfer, network: nn.Sequential, samples: DataSet) -> list[di
     for name, j, readout in readouts:
         whole = with_readout(network, j, readout)
         report = robust_accuracy(whole, test.x, test.y, strong(epsilon), batch=250)
-        between = bracket(whole, test.x, test.y, epsilon, "zonotope", report)
+        by_bound = certified_margins(whole, test.x, test.y, epsilon, ("zonotope",))
+        between = bracket(whole, test.x, test.y, by_bound["zonotope"], report)
         found.append({"readout": name, "j": j, **between.as_record()})
     return found
 

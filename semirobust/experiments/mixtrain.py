@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import PGD
-from semirobust.certified.certificates import bracket, verified_by
+from semirobust.certified.certificates import bracket, certified_margins, verified_by_bound
 from semirobust.certified.interval_attack import IntervalGradient
 from semirobust.certified.mixtrain import Chain, verifiable
 from semirobust.data import DataSet, Samples, subset
@@ -78,7 +78,8 @@ def measured(
     row: Certification, network: nn.Sequential, test: Samples
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return accuracies and bracket of a network, and what the attacks did."""
-    flags = verified_by(network, test.x, test.y, row.epsilon)
+    margins = certified_margins(network, test.x, test.y, row.epsilon)
+    flags = verified_by_bound(margins, test.y)
     attacks: dict[str, Attack] = {
         "pgd": strong(row.epsilon),
         "interval": IntervalGradient(chain=network, epsilon=row.epsilon),
@@ -87,12 +88,13 @@ def measured(
     reports = [recorded("pgd and interval", report, flags["any"])]
     if row.autoattack:
         few = subset(test, row.autoattack)
-        sure = verified_by(network, few.x, few.y, row.epsilon)["any"]
+        few_margins = certified_margins(network, few.x, few.y, row.epsilon)
+        sure = verified_by_bound(few_margins, few.y)["any"]
         official = robust_accuracy(
             network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250
         )
         reports.append(recorded("autoattack", official, sure))
-    between = bracket(network, test.x, test.y, row.epsilon, "zonotope", report)
+    between = bracket(network, test.x, test.y, margins["zonotope"], report)
     found = {
         "clean": accuracy(network, test),
         "attacked": report.accuracy,

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from semirobust.certified.certificates import Bracket, bracket
+from semirobust.certified.certificates import Bracket, bracket, certified_margins
 from semirobust.data import DataSet, Samples, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
@@ -202,7 +202,8 @@ def readings(
 def between(network: nn.Sequential, few: Samples, hunt: Hunt) -> Bracket:
     """Return gamma of a readout behind f_a, between a certificate and an attack."""
     report = robust_accuracy(network, few.x, few.y, hunt.strong, batch=250)
-    return bracket(network, few.x, few.y, hunt.epsilon, "zonotope", report)
+    margins = certified_margins(network, few.x, few.y, hunt.epsilon, ("zonotope",))
+    return bracket(network, few.x, few.y, margins["zonotope"], report)
 
 
 def dependence(

@@ -11,7 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from semirobust import models
 from semirobust.certified import bounds
 from semirobust.certified.bounds import BOUNDS, ball, image, margins
-from semirobust.certified.primitives import Box
+from semirobust.certified.operators import Box
 from semirobust.layers import compose, split
 from semirobust.models import Normalise, WideBlock
 
@@ -207,7 +207,7 @@ def test_windows_give_the_box_that_whole_rows_give(batch, monkeypatch):
     network = split(CHAINS["strides and padding"], 2)[0]
     short = nn.Sequential(network[0], network[1][:1])
     fast = image(short, ball(batch[0], EPSILON), "zonotope")
-    monkeypatch.setattr(bounds, "through_windows", lambda _: None)
+    monkeypatch.setattr(bounds, "second_convolution", lambda _: None)
     slow = image(short, ball(batch[0], EPSILON), "zonotope")
     assert torch.allclose(fast.lower, slow.lower, atol=1e-5)
     assert torch.allclose(fast.upper, slow.upper, atol=1e-5)

@@ -11,7 +11,12 @@ from semirobust.attacks.autoattack import FastEnsemble
 from semirobust.attacks.gradient import PGD
 from semirobust.certified import certificates as certified
 from semirobust.certified.bounds import BOUNDS
-from semirobust.certified.certificates import clopper_pearson, verified, verified_by
+from semirobust.certified.certificates import (
+    certified_margins,
+    clopper_pearson,
+    verified,
+    verified_by_bound,
+)
 from semirobust.certified.interval_attack import IntervalGradient
 from semirobust.certified.latent import (
     collisions,
@@ -22,7 +27,7 @@ from semirobust.certified.latent import (
     separated,
 )
 from semirobust.certified.mixtrain import CHAINS, Chain, Verifiable
-from semirobust.certified.primitives import Box
+from semirobust.certified.operators import Box
 from semirobust.data import Samples
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments import registry as experiments
@@ -57,7 +62,7 @@ def small():
 
 
 def test_no_attack_breaks_a_certificate(small):
-    flags = verified_by(small.network, small.x, small.y, EPSILON)
+    flags = verified_by_bound(certified_margins(small.network, small.x, small.y, EPSILON), small.y)
     attacks = {
         "pgd": PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20, restarts=2),
         "interval": IntervalGradient(chain=small.network, epsilon=EPSILON),
@@ -69,9 +74,10 @@ def test_no_attack_breaks_a_certificate(small):
 
 
 def test_a_union_of_bounds_only_grows(small):
-    flags = verified_by(small.network, small.x, small.y, EPSILON)
+    flags = verified_by_bound(certified_margins(small.network, small.x, small.y, EPSILON), small.y)
     assert all((flags["any"] | ~flags[bound]).all() for bound in BOUNDS)
-    fewer = verified_by(small.network, small.x, small.y, EPSILON, ("ibp",))
+    margins = certified_margins(small.network, small.x, small.y, EPSILON, ("ibp",))
+    fewer = verified_by_bound(margins, small.y)
     assert (flags["any"] | ~fewer["any"]).all()
 
 
@@ -83,8 +89,8 @@ def test_a_margin_within_rounding_is_no_certificate():
 def test_gamma_lies_between_certificate_and_attack_and_below_the_clean_score(small):
     attack = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20)
     report = robust_accuracy(small.network, small.x, small.y, attack)
-    for bound in BOUNDS:
-        found = certified.bracket(small.network, small.x, small.y, EPSILON, bound, report)
+    for lower in certified_margins(small.network, small.x, small.y, EPSILON).values():
+        found = certified.bracket(small.network, small.x, small.y, lower, report)
         assert found.low <= found.gamma_cert <= found.gamma_attack <= found.gamma_clean
         assert found.gamma_attack <= found.high
         assert found.smooth_cert <= found.smooth_attack <= found.smooth_clean
@@ -93,7 +99,7 @@ def test_gamma_lies_between_certificate_and_attack_and_below_the_clean_score(sma
 def test_the_certified_score_of_an_affine_network_of_two_classes_is_exact(generator):
     network = affine_network([16, 4, 2], generator)
     x, y = torch.rand(6, 1, 4, 4, generator=generator), torch.tensor([0, 1, 0, 1, 0, 1])
-    found = certified.all_margins(network, x, y, 0.01, "zonotope")
+    found = certified_margins(network, x, y, 0.01, ("zonotope",))["zonotope"]
     weight = torch.func.jacrev(lambda one: network(one[None])[0])(x[0]).flatten(1)
     direction = (weight[1 - y] - weight[y]).view_as(x)
     at_worst = network((x + 0.01 * direction.sign()).clamp(0, 1))

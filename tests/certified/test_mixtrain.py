@@ -14,12 +14,12 @@ from semirobust.certified.mixtrain import (
     MixTrain,
     OnBoxes,
     Verifiable,
-    boxed,
     radius,
     verifiable,
     weight,
+    with_boxes,
 )
-from semirobust.certified.primitives import Box
+from semirobust.certified.operators import Box
 from semirobust.data import Samples
 from semirobust.experiments import mixtrain_settings as certified_settings
 from semirobust.training.fitting import Run, Training, training_mode
@@ -101,7 +101,7 @@ def test_baselines_begin_at_the_clean_loss_and_end_in_the_mixture(generator):
 
 def test_training_on_boxes_without_width_is_training_on_points(generator):
     network, batch = TINY.build(), batch_of(8, generator)
-    points = boxed(batch.x, Box(batch.x, batch.x))
+    points = with_boxes(batch.x, Box(batch.x, batch.x))
     found = OnBoxes(ramp=1)(network, batch._replace(x=points))
     assert torch.allclose(found, Plain()(network, batch), atol=1e-6)
 

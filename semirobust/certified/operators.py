@@ -1,8 +1,8 @@
-"""What a chain is made of, as far as bounds can see: affine maps, what bends them, and sums.
+"""The operators that bounds know: affine maps, ReLU and max pooling, and branches that are summed.
 
-An affine step maps a box to the box of its image (centre by the map, radius by its absolute
-weights) and pulls rows of coefficients back through its transpose. Bends are ReLU and max pooling.
-A residual block is a sum of branches.
+An affine operator maps a box to the smallest box that holds its image (the centre by the map, the
+radius by its absolute weights), and rows of coefficients of its output to rows of its input, by its
+transpose; what its bias adds to each row is apart. A residual block is a sum of branches.
 """
 
 from collections.abc import Callable
@@ -125,8 +125,8 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class Mean:
-    """Average pooling, or a change of shape: linear, with weights that are not negative."""
+class Positive:
+    """A linear map without negative weights: average pooling, or a change of shape."""
 
     module: Callable[[Tensor], Tensor]
 
@@ -143,12 +143,12 @@ class Mean:
         return pulled.view(*rows.shape[:2], *shape)
 
     def constant(self, rows: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return None: nothing is added."""
+        """Return None: there is no bias."""
         return None
 
 
 @dataclass(frozen=True, eq=False)
-class Rectifier:
+class Relu:
     """x -> max(x, 0)."""
 
     def image(self, box: Box) -> Box:
@@ -157,7 +157,7 @@ class Rectifier:
 
 
 @dataclass(frozen=True, eq=False)
-class Maximum:
+class MaxPool:
     """Max pooling."""
 
     pool: Callable[[Tensor], Tensor]
@@ -168,12 +168,12 @@ class Maximum:
 
 
 @dataclass(frozen=True, eq=False)
-class Sum:
+class Branches:
     """x -> the sum of all branches of x; a branch without steps is x itself."""
 
-    branches: tuple[tuple["Step", ...], ...]
+    branches: tuple[tuple["Operator", ...], ...]
 
 
-Affine: TypeAlias = Convolution | Dense | Scale | Mean
-Bend: TypeAlias = Rectifier | Maximum
-Step: TypeAlias = Affine | Bend | Sum
+Affine: TypeAlias = Convolution | Dense | Scale | Positive
+Nonlinear: TypeAlias = Relu | MaxPool
+Operator: TypeAlias = Affine | Nonlinear | Branches
