@@ -30,10 +30,10 @@ from semirobust.tickets.batched import (
     Steps,
     Weights,
     chain,
-    drawn,
     fit,
-    orders,
-    whole,
+    full_masks,
+    glorot_weights,
+    sample_orders,
 )
 from semirobust.tickets.pruning import pruned
 
@@ -59,10 +59,10 @@ def alone(
     weights: Weights, masks: Masks, samples: Samples, steps: Steps, training: str, number: int
 ) -> list[Tensor]:
     """Return the weights of one network after the ordinary loop."""
-    network = chain(weights, whole(weights), number)
+    network = chain(weights, full_masks(weights), number)
     for link, mask in zip(network, masks, strict=True):
         parametrize.register_parametrization(link[1], "weight", Masked(mask[number].T))
-    order = orders(len(samples), steps.batch, [number])
+    order = sample_orders(len(samples), steps.batch, [number])
     places = [next(order)[0].tolist() for _ in range(steps.iterations)]
     loader = DataLoader(TensorDataset(samples.x, samples.y), batch_sampler=places)
     adam = torch.optim.Adam(network.parameters(), lr=steps.learning_rate)
@@ -80,8 +80,8 @@ def alone(
 
 def compared(training: str, samples: Samples, networks: int, steps: Steps, level: int) -> dict:
     """Return the seconds of both ways, and how far apart their networks end."""
-    weights = drawn(SIZES, range(networks))
-    masks = whole(weights)
+    weights = glorot_weights(SIZES, range(networks))
+    masks = full_masks(weights)
     for _ in range(level):
         masks = pruned(weights, masks, RATES)
     begun = process_time()

@@ -29,7 +29,7 @@ from semirobust.layers import cut, splice
 from semirobust.models import Architecture
 from semirobust.results.records import artifacts_root, key
 from semirobust.tickets.batched import Masked
-from semirobust.tickets.pruning import largest, remaining
+from semirobust.tickets.pruning import largest_mask, remaining
 from semirobust.training.fitting import Training, fit
 from semirobust.training.methods import Online, Plain
 
@@ -144,7 +144,7 @@ def thinned(network: nn.Sequential, masks: NamedMasks, rate: float) -> NamedMask
     for number, (name, part) in enumerate(parts.items(), start=1):
         own = rate if number < len(parts) else rate / 2
         size = part.weight.detach().abs().masked_fill(~masks[name], -1.0)
-        found[name] = largest(size[None], remaining(int(masks[name].sum()), own, 1))[0]
+        found[name] = largest_mask(size[None], remaining(int(masks[name].sum()), own, 1))[0]
     return found
 
 

@@ -27,8 +27,8 @@ from semirobust.experiments.tickets import Hunt, checkpoint, hunts, parts, score
 from semirobust.experiments.tickets import run as hunted
 from semirobust.layers import split
 from semirobust.theory.semirobustness import linear_readout, with_readout
-from semirobust.tickets.batched import Masks, Weights, chain, fit, whole
-from semirobust.tickets.pruning import initial, restored, seeds_of, sizes_of
+from semirobust.tickets.batched import Masks, Weights, chain, fit, full_masks
+from semirobust.tickets.pruning import initial_weights, restored, seeds_of, sizes_of
 from semirobust.training.fitting import Epoch
 
 FRESH = 500  # draw of the new initial weights, past those of any level
@@ -114,8 +114,8 @@ def trained(
 ) -> Weights:
     """Return networks trained like a level of the hunt, one a trial, zero where a mask hides."""
     settings = hunt.tickets
-    first = initial(settings, sizes_of(train, settings), draw=draw)
-    masks = whole(first) if masks is None else masks
+    first = initial_weights(settings, sizes_of(train, settings), draw=draw)
+    masks = full_masks(first) if masks is None else masks
     steps = settings.steps if attack else replace(settings.steps, attack=None)
     *_, (_, weights) = fit(first, masks, train, steps, seeds_of(settings, draw))
     return tuple(weight * mask for weight, mask in zip(weights, masks, strict=True))
@@ -158,7 +158,7 @@ def backs(
     yield "standard", spliced
     for name, attack in (("clean", None), ("under attack", hunt.tickets.steps.attack)):
         steps = replace(hunt.tickets.steps, attack=attack)
-        *_, (_, weights) = fit(spliced, whole(spliced), train, steps, seeds, a=a)
+        *_, (_, weights) = fit(spliced, full_masks(spliced), train, steps, seeds, a=a)
         yield name, weights
 
 
@@ -166,7 +166,7 @@ def accuracies(
     hunt: Hunt, sources: Sequence[Front], weights: Weights, test: Samples, a: int, back: str
 ) -> list[dict[str, Any]]:
     """Return one record for each source and trial: clean, FGSM and PGD accuracy of the whole."""
-    found = scores(weights, whole(weights), samples=test, row=hunt)
+    found = scores(weights, full_masks(weights), samples=test, row=hunt)
     trials = hunt.tickets.trials
     return [
         {
@@ -190,7 +190,7 @@ def readings(
     found = []
     for place, source in enumerate(sources):
         for trial in range(row.read):
-            whole_chain = chain(weights, whole(weights), place * trials + trial)
+            whole_chain = chain(weights, full_masks(weights), place * trials + trial)
             f_a, f_b = split(whole_chain, a)
             for name, readout in (("linear", linear_readout(f_a, a, samples.train)), ("f_b", f_b)):
                 bracket = between(with_readout(f_a, a, readout), few, row.hunt)
@@ -213,7 +213,7 @@ def dependence(
     found = []
     for place, source in enumerate(sources):
         for trial in range(row.read):
-            network = chain(weights, whole(weights), place * row.hunt.tickets.trials + trial)
+            network = chain(weights, full_masks(weights), place * row.hunt.tickets.trials + trial)
             images = perturbed(network, test, row.hunt.strong)
             attacked = Samples(images, test.labels)
             rho = information.rho(network, attacked.x, attacked.y, a=a)

@@ -19,8 +19,8 @@ from semirobust.data import DataSet, Samples, load, subset, to_bytes
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.study import Part, Progress
 from semirobust.results.records import artifacts_root, key
-from semirobust.tickets.batched import Masks, Steps, Weights, chain, standing, whole
-from semirobust.tickets.pruning import Tickets, last, levels, restored
+from semirobust.tickets.batched import Masks, Steps, Weights, chain, correct, full_masks
+from semirobust.tickets.pruning import Tickets, last_networks, levels, restored
 from semirobust.training.fitting import Epoch
 
 TRAININGS = ("pgd", "fgsm")
@@ -162,14 +162,14 @@ def run(
 def scores(weights: Weights, masks: Masks, *, samples: Samples, row: Hunt) -> dict[str, Tensor]:
     """Return accuracies in 0..1 of every network: clean, under FGSM, under 20 steps of PGD."""
     attacks = {"clean": None, "fgsm": FGSM(epsilon=row.epsilon), "pgd": row.strong}
-    flags = {name: standing(weights, masks, samples, attack) for name, attack in attacks.items()}
+    flags = {name: correct(weights, masks, samples, attack) for name, attack in attacks.items()}
     return {name: flag.double().mean(dim=1) for name, flag in flags.items()}
 
 
 def attacked(row: Hunt, test: Samples) -> list[dict[str, Any]]:
     """Return AutoAttack's records of the dense networks and of the last level's, one each."""
     state, few = restored(checkpoint(row), row.tickets), subset(test, row.images or len(test))
-    networks = {"dense": state.tickets[0], **last(row.tickets, state)}
+    networks = {"dense": state.tickets[0], **last_networks(row.tickets, state)}
     return [
         {"reset": reset, "trial": trial, **official(row, weights, trial, few)}
         for reset, weights in networks.items()
@@ -179,7 +179,7 @@ def attacked(row: Hunt, test: Samples) -> list[dict[str, Any]]:
 
 def official(row: Hunt, weights: Sequence[Tensor], trial: int, few: Samples) -> dict[str, Any]:
     """Return what the official attack leaves of one network, with the number of images."""
-    network = chain(weights, whole(weights), trial)
+    network = chain(weights, full_masks(weights), trial)
     report = robust_accuracy(network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250)
     return {
         "share": sum(int((w[trial] != 0).sum()) for w in weights)

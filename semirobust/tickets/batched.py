@@ -1,9 +1,8 @@
 """Many dense networks trained as one: layers without biases as batched matrix products.
 
-R networks of one shape share every operation, so that what an operation costs besides its sums is
-paid once and not R times; nothing passes from one network to another, and each has an order of
-samples of its own. Rows of a batch go network by network: x is (R·B) x inputs, logits (R·B) x K, so
-every attack of the package works on all networks at once.
+R networks of one shape share every operation, so its overhead is paid once and not R times. Nothing
+passes from one network to another, and each has its own order of samples. A batch goes network by
+network (x is (R·B) x inputs, logits (R·B) x K), so any attack of the package attacks all at once.
 
 Weights are R x in x out, one tensor a layer; masks are bool of the same shapes.
 """
@@ -100,7 +99,7 @@ class Batched(nn.Module):
 
     def __init__(self, weights: Sequence[Tensor], masks: Sequence[Tensor] | None = None) -> None:
         super().__init__()
-        masks = whole(weights) if masks is None else masks
+        masks = full_masks(weights) if masks is None else masks
         pairs = zip(weights, masks, strict=True)
         self.layers = nn.ModuleList(Layer(weight, mask) for weight, mask in pairs)
         self.count = len(weights[0])
@@ -114,18 +113,18 @@ class Batched(nn.Module):
                 h = h.relu()
         return h.flatten(0, 1)
 
-    def values(self) -> Weights:
-        """Return the weights as they are, with what masks hide."""
+    def weights(self) -> Weights:
+        """Return the weights, those that masks hide included."""
         hidden = (layer.get_parameter("parametrizations.weight.original") for layer in self.layers)
         return tuple(weight.detach().clone() for weight in hidden)
 
 
-def whole(weights: Sequence[Tensor]) -> Masks:
+def full_masks(weights: Sequence[Tensor]) -> Masks:
     """Return masks that hide nothing."""
     return tuple(torch.ones_like(weight, dtype=torch.bool) for weight in weights)
 
 
-def drawn(sizes: Sequence[int], seeds: Sequence[int]) -> Weights:
+def glorot_weights(sizes: Sequence[int], seeds: Sequence[int]) -> Weights:
     """Return initial weights, one network a seed: normal with variance 2 / (in + out), Glorot."""
     generators = [Generator().manual_seed(seed) for seed in seeds]
     return tuple(
@@ -136,7 +135,7 @@ def drawn(sizes: Sequence[int], seeds: Sequence[int]) -> Weights:
 
 
 def chain(weights: Sequence[Tensor], masks: Sequence[Tensor], number: int) -> nn.Sequential:
-    """Return one of the networks as a chain of ordinary links, with zeros where it was pruned."""
+    """Return one of R networks as a chain of ordinary links, with zeros where it was pruned."""
     links = []
     for layer, (weight, mask) in enumerate(zip(weights, masks, strict=True), start=1):
         value = (weight[number] * mask[number]).T
@@ -149,17 +148,19 @@ def chain(weights: Sequence[Tensor], masks: Sequence[Tensor], number: int) -> nn
     return nn.Sequential(*links).eval()
 
 
-def orders(count: int, batch: int, seeds: Sequence[int]) -> Iterator[Tensor]:
-    """Yield R x batch places of samples for ever: each network's own shuffles, whole batches."""
+def sample_orders(count: int, batch: int, seeds: Sequence[int]) -> Iterator[Tensor]:
+    """Yield R x batch indices without end: each network's own shuffles, whole batches."""
     if batch > count:
         raise ValueError(f"a batch of {batch} is larger than the {count} training samples")
     generators = [Generator().manual_seed(seed) for seed in seeds]
     while True:
-        shuffled = torch.stack([torch.randperm(count, generator=one) for one in generators])
+        shuffled = torch.stack(
+            [torch.randperm(count, generator=generator) for generator in generators]
+        )
         yield from torch.split(shuffled[:, : count - count % batch], batch, dim=1)
 
 
-def examples(network: Batched, attack: FGSM | PGD | None, x: Images, y: Labels) -> Images:
+def clean_and_attacked(network: Batched, attack: FGSM | PGD | None, x: Images, y: Labels) -> Images:
     """Return R x (B or 2 B) x inputs: the clean images of each network, then the attacked ones."""
     clean = x.view(network.count, -1, x.shape[1])
     if attack is None:
@@ -195,18 +196,18 @@ def fit(
     trained = [weight for layer in network.layers[a:] for weight in layer.parameters()]
     network.layers[:a].requires_grad_(False)  # noqa: FBT003
     adam = torch.optim.Adam(trained, lr=steps.learning_rate, fused=True)
-    order = orders(len(samples), steps.batch, seeds)
+    order = sample_orders(len(samples), steps.batch, seeds)
     for iteration in range(1, steps.iterations + 1):
         index = next(order).to(images.device)
         step(network, adam, images[index.flatten()], samples.labels[index], steps)
         if iteration == steps.iterations or (every and iteration % every == 0):
-            yield iteration, network.values()
+            yield iteration, network.weights()
 
 
 def step(network: Batched, adam: torch.optim.Optimizer, x: Images, y: Labels, steps: Steps) -> None:
     """Take one step of every network on its own mean loss; y is R x B."""
     with parametrize.cached():
-        both = examples(network, steps.attack, x, y.flatten())
+        both = clean_and_attacked(network, steps.attack, x, y.flatten())
         labels = y.repeat(1, both.shape[1] // y.shape[1]).flatten()
         logits = network(both.flatten(0, 1))
         loss = cross_entropy(logits, labels, label_smoothing=steps.smoothing, reduction="sum")
@@ -215,7 +216,7 @@ def step(network: Batched, adam: torch.optim.Optimizer, x: Images, y: Labels, st
     adam.step()
 
 
-def standing(
+def correct(
     weights: Sequence[Tensor],
     masks: Sequence[Tensor],
     samples: Samples,
@@ -223,10 +224,10 @@ def standing(
     *,
     seed: int = 0,
 ) -> Tensor:
-    """Return R x N flags: the samples that each network is right on, under attack where given."""
+    """Return, R x N, which samples each network classifies correctly, under an attack if given."""
     images = samples.x.flatten(1).to(weights[0].dtype)
     network = Batched(weights, masks).requires_grad_(False)  # noqa: FBT003
-    generator, found = Generator().manual_seed(seed), []
+    generator, flags = Generator().manual_seed(seed), []
     with parametrize.cached():
         for index in torch.split(torch.arange(len(samples), device=images.device), CHUNK):
             each = index.repeat(network.count)
@@ -234,5 +235,5 @@ def standing(
             if attack is not None:
                 x = attack(network, x, y, generator=generator)
             with torch.no_grad():
-                found.append(~wrong(network(x), y).view(network.count, -1))
-    return torch.cat(found, dim=1)
+                flags.append(~wrong(network(x), y).view(network.count, -1))
+    return torch.cat(flags, dim=1)

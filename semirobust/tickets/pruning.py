@@ -26,7 +26,15 @@ from torch import Tensor
 
 from semirobust.data import Samples
 from semirobust.results.records import key, write_atomically
-from semirobust.tickets.batched import Masks, Steps, Weights, drawn, fit, standing, whole
+from semirobust.tickets.batched import (
+    Masks,
+    Steps,
+    Weights,
+    correct,
+    fit,
+    full_masks,
+    glorot_weights,
+)
 from semirobust.training.fitting import read_checkpoint
 
 Reset: TypeAlias = Literal["original", "random", "continued"]
@@ -106,7 +114,7 @@ def restored(path: Path, settings: Tickets) -> State:
     return State(**stored)
 
 
-def last(settings: Tickets, state: State) -> dict[str, Weights]:
+def last_networks(settings: Tickets, state: State) -> dict[str, Weights]:
     """Return the networks of the last level by their reset, with zeros where they were pruned."""
     shown = [weight * mask for weight, mask in zip(state.weights, state.masks, strict=True)]
     parts = zip(*(torch.split(weight, settings.trials) for weight in shown), strict=True)
@@ -128,21 +136,21 @@ def remaining(count: int, rate: float, levels: int) -> int:
 def pruned(weights: Sequence[Tensor], masks: Sequence[Tensor], rates: Sequence[float]) -> Masks:
     """Return masks without the smallest remaining weights of each layer of each network."""
     return tuple(
-        largest(weight.abs().masked_fill(~mask, -1.0), remaining(int(mask[0].sum()), rate, 1))
+        largest_mask(weight.abs().masked_fill(~mask, -1.0), remaining(int(mask[0].sum()), rate, 1))
         for weight, mask, rate in zip(weights, masks, rates, strict=True)
     )
 
 
-def largest(size: Tensor, count: int) -> Tensor:
+def largest_mask(size: Tensor, count: int) -> Tensor:
     """Return a mask of each network's ``count`` largest entries."""
     flat = size.flatten(1)
     chosen = flat.topk(count, dim=1).indices
     return torch.zeros_like(flat, dtype=torch.bool).scatter(1, chosen, value=True).view_as(size)
 
 
-def initial(settings: Tickets, sizes: Sequence[int], *, draw: int = 0) -> Weights:
+def initial_weights(settings: Tickets, sizes: Sequence[int], *, draw: int = 0) -> Weights:
     """Return initial weights of the trials; draw 0 is the original one."""
-    return drawn(sizes, seeds_of(settings, draw))
+    return glorot_weights(sizes, seeds_of(settings, draw))
 
 
 def seeds_of(settings: Tickets, draw: int) -> list[int]:
@@ -156,12 +164,12 @@ def sizes_of(samples: Samples, settings: Tickets) -> tuple[int, ...]:
     return (inputs, *settings.hidden, int(samples.labels.max()) + 1)
 
 
-def start(settings: Tickets, sizes: Sequence[int], level: int, weights: Weights) -> Weights:
+def reset_weights(settings: Tickets, sizes: Sequence[int], level: int, weights: Weights) -> Weights:
     """Return the weights from which a level trains, the resets one after the other."""
     parts = zip(*(torch.split(weight, settings.trials) for weight in weights), strict=True)
     anew = {
-        "original": initial(settings, sizes),
-        "random": initial(settings, sizes, draw=level),
+        "original": initial_weights(settings, sizes),
+        "random": initial_weights(settings, sizes, draw=level),
     }
     after = [anew.get(reset, own) for reset, own in zip(settings.resets, parts, strict=True)]
     return tuple(torch.cat(layer) for layer in zip(*after, strict=True))
@@ -187,8 +195,8 @@ def levels(
     if checkpoint and checkpoint.exists():
         state = restored(checkpoint, settings)
     else:
-        first = initial(settings, sizes_of(train, settings))
-        state = State(first, whole(first))
+        first = initial_weights(settings, sizes_of(train, settings))
+        state = State(first, full_masks(first))
     for number, records in enumerate(state.history):
         yield Level(number, records, taken_up=True)
     for number in range(len(state.history), settings.levels + 1):
@@ -210,23 +218,23 @@ def _advance(
     if number:
         sizes = sizes_of(train, settings)
         state.masks = pruned(state.weights, state.masks, settings.rates)
-        state.weights = start(settings, sizes, number, state.weights)
+        state.weights = reset_weights(settings, sizes, number, state.weights)
     steps, masks, scores = settings.steps, state.masks, []
     every = max(1, steps.iterations // settings.looks)
     seeds = seeds_of(settings, number) * (len(state.weights[0]) // settings.trials)
     for taken, state.weights in fit(state.weights, masks, train, steps, seeds, every=every):  # noqa: B020
-        flags = standing(state.weights, masks, validation, steps.attack)
+        flags = correct(state.weights, masks, validation, steps.attack)
         scores.append((taken, flags.double().mean(dim=1)))
     found = measure(state.weights, masks)
-    state.history.append(records(settings, number, masks, scores, found))
+    state.history.append(level_records(settings, number, masks, scores, found))
     if not number:  # the dense networks of all resets are the same
         state.weights = tuple(weight.repeat(len(settings.resets), 1, 1) for weight in state.weights)
-        state.masks = whole(state.weights)
+        state.masks = full_masks(state.weights)
     if number in (*PUBLISHED, settings.levels):
-        state.tickets[number] = last(settings, state)[settings.resets[0]]
+        state.tickets[number] = last_networks(settings, state)[settings.resets[0]]
 
 
-def records(
+def level_records(
     settings: Tickets,
     number: int,
     masks: Masks,

@@ -13,7 +13,7 @@ from semirobust.experiments.sparse import Front, Join, backs, shuffled
 from semirobust.experiments.study import Part
 from semirobust.experiments.tickets import checkpoint, grey, hunts, parts
 from semirobust.results import records as results
-from semirobust.tickets.batched import drawn, whole
+from semirobust.tickets.batched import full_masks, glorot_weights
 from semirobust.tickets.pruning import pruned, restored
 
 
@@ -30,8 +30,8 @@ def tiny():
 
 
 def masks():
-    weights = drawn((64, 20, 10, 10), range(2))
-    return pruned(weights, whole(weights), (0.5, 0.5, 0.3))
+    weights = glorot_weights((64, 20, 10, 10), range(2))
+    return pruned(weights, full_masks(weights), (0.5, 0.5, 0.3))
 
 
 def test_digits_averaged_back_are_scikit_learns_images_nearly():
@@ -54,9 +54,9 @@ def test_shuffled_masks_have_as_many_weights_in_each_layer_of_each_network():
 
 
 def test_f_a_is_bit_equal_behind_every_f_b():
-    row, weights = tiny(), drawn((64, 20, 10, 10), range(2))
+    row, weights = tiny(), glorot_weights((64, 20, 10, 10), range(2))
     source = Front("ticket", 1, tuple(w * m for w, m in zip(weights, masks(), strict=True)))
-    standard = drawn((64, 20, 10, 10), range(5, 7))
+    standard = glorot_weights((64, 20, 10, 10), range(5, 7))
     found = dict(backs(row, [source], standard, parts(row).train, 2))
     assert list(found) == ["standard", "clean", "under attack"]
     for name, network in found.items():

@@ -12,7 +12,16 @@ from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import Samples
 from semirobust.tickets import batched
 from semirobust.tickets import pruning as tickets
-from semirobust.tickets.batched import Batched, Masked, Steps, chain, drawn, fit, standing, whole
+from semirobust.tickets.batched import (
+    Batched,
+    Masked,
+    Steps,
+    chain,
+    correct,
+    fit,
+    full_masks,
+    glorot_weights,
+)
 from semirobust.tickets.pruning import Tickets, levels, pruned, remaining
 
 ATTACKS = {
@@ -50,7 +59,7 @@ def last(steps):
 
 
 def clean(weights, masks):
-    return {"clean": standing(weights, masks, points(30, 1)).double().mean(dim=1)}
+    return {"clean": correct(weights, masks, points(30, 1)).double().mean(dim=1)}
 
 
 def run(settings=BRIEF, **how):
@@ -59,11 +68,11 @@ def run(settings=BRIEF, **how):
 
 def ordinary(weights, masks, samples, steps, seed):
     """Return one network trained by a loop that knows nothing of batched ones."""
-    network = chain(weights, whole(weights), 0).double()
+    network = chain(weights, full_masks(weights), 0).double()
     for link, mask in zip(network, masks, strict=True):
         parametrize.register_parametrization(link[1], "weight", Masked(mask[0].T))
     adam = torch.optim.Adam(network.parameters(), lr=steps.learning_rate)
-    order = batched.orders(len(samples), steps.batch, [seed])
+    order = batched.sample_orders(len(samples), steps.batch, [seed])
     for _ in range(steps.iterations):
         index = next(order)[0]
         x, y = samples.x[index].double(), samples.labels[index]
@@ -82,7 +91,7 @@ def ordinary(weights, masks, samples, steps, seed):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_many_networks_at_once_end_where_each_ends_alone(name):
-    weights = tuple(weight.double() for weight in drawn(SIZES, [3, 4, 5]))
+    weights = tuple(weight.double() for weight in glorot_weights(SIZES, [3, 4, 5]))
     masks = random_masks(weights)
     steps = Steps(iterations=25, batch=10, attack=ATTACKS[name], learning_rate=0.01)
     together = last(fit(weights, masks, points(), steps, [7, 8, 9]))
@@ -95,7 +104,7 @@ def test_many_networks_at_once_end_where_each_ends_alone(name):
 
 
 def test_a_batched_network_gives_the_logits_of_its_chains():
-    weights = drawn(SIZES, [0, 1])
+    weights = glorot_weights(SIZES, [0, 1])
     masks, x = random_masks(weights), points().x
     logits = Batched(weights, masks)(x.flatten(1).repeat(2, 1)).view(2, len(x), -1)
     for number in range(2):
@@ -103,9 +112,9 @@ def test_a_batched_network_gives_the_logits_of_its_chains():
 
 
 def test_flags_of_a_batched_evaluation_are_those_of_the_chains():
-    weights, samples = drawn(SIZES, [0, 1]), points(35)
-    attack, masks = ATTACKS["pgd"], whole(weights)
-    flags = standing(weights, masks, samples, attack)
+    weights, samples = glorot_weights(SIZES, [0, 1]), points(35)
+    attack, masks = ATTACKS["pgd"], full_masks(weights)
+    flags = correct(weights, masks, samples, attack)
     for number in range(2):
         network = chain(weights, masks, number)
         x = attack(network, samples.x, samples.y, generator=torch.Generator())
@@ -127,16 +136,16 @@ def test_a_masked_layer_equals_its_dense_zeros_and_rewinding_needs_no_forward_pa
 
 
 def test_frozen_layers_are_bit_equal_after_training_and_the_others_move():
-    weights = drawn(SIZES, [0, 1])
+    weights = glorot_weights(SIZES, [0, 1])
     steps = Steps(iterations=5, batch=10, attack=ATTACKS["fgsm"])
-    after = last(fit(weights, whole(weights), points(), steps, [0, 1], a=2))
+    after = last(fit(weights, full_masks(weights), points(), steps, [0, 1], a=2))
     assert torch.equal(after[0], weights[0])
     assert torch.equal(after[1], weights[1])
     assert not torch.equal(after[2], weights[2])
 
 
 def test_weights_that_are_pruned_have_no_effect_and_never_move():
-    weights = drawn(SIZES, [0])
+    weights = glorot_weights(SIZES, [0])
     masks = random_masks(weights)
     after = last(fit(weights, masks, points(), Steps(iterations=5, batch=10), [0]))
     for before, mask, now in zip(weights, masks, after, strict=True):
@@ -147,8 +156,8 @@ def test_weights_that_are_pruned_have_no_effect_and_never_move():
 
 
 def test_pruning_takes_the_smallest_of_what_remains_and_exactly_the_share():
-    weights = drawn(SIZES, [0, 1])
-    masks, rates = whole(weights), (0.3, 0.2, 0.1)
+    weights = glorot_weights(SIZES, [0, 1])
+    masks, rates = full_masks(weights), (0.3, 0.2, 0.1)
     counts = [weight[0].numel() for weight in weights]
     for level in range(1, 7):
         before, masks = masks, pruned(weights, masks, rates)
@@ -178,18 +187,18 @@ def test_counts_follow_the_integer_recursion_and_the_published_shares():
 
 def test_equal_magnitudes_do_not_change_the_count():
     weights = (torch.ones(1, 5, 4),)
-    assert int(pruned(weights, whole(weights), (0.25,))[0].sum()) == 15
+    assert int(pruned(weights, full_masks(weights), (0.25,))[0].sum()) == 15
 
 
 def test_the_original_reset_restarts_bit_identical_and_the_random_one_does_not():
-    weights = drawn(SIZES, range(50, 56))
-    begun = tickets.start(BRIEF, SIZES, 2, weights)
-    first = tickets.initial(BRIEF, SIZES)
+    weights = glorot_weights(SIZES, range(50, 56))
+    begun = tickets.reset_weights(BRIEF, SIZES, 2, weights)
+    first = tickets.initial_weights(BRIEF, SIZES)
     for layer, initial, trained in zip(begun, first, weights, strict=True):
         assert torch.equal(layer[:2], initial)
         assert not torch.equal(layer[2:4], initial)
         assert torch.equal(layer[4:], trained[4:])
-    again = tickets.start(BRIEF, SIZES, 3, weights)
+    again = tickets.reset_weights(BRIEF, SIZES, 3, weights)
     assert not torch.equal(begun[0][2:4], again[0][2:4])
 
 
@@ -213,8 +222,8 @@ def test_dense_networks_are_shared_and_every_record_counts_its_weights():
 
 def test_steps_to_the_best_score_are_those_of_the_first_look_that_reached_it():
     scores = [(3, torch.tensor([0.5, 0.2])), (6, torch.tensor([0.5, 0.9]))]
-    masks = whole(drawn(SIZES, [0, 1]))
-    rows = tickets.records(replace(BRIEF, resets=("original",)), 0, masks, scores, {})
+    masks = full_masks(glorot_weights(SIZES, [0, 1]))
+    rows = tickets.level_records(replace(BRIEF, resets=("original",)), 0, masks, scores, {})
     assert [(row["iterations"], row["validation"]) for row in rows] == [
         (3, 0.5),
         (6, pytest.approx(0.9)),
@@ -251,8 +260,11 @@ def test_trials_differ_and_a_seed_repeats_them():
         (lambda: replace(BRIEF, rates=(0.2, 0.2)), "one share a layer, 3"),
         (lambda: replace(BRIEF, rates=(20, 20, 10)), "such as 0.2 for 20 %"),
         (lambda: replace(BRIEF, resets=("rewound",)), "unknown reset 'rewound'"),
-        (lambda: next(batched.orders(5, 10, [0])), "larger than the 5 training samples"),
-        (lambda: last(fit(drawn(SIZES, [0]), (), points(), Steps(), [0], a=3)), "need 0 <= a < n"),
+        (lambda: next(batched.sample_orders(5, 10, [0])), "larger than the 5 training samples"),
+        (
+            lambda: last(fit(glorot_weights(SIZES, [0]), (), points(), Steps(), [0], a=3)),
+            "need 0 <= a < n",
+        ),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(make, message):
