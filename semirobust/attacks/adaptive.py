@@ -12,14 +12,15 @@ from torch import Generator, Tensor, nn
 
 from semirobust.attacks.apgd import APGD
 from semirobust.attacks.ball import (
-    attacking,
     check_radius,
     check_steps,
     fooled,
+    prepared,
     project,
+    uniform_in_ball,
     value_and_gradient,
 )
-from semirobust.attacks.gradient import PGD
+from semirobust.attacks.gradient import PGD, strong_pgd
 from semirobust.attacks.noise import sample_noise
 from semirobust.layers import split
 from semirobust.types import Attack, Classifier, Images, Labels
@@ -42,7 +43,6 @@ class FeaturePGD:
     steps: int = 20
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
         check_steps(steps=self.steps)
 
@@ -50,9 +50,8 @@ class FeaturePGD:
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
         """Return for each sample the first point on the way that fools, or the last one."""
-        shift = (2 * sample_noise(generator, x).uniform(*x.shape[1:]) - 1).to(x.dtype)
-        result = project(x + self.epsilon * shift, x, self.epsilon)
-        with attacking(network, x, y) as classifier, attacking(self.front, x, y * 0):
+        result = uniform_in_ball(x, self.epsilon, sample_noise(generator, x))
+        with prepared(network, x, y) as classifier, prepared(self.front, x, y * 0):
             with torch.no_grad():
                 clean = self.front(x)
             for _ in range(self.steps):
@@ -87,13 +86,13 @@ class FromElsewhere:
 
     @property
     def epsilon(self) -> float:
-        """Return the radius of the attack."""
+        """The radius of the attack."""
         return self.attack.epsilon
 
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return the perturbed inputs x + delta."""
+        """Return what the attack finds from where the source is fooled."""
         start = self.attack(self.source, x, y, generator=generator)
         unmoved = Generator(device=generator.device).manual_seed(0)
         return self.attack(network, x, y, generator=unmoved, start=start)
@@ -110,7 +109,7 @@ def adaptive_attacks(
         epsilon: Radius of the inf-ball, in units of the input.
         sources: Networks it was made of, by name, such as f and f*.
     """
-    ascent = PGD(epsilon=epsilon, step_size=epsilon / 4, steps=20)
+    ascent = strong_pgd(epsilon, stop_when_fooled=False)
     return {
         "end to end": APGD(epsilon=epsilon),
         "features at the cut": FeaturePGD(

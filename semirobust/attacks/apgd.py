@@ -11,34 +11,34 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from semirobust.attacks.ball import (
     Found,
     Norm,
-    attacking,
-    cascade,
+    SearchAttack,
     check_radius,
     check_steps,
-    into_ball,
-    on_sphere,
     per_sample,
-    steepest,
-    target_by_target,
+    project,
+    random_on_sphere,
+    search_each_target,
+    search_in_turn,
+    steepest_direction,
     value_and_gradient,
     wrong,
 )
-from semirobust.attacks.noise import Noise, sample_noise
-from semirobust.attacks.objectives import OBJECTIVES, Objective, dlr_towards, others, towards
+from semirobust.attacks.noise import Noise
+from semirobust.attacks.objectives import OBJECTIVES, TARGETED, Objective, check_loss, others
 from semirobust.types import Classifier, Images, Labels
 
 RISING = 0.75  # share of the steps between two checkpoints that must rise
 MOMENTUM = 0.25
-Aim: TypeAlias = Callable[[Tensor], Objective]  # the rows that stand -> what they climb
+Chooser: TypeAlias = Callable[[Tensor], Objective]  # the rows that remain -> their objective
 
 
 @dataclass(frozen=True, kw_only=True)
-class APGD:
+class APGD(SearchAttack):
     """APGD on one loss.
 
     Args:
@@ -56,32 +56,23 @@ class APGD:
     loss: Literal["cross-entropy", "margin", "dlr"] = "cross-entropy"
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon, self.norm)
         check_steps(steps=self.steps, restarts=self.restarts)
-        if self.loss not in OBJECTIVES:
-            raise ValueError(f"loss must be one of {', '.join(OBJECTIVES)}; got {self.loss!r}")
-
-    def __call__(
-        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
-    ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
-        with attacking(network, x, y) as classifier:
-            return self.search(classifier, x, y, sample_noise(generator, x))[0]
+        check_loss(self.loss, OBJECTIVES)
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
-        """Return the perturbed inputs, and which of them fool the network."""
+        """Return the best points found, and which of them fool the network."""
         objective = OBJECTIVES[self.loss]
 
         def run(rows: Tensor, noise: Noise) -> Found:
-            start = on_sphere(x[rows], self.epsilon, self.norm, noise)
-            return climb(network, x[rows], y[rows], start, lambda _: objective, self)
+            start = random_on_sphere(x[rows], self.epsilon, self.norm, noise)
+            return adaptive_ascent(network, x[rows], y[rows], start, lambda _: objective, self)
 
-        return cascade([run] * self.restarts, x, noise)
+        return search_in_turn([run] * self.restarts, x, noise)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetedAPGD:
+class TargetedAPGD(SearchAttack):
     """APGD towards one other class after another, the likeliest first; called APGD-T.
 
     Args:
@@ -99,30 +90,21 @@ class TargetedAPGD:
     loss: Literal["dlr", "margin"] = "dlr"
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon, self.norm)
         check_steps(steps=self.steps, targets=self.targets)
-        if self.loss not in ("dlr", "margin"):
-            raise ValueError(f"loss must be one of dlr, margin; got {self.loss!r}")
-
-    def __call__(
-        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
-    ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
-        with attacking(network, x, y) as classifier:
-            return self.search(classifier, x, y, sample_noise(generator, x))[0]
+        check_loss(self.loss, TARGETED)
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
-        """Return the perturbed inputs, and which of them fool the network."""
-        ranked = likeliest_others(network, x, y)[:, : self.targets]
-        objective = dlr_towards if self.loss == "dlr" else towards
+        """Return the best points found, and which of them fool the network."""
+        targets = likeliest_others(network, x, y)[:, : self.targets]
+        towards = TARGETED[self.loss]
 
         def run(rows: Tensor, target: Labels, noise: Noise) -> Found:
-            start = on_sphere(x[rows], self.epsilon, self.norm, noise)
-            aim = lambda left: objective(target[left])  # noqa: E731
-            return climb(network, x[rows], y[rows], start, aim, self)
+            start = random_on_sphere(x[rows], self.epsilon, self.norm, noise)
+            objective = lambda left: towards(target[left])  # noqa: E731
+            return adaptive_ascent(network, x[rows], y[rows], start, objective, self)
 
-        return target_by_target(run, ranked, x, noise)
+        return search_each_target(run, targets, x, noise)
 
 
 @torch.no_grad()
@@ -132,8 +114,8 @@ def likeliest_others(network: Classifier, x: Images, y: Labels) -> Labels:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What is known of the samples that still stand; one row each."""
+class State:
+    """What the ascent knows of the samples that are not fooled yet, one row each."""
 
     rows: Tensor
     x: Images
@@ -146,42 +128,41 @@ class Standing:
     best_gradient: Tensor
     best_value: Tensor
     step: Tensor
-    rises: Tensor  # steps since the checkpoint that rose
+    rises: Tensor  # steps since the last checkpoint that raised the value
     halved: Tensor  # whether the last checkpoint halved the step
-    mark: Tensor  # the best value at the last checkpoint
+    best_before: Tensor  # the best value at the last checkpoint
 
-    def __getitem__(self, kept: Tensor) -> "Standing":
-        """Return the rows that are kept."""
-        return Standing(**{name.name: getattr(self, name.name)[kept] for name in fields(self)})
+    def __getitem__(self, kept: Tensor) -> "State":
+        return State(**{name.name: getattr(self, name.name)[kept] for name in fields(self)})
 
 
-def climb(
+def adaptive_ascent(
     network: Classifier,
     x: Images,
     y: Labels,
     start: Images,
-    aim: Aim,
+    objective: Chooser,
     settings: APGD | TargetedAPGD,
 ) -> Found:
-    """Return each sample's first point that fools the network, or else its best, and which did."""
+    """Return each sample's first fooling point, or else its best point, and which samples fool."""
     result, broken = start.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    standing, windows = begun(x, y, start, settings.epsilon), checkpoints(settings.steps)
+    state, windows = initial_state(x, y, start, settings.epsilon), checkpoints(settings.steps)
     for step in range(settings.steps + 1):
         logits, value, gradient = value_and_gradient(
-            network, standing.x_adv, standing.y, aim(standing.rows)
+            network, state.x_adv, state.y, objective(state.rows)
         )
-        lost = wrong(logits, standing.y)
-        if lost.any():
-            gone = standing.rows[lost]
-            result[gone], broken[gone] = standing.x_adv[lost], True
-            standing, value, gradient = standing[~lost], value[~lost], gradient[~lost]
-            if not len(standing.rows):
+        fooling = wrong(logits, state.y)
+        if fooling.any():
+            gone = state.rows[fooling]
+            result[gone], broken[gone] = state.x_adv[fooling], True
+            state, value, gradient = state[~fooling], value[~fooling], gradient[~fooling]
+            if not len(state.rows):
                 break
-        standing = scored(standing, value, gradient)
+        state = with_values(state, value, gradient)
         if step in windows:
-            standing = adapted(standing, windows[step])
-        standing = moved(standing, settings, momentum=MOMENTUM if step else 0.0)
-    result[standing.rows] = standing.best
+            state = with_adapted_step(state, windows[step])
+        state = with_next_point(state, settings, momentum=MOMENTUM if step else 0.0)
+    result[state.rows] = state.best
     return result, broken
 
 
@@ -203,54 +184,55 @@ def checkpoints(steps: int) -> dict[int, int]:
     return windows
 
 
-def begun(x: Images, y: Labels, start: Images, epsilon: float) -> Standing:
-    """Return the state before anything was asked of the network."""
+def initial_state(x: Images, y: Labels, start: Images, epsilon: float) -> State:
+    """Return the state before the first pass through the network."""
     rows = torch.arange(len(x), device=x.device)
-    none = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-    return Standing(
-        rows=rows, x=x, y=y, x_adv=start, previous=start, gradient=torch.zeros_like(x), value=none,
-        best=start, best_gradient=torch.zeros_like(x), best_value=none,
-        step=torch.full_like(none, 2 * epsilon), rises=torch.zeros_like(rows),
-        halved=torch.ones_like(rows, dtype=torch.bool), mark=none,
+    unknown = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
+    return State(
+        rows=rows, x=x, y=y, x_adv=start, previous=start, best=start,
+        gradient=torch.zeros_like(x), value=unknown,
+        best_gradient=torch.zeros_like(x), best_value=unknown,
+        step=torch.full_like(unknown, 2 * epsilon), rises=torch.zeros_like(rows),
+        halved=torch.ones_like(rows, dtype=torch.bool), best_before=unknown,
     )  # fmt: skip
 
 
-def scored(standing: Standing, value: Tensor, gradient: Tensor) -> Standing:
-    """Return the state with the present point counted, and kept where it is the best so far."""
-    better = value > standing.best_value
-    image = per_sample(better, standing.x)
+def with_values(state: State, value: Tensor, gradient: Tensor) -> State:
+    """Return the state with the values at the present point, kept where it is the best so far."""
+    better = value > state.best_value
+    image = per_sample(better, state.x)
     return replace(
-        standing,
+        state,
         gradient=gradient,
         value=value,
-        rises=standing.rises + ((value > standing.value) & standing.value.isfinite()),
-        best=torch.where(image, standing.x_adv, standing.best),
-        best_gradient=torch.where(image, gradient, standing.best_gradient),
-        best_value=torch.where(better, value, standing.best_value),
+        rises=state.rises + ((value > state.value) & state.value.isfinite()),
+        best=torch.where(image, state.x_adv, state.best),
+        best_gradient=torch.where(image, gradient, state.best_gradient),
+        best_value=torch.where(better, value, state.best_value),
     )
 
 
-def adapted(standing: Standing, window: int) -> Standing:
-    """Return the state after a checkpoint: where it stalls, the step halved, the best point."""
-    stuck = ~standing.halved & (standing.best_value <= standing.mark)
-    halve = (standing.rises < RISING * window) | stuck
-    image = per_sample(halve, standing.x)
+def with_adapted_step(state: State, window: int) -> State:
+    """Return the state after a checkpoint: where it stalls, half the step, from the best point."""
+    stuck = ~state.halved & (state.best_value <= state.best_before)
+    halve = (state.rises < RISING * window) | stuck
+    image = per_sample(halve, state.x)
     return replace(
-        standing,
-        step=torch.where(halve, standing.step / 2, standing.step),
-        x_adv=torch.where(image, standing.best, standing.x_adv),
-        gradient=torch.where(image, standing.best_gradient, standing.gradient),
-        value=torch.where(halve, standing.best_value, standing.value),
-        rises=torch.zeros_like(standing.rises),
+        state,
+        step=torch.where(halve, state.step / 2, state.step),
+        x_adv=torch.where(image, state.best, state.x_adv),
+        gradient=torch.where(image, state.best_gradient, state.gradient),
+        value=torch.where(halve, state.best_value, state.value),
+        rises=torch.zeros_like(state.rises),
         halved=halve,
-        mark=standing.best_value,
+        best_before=state.best_value,
     )
 
 
-def moved(standing: Standing, settings: APGD | TargetedAPGD, *, momentum: float) -> Standing:
-    """Return the state one step on: a projected step, then a part of the last one added to it."""
-    x, x_adv, norm = standing.x, standing.x_adv, settings.norm
-    ascent = per_sample(standing.step, x) * steepest(standing.gradient, norm)
-    z = into_ball(x_adv + ascent, x, settings.epsilon, norm)
-    mixed = x_adv + (1 - momentum) * (z - x_adv) + momentum * (x_adv - standing.previous)
-    return replace(standing, x_adv=into_ball(mixed, x, settings.epsilon, norm), previous=x_adv)
+def with_next_point(state: State, settings: APGD | TargetedAPGD, *, momentum: float) -> State:
+    """Return the state after one more step, projected, with a part of the step before it."""
+    x, x_adv, norm = state.x, state.x_adv, settings.norm
+    ascent = per_sample(state.step, x) * steepest_direction(state.gradient, norm)
+    z = project(x_adv + ascent, x, settings.epsilon, norm)
+    mixed = x_adv + (1 - momentum) * (z - x_adv) + momentum * (x_adv - state.previous)
+    return replace(state, x_adv=project(mixed, x, settings.epsilon, norm), previous=x_adv)

@@ -6,31 +6,44 @@ in evaluation mode, differentiates to the input only, and leaves everything as i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from semirobust.attacks.noise import Noise
+from semirobust.attacks.noise import Noise, sample_noise
 from semirobust.attacks.objectives import Objective, cross_entropy
 from semirobust.types import Classifier, Flags, Images, Labels, Logits
 
 Norm: TypeAlias = Literal["inf", "2"]
 Found: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
-TOGETHER = 192  # samples in a batch below which a network's calls cost more than its sums
 Search: TypeAlias = Callable[[Tensor, Noise], Found]  # the rows to search for -> what was found
+FULL_BATCH = 192  # samples; with fewer, calling the network costs more than its sums
 
 
-def project(x_adv: Tensor, x: Images, epsilon: float) -> Images:
-    """Return the point of the inf-ball around x, within the unit box, nearest to x_adv."""
-    return x_adv.clamp(x - epsilon, x + epsilon).clamp(0, 1)
+class SearchAttack(Protocol):
+    """An attack that also tells which samples it fooled; called, it returns the points alone."""
+
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+        """Return the perturbed inputs, and which of them fool the network."""
+        ...
+
+    def __call__(
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
+    ) -> Images:
+        """Return the perturbed inputs x + delta, detached from the graph."""
+        with prepared(network, x, y) as classifier:
+            return self.search(classifier, x, y, sample_noise(generator, x))[0]
 
 
-def project_l2(x_adv: Tensor, x: Images, epsilon: float) -> Images:
-    """Return x_adv drawn back along its ray to the 2-ball around x, then clamped to the box.
+def project(x_adv: Tensor, x: Images, epsilon: float, norm: Norm = "inf") -> Images:
+    """Return the nearest point to x_adv of the inf-ball around x, within the unit box.
 
-    The clamp only shortens delta, because x itself lies in the box.
+    For the 2-norm, x_adv is drawn back along its ray to the ball, then clamped to the box. The
+    clamp only shortens delta, because x itself lies in the box.
     """
+    if norm == "inf":
+        return x_adv.clamp(x - epsilon, x + epsilon).clamp(0, 1)
     delta = x_adv - x
     shrink = (epsilon / norms(delta).clamp_min(1e-12)).clamp_max(1)
     return (x + delta * per_sample(shrink, x)).clamp(0, 1)
@@ -54,29 +67,30 @@ def distance(x_adv: Images, x: Images, norm: Norm) -> Tensor:
     return norms(x_adv - x, float(norm))
 
 
-def into_ball(x_adv: Tensor, x: Images, epsilon: float, norm: Norm) -> Images:
-    """Return the point of the ball of this norm, within the unit box, that stands for x_adv."""
-    return project(x_adv, x, epsilon) if norm == "inf" else project_l2(x_adv, x, epsilon)
-
-
-def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """Return the step of unit norm that a gradient gains most from."""
+def steepest_direction(gradient: Tensor, norm: Norm) -> Tensor:
+    """Return the direction of unit norm in which the objective rises fastest."""
     if norm == "inf":
         return gradient.sign()
     return gradient / per_sample(norms(gradient).clamp_min(1e-12), gradient)
 
 
-def on_sphere(x: Images, epsilon: float, norm: Norm, noise: Noise) -> Images:
+def uniform_in_ball(x: Images, epsilon: float, noise: Noise, *, draw: int = 0) -> Images:
+    """Return a uniform point of the inf-ball around x, brought into the box."""
+    shift = (2 * noise.uniform(*x.shape[1:], draw=draw) - 1).to(x.dtype)
+    return project(x + epsilon * shift, x, epsilon)
+
+
+def random_on_sphere(x: Images, epsilon: float, norm: Norm, noise: Noise) -> Images:
     """Return a random point at distance epsilon from x, brought into the box."""
     raw = 2 * noise.uniform(*x.shape[1:]) - 1 if norm == "inf" else noise.normal(*x.shape[1:])
     length = norms(raw, float(norm)).clamp_min(1e-12)
-    return into_ball(x + epsilon * (raw / per_sample(length, x)).to(x.dtype), x, epsilon, norm)
+    return project(x + epsilon * (raw / per_sample(length, x)).to(x.dtype), x, epsilon, norm)
 
 
 def input_gradient(
     network: Classifier, x: Images, y: Labels, objective: Objective = cross_entropy
 ) -> Tensor:
-    """Return the gradient, with respect to x, of the summed objective; none to the weights."""
+    """Return the gradient of the summed objective with respect to x; the weights get none."""
     return value_and_gradient(network, x, y, objective)[2]
 
 
@@ -94,17 +108,19 @@ def value_and_gradient(
 
 @torch.no_grad()
 def fooled(network: Classifier, x: Images, y: Labels) -> Flags:
-    """Return which samples the network does not give their label."""
+    """Return which samples the network misclassifies."""
     return wrong(network(x), y)
 
 
 def wrong(logits: Logits, y: Labels) -> Flags:
-    """Return which logits do not have their largest entry at the label, and only there.
-
-    A tie is no answer, and neither is NaN: both are wrong.
-    """
+    """Return which logits do not have their largest entry at the label; a tie or NaN is wrong."""
     own = logits.gather(1, y[:, None])
     return (~(logits < own)).sum(dim=1) != 1
+
+
+def share(flags: Flags) -> float:
+    """Return the share of samples that are flagged, 0 of none."""
+    return float(flags.double().mean()) if len(flags) else 0.0
 
 
 @contextmanager
@@ -126,9 +142,9 @@ def evaluating(network: Classifier) -> Iterator[None]:
 
 
 @contextmanager
-def attacking(network: Classifier, x: Images, y: Labels) -> Iterator[Classifier]:
-    """Yield the network in evaluation mode, after refusing a batch that cannot be meant."""
-    largest = checked(x, y)
+def prepared(network: Classifier, x: Images, y: Labels) -> Iterator[Classifier]:
+    """Yield the network in evaluation mode, for a batch of valid images and labels."""
+    largest = check_batch(x, y)
 
     def classifier(z: Images) -> Logits:
         logits = network(z)
@@ -143,8 +159,8 @@ def attacking(network: Classifier, x: Images, y: Labels) -> Iterator[Classifier]
         yield classifier
 
 
-def checked(x: Images, y: Labels) -> int:
-    """Return the largest label (-1 of an empty batch), or refuse what are no images and labels."""
+def check_batch(x: Images, y: Labels) -> int:
+    """Refuse what are no images and labels, and return the largest label, -1 of an empty batch."""
     if len(x) != len(y):
         raise ValueError(f"need one label for every image, got {len(x)} images, {len(y)} labels")
     if len(x) == 0:
@@ -160,10 +176,10 @@ def checked(x: Images, y: Labels) -> int:
     return int(last)
 
 
-def cascade(searches: Sequence[Search], x: Images, noise: Noise) -> Found:
-    """Return what a row of searches finds, each taking on the samples that stood all before it.
+def search_in_turn(searches: Sequence[Search], x: Images, noise: Noise) -> Found:
+    """Return what several searches find, each given the samples that survived all before it.
 
-    A sample that stands to the end keeps the point of the last search.
+    A sample that survives them all keeps the point of the last search.
     """
     result, broken = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for number, search in enumerate(searches):
@@ -174,21 +190,21 @@ def cascade(searches: Sequence[Search], x: Images, noise: Noise) -> Found:
     return result, broken
 
 
-def target_by_target(
-    run: Callable[[Tensor, Labels, Noise], Found], ranked: Labels, x: Images, noise: Noise
+def search_each_target(
+    run: Callable[[Tensor, Labels, Noise], Found], targets: Labels, x: Images, noise: Noise
 ) -> Found:
-    """Return what a search finds towards each class in turn, N x targets, the likeliest first.
+    """Return what a search finds towards each of the classes ``targets``, N x T, in turn.
 
-    A sample meets its next class only where all before it failed. When few samples are left,
+    A sample goes on to its next class only where all before it failed. When few samples are left,
     several classes are tried in one batch, which finds the same with fewer calls of the network.
     """
     result, broken = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    number, targets = 0, ranked.shape[1]
-    while number < targets and not broken.all():
+    number, count = 0, targets.shape[1]
+    while number < count and not broken.all():
         rows = (~broken).nonzero()[:, 0]
-        group = range(number, min(targets, number + max(1, TOGETHER // len(rows))))
+        group = range(number, min(count, number + max(1, FULL_BATCH // len(rows))))
         streams = Noise(torch.cat([noise[rows].stream(k).seeds for k in group]))
-        target = ranked[rows][:, list(group)].T.flatten()
+        target = targets[rows][:, list(group)].T.flatten()
         points, lost = run(rows.repeat(len(group)), target, streams)
         lost = lost.view(len(group), len(rows))
         first = torch.where(lost.any(dim=0), lost.int().argmax(dim=0), len(group) - 1)

@@ -13,11 +13,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from semirobust.attacks.ball import (
     Found,
-    attacking,
+    SearchAttack,
     check_radius,
     check_steps,
     norms,
@@ -25,13 +25,13 @@ from semirobust.attacks.ball import (
     value_and_gradient,
     wrong,
 )
-from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import margin
 from semirobust.types import Classifier, Flags, Images, Labels, Logits
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagner:
+class CarliniWagner(SearchAttack):
     """C&W with bisection over c; ``searches=1`` keeps c as it is given, as the paper's tables do.
 
     Args:
@@ -51,7 +51,6 @@ class CarliniWagner:
     epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(0 if self.epsilon is None else self.epsilon, "2")
         check_steps(steps=self.steps, searches=self.searches)
         for name in ("c", "learning_rate"):
@@ -60,21 +59,8 @@ class CarliniWagner:
         if not self.kappa >= 0:
             raise ValueError(f"kappa must not be negative, got {self.kappa}")
 
-    def __call__(
-        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
-    ) -> Images:
-        """Return the nearest points found that fool the network, and x where there is none."""
-        with attacking(network, x, y) as classifier:
-            return self.search(classifier, x, y, sample_noise(generator, x))[0]
-
-    def search(
-        self,
-        network: Classifier,
-        x: Images,
-        y: Labels,
-        noise: Noise,  # noqa: ARG002  every search begins at x
-    ) -> Found:
-        """Return the perturbed inputs, and which of them fool the network."""
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+        """Return the nearest points found that fool, x where there is none, and which fool."""
         nearest, length = x.detach().clone(), torch.full_like(x.flatten(1)[:, 0], torch.inf)
         low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)
         c = torch.full_like(length, self.c)
@@ -86,26 +72,26 @@ class CarliniWagner:
             low = torch.where(found.isfinite(), low, c)
             high = torch.where(found.isfinite(), c, high)
             c = torch.where(high.isfinite(), (low + high) / 2, 10 * c)
-        nearest, length = self.drawn_in(network, x, y, nearest)
+        nearest, length = self.shrunk(network, x, y, nearest)
         counts = length <= (torch.inf if self.epsilon is None else self.epsilon)
         counts &= length.isfinite()
         return torch.where(per_sample(counts, x), nearest, x), counts
 
     @torch.no_grad()
-    def drawn_in(
+    def shrunk(
         self, network: Classifier, x: Images, y: Labels, point: Images
     ) -> tuple[Images, Tensor]:
-        """Return the nearest point on the way to x that was seen to fool, and its distance."""
+        """Return the point nearest to x on the segment that still fools, and its distance."""
         low, high = torch.zeros_like(x.flatten(1)[:, 0]), torch.full_like(x.flatten(1)[:, 0], 1.0)
         for _ in range(10):
             share = (low + high) / 2
-            lost = self.beaten(network(x + per_sample(share, x) * (point - x)), y)
+            lost = self.fools(network(x + per_sample(share, x) * (point - x)), y)
             low, high = torch.where(lost, low, share), torch.where(lost, share, high)
         point = x + per_sample(high, x) * (point - x)
-        lost = self.beaten(network(point), y)
+        lost = self.fools(network(point), y)
         return point, torch.where(lost, norms(point - x), torch.inf)
 
-    def beaten(self, logits: Logits, y: Labels) -> Flags:
+    def fools(self, logits: Logits, y: Labels) -> Flags:
         """Return which logits are wrong by the margin kappa."""
         return wrong(logits, y) & (margin(logits, y) <= -self.kappa)
 
@@ -122,10 +108,10 @@ class CarliniWagner:
         for step in range(self.steps + 1):
             logits, _, gradient = value_and_gradient(network, point, y, hinge)
             distance = norms(point - x)
-            nearer = self.beaten(logits, y) & (distance < length)
+            nearer = self.fools(logits, y) & (distance < length)
             nearest = torch.where(per_sample(nearer, x), point, nearest)
             length = torch.where(nearer, distance, length)
-            adam = adam.seen(per_sample(c, x) * gradient + 2 * (point - x))
+            adam = adam.updated(per_sample(c, x) * gradient + 2 * (point - x))
             rate = self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
             point = (point - rate * adam.direction()).clamp(0, 1)
         return nearest, length
@@ -139,7 +125,7 @@ class Adam:
     second: Tensor
     step: int
 
-    def seen(self, gradient: Tensor) -> "Adam":
+    def updated(self, gradient: Tensor) -> "Adam":
         """Return the moments after one more gradient."""
         first = 0.9 * self.first + 0.1 * gradient
         second = 0.999 * self.second + 0.001 * gradient**2

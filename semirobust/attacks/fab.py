@@ -12,23 +12,23 @@ asked; the paper goes on to the smallest distance. No flag changes.
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from semirobust.attacks.apgd import likeliest_others
 from semirobust.attacks.ball import (
     Found,
     Norm,
-    attacking,
+    SearchAttack,
     check_radius,
     check_steps,
     distance,
     fooled,
     norms,
     per_sample,
-    target_by_target,
+    search_each_target,
     value_and_gradient,
 )
-from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import towards
 from semirobust.types import Classifier, Images, Labels
 
@@ -36,7 +36,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class FAB:
+class FAB(SearchAttack):
     """The targeted fast adaptive boundary attack.
 
     Args:
@@ -58,32 +58,24 @@ class FAB:
     back: float = 0.9
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon, self.norm)
         check_steps(steps=self.steps, targets=self.targets)
 
-    def __call__(
-        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
-    ) -> Images:
-        """Return points inside the ball that fool the network, and x where none was found."""
-        with attacking(network, x, y) as classifier:
-            return self.search(classifier, x, y, sample_noise(generator, x))[0]
-
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
-        """Return the perturbed inputs, and which of them fool the network."""
-        ranked = likeliest_others(network, x, y)[:, : self.targets]
+        """Return points inside the ball that fool, x where there is none, and which fool."""
+        targets = likeliest_others(network, x, y)[:, : self.targets]
 
-        def run(rows: Tensor, target: Labels, noise: Noise) -> Found:  # noqa: ARG001  it begins at x
-            return self.approach(network, x[rows], y[rows], target)
+        def run(rows: Tensor, target: Labels, _: Noise) -> Found:
+            return self.cross_boundary(network, x[rows], y[rows], target)
 
-        return target_by_target(run, ranked, x, noise)
+        return search_each_target(run, targets, x, noise)
 
-    def approach(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Found:
-        """Return the points found inside the ball on the way to one class each, and whose."""
+    def cross_boundary(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Found:
+        """Return points of the ball beyond the boundary to one class each, else x, and which."""
         result, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
         rows, point = torch.arange(len(x), device=x.device), x
         for _ in range(self.steps):
-            point = self.crossed(network, x[rows], y[rows], target[rows], point)
+            point = self.next_point(network, x[rows], y[rows], target[rows], point)
             crossed = fooled(network, point, y[rows])
             done = crossed & (distance(point, x[rows], self.norm) <= self.epsilon)
             result[rows[done]], broken[rows[done]] = point[done], True
@@ -94,7 +86,7 @@ class FAB:
             point = x[rows] + kept * (point - x[rows])
         return result, broken
 
-    def crossed(
+    def next_point(
         self, network: Classifier, x: Images, y: Labels, target: Labels, point: Images
     ) -> Images:
         """Return the next point: beyond the plane, between the projections of point and of x."""

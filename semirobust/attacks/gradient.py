@@ -7,26 +7,33 @@ given generator: one seed for every sample, so that nothing depends on the batch
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from semirobust.attacks.apgd import APGD
 from semirobust.attacks.autoattack import AutoAttack, FastEnsemble
 from semirobust.attacks.ball import (
-    attacking,
     check_radius,
     check_steps,
     fooled,
     input_gradient,
+    prepared,
     project,
+    uniform_in_ball,
     value_and_gradient,
     wrong,
 )
 from semirobust.attacks.carlini_wagner import CarliniWagner
 from semirobust.attacks.noise import Noise, sample_noise
-from semirobust.attacks.objectives import OBJECTIVES, divergence_from
+from semirobust.attacks.objectives import (
+    OBJECTIVES,
+    Objective,
+    check_loss,
+    cross_entropy,
+    divergence_from,
+)
 from semirobust.attacks.square import Square
 from semirobust.types import Attack, Classifier, Images, Labels
 
@@ -55,21 +62,14 @@ class FGSM:
     epsilon: float
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
 
     def __call__(
-        self,
-        network: Classifier,
-        x: Images,
-        y: Labels,
-        *,
-        generator: Generator,  # noqa: ARG002  the protocol of an attack; this one draws nothing
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
-        with attacking(network, x, y) as classifier:
-            ascent = input_gradient(classifier, x, y).sign()
-        return project(x + self.epsilon * ascent, x, self.epsilon)
+        """Return x + epsilon sign(gradient): one whole step of ``IFGSM``."""
+        whole = IFGSM(epsilon=self.epsilon, step_size=self.epsilon, steps=1)
+        return whole(network, x, y, generator=generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +87,15 @@ class IFGSM:
     steps: int = 10
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
         check_steps(steps=self.steps)
 
     def __call__(
-        self,
-        network: Classifier,
-        x: Images,
-        y: Labels,
-        *,
-        generator: Generator,  # noqa: ARG002  the protocol of an attack; this one draws nothing
+        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
-        x_adv = x.detach()
-        with attacking(network, x, y) as classifier:
-            for _ in range(self.steps):
-                ascent = input_gradient(classifier, x_adv, y).sign()
-                x_adv = project(x_adv + self.step_size * ascent, x, self.epsilon)
-        return x_adv
+        """Return the last point of the ascent."""
+        with prepared(network, x, y) as classifier:
+            return signed_ascent(classifier, x, y, x.detach(), self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +125,9 @@ class PGD:
     stop_when_fooled: bool = False
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
         check_steps(steps=self.steps, restarts=self.restarts)
-        if self.loss not in OBJECTIVES:
-            raise ValueError(f"loss must be one of {', '.join(OBJECTIVES)}; got {self.loss!r}")
+        check_loss(self.loss, OBJECTIVES)
 
     def __call__(
         self,
@@ -152,7 +140,7 @@ class PGD:
     ) -> Images:
         """Return the perturbed inputs x + delta; ``start`` replaces the first random start."""
         noise = sample_noise(generator, x)
-        with attacking(network, x, y) as classifier:
+        with prepared(network, x, y) as classifier:
             begin = self.start(x, noise, 0) if start is None else project(start, x, self.epsilon)
             x_adv = self.ascend(classifier, x, y, begin)
             for restart in range(1, self.restarts):
@@ -164,21 +152,16 @@ class PGD:
         return x_adv
 
     def start(self, x: Images, noise: Noise, draw: int) -> Images:
-        """Return where a run begins: x, or a uniform point of the ball brought into the box."""
+        """Return where a run begins: x, or a uniform point of the ball."""
         if not self.random_start:
             return x.detach().clone()
-        shift = (2 * noise.uniform(*x.shape[1:], draw=draw) - 1).to(x.dtype)
-        return project(x + self.epsilon * shift, x, self.epsilon)
+        return uniform_in_ball(x, self.epsilon, noise, draw=draw)
 
     def ascend(self, network: Classifier, x: Images, y: Labels, x_adv: Images) -> Images:
         """Return the last point of one run, or the first that fools where that ends it."""
-        objective = OBJECTIVES[self.loss]
         if self.stop_when_fooled:
             return self.ascend_until_fooled(network, x, y, x_adv)
-        for _ in range(self.steps):
-            ascent = input_gradient(network, x_adv, y, objective).sign()
-            x_adv = project(x_adv + self.step_size * ascent, x, self.epsilon)
-        return x_adv
+        return signed_ascent(network, x, y, x_adv, self, OBJECTIVES[self.loss])
 
     def ascend_until_fooled(
         self, network: Classifier, x: Images, y: Labels, x_adv: Images
@@ -216,7 +199,6 @@ class NFGSM:
     step: float = 1.0
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
 
     def __call__(
@@ -225,7 +207,7 @@ class NFGSM:
         """Return x + noise + step, in the box but not in the ball, detached from the graph."""
         shift = 2 * sample_noise(generator, x).uniform(*x.shape[1:]).to(x.dtype) - 1
         noisy = (x + self.noise * self.epsilon * shift).clamp(0, 1)
-        with attacking(network, x, y) as classifier:
+        with prepared(network, x, y) as classifier:
             ascent = input_gradient(classifier, noisy, y).sign()
         return (noisy + self.step * self.epsilon * ascent).clamp(0, 1)
 
@@ -249,7 +231,6 @@ class TRADES:
     spread: float = 0.001
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
         check_steps(steps=self.steps)
 
@@ -262,21 +243,35 @@ class TRADES:
         generator: Generator,
         start: Images | None = None,
     ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
+        """Return the last point of the ascent; ``start`` replaces x."""
         shift = sample_noise(generator, x).normal(*x.shape[1:]).to(x.dtype)
         x_adv = project((x if start is None else start) + self.spread * shift, x, self.epsilon)
-        with attacking(network, x, y) as classifier:
-            objective = divergence_from(clean_logits(classifier, x))
-            for _ in range(self.steps):
-                ascent = input_gradient(classifier, x_adv, y, objective).sign()
-                x_adv = project(x_adv + self.step_size * ascent, x, self.epsilon)
-        return x_adv
+        with prepared(network, x, y) as classifier:
+            with torch.no_grad():
+                objective = divergence_from(classifier(x))
+            return signed_ascent(classifier, x, y, x_adv, self, objective)
 
 
-@torch.no_grad()
-def clean_logits(network: Classifier, x: Images) -> Tensor:
-    """Return the logits of the clean inputs, without a graph."""
-    return network(x)
+def signed_ascent(
+    network: Classifier,
+    x: Images,
+    y: Labels,
+    start: Images,
+    settings: IFGSM | PGD | TRADES,
+    objective: Objective = cross_entropy,
+) -> Images:
+    """Return where signed steps lead from ``start``, each projected to the ball around x."""
+    x_adv = start
+    for _ in range(settings.steps):
+        ascent = input_gradient(network, x_adv, y, objective).sign()
+        x_adv = project(x_adv + settings.step_size * ascent, x, settings.epsilon)
+    return x_adv
+
+
+def strong_pgd(epsilon: float, **changes: Any) -> PGD:
+    """Return PGD with 20 steps of a quarter of the radius; a fooled sample rests."""
+    settings = {"step_size": epsilon / 4, "steps": 20, "stop_when_fooled": True}
+    return PGD(epsilon=epsilon, **(settings | changes))
 
 
 LATER_PGD = PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)  # the paper's later revision

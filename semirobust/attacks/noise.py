@@ -17,12 +17,12 @@ FIRST, SECOND = -4658895280553007687, -7723592293110705685  # 0xBF58476D1CE4E5B9
 
 def scrambled(z: Tensor) -> Tensor:
     """Return the 64-bit integers z after SplitMix64's finaliser (products wrap around)."""
-    z = (z ^ shifted(z, 30)) * FIRST
-    z = (z ^ shifted(z, 27)) * SECOND
-    return z ^ shifted(z, 31)
+    z = (z ^ shifted_right(z, 30)) * FIRST
+    z = (z ^ shifted_right(z, 27)) * SECOND
+    return z ^ shifted_right(z, 31)
 
 
-def shifted(z: Tensor, bits: int) -> Tensor:
+def shifted_right(z: Tensor, bits: int) -> Tensor:
     """Return z shifted to the right with zeros coming in, as if it were unsigned."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
@@ -34,7 +34,6 @@ class Noise:
     seeds: Tensor
 
     def __getitem__(self, chosen: Tensor) -> "Noise":
-        """Return the streams of the chosen samples."""
         return Noise(self.seeds[chosen])
 
     def stream(self, number: int) -> "Noise":
@@ -45,7 +44,7 @@ class Noise:
         """Return numbers in [0, 1), N x shape, float32."""
         position = torch.arange(math.prod(shape), device=self.seeds.device)
         start = scrambled(scrambled(self.seeds) + draw)
-        bits = shifted(scrambled(start[:, None] + position * WEYL), 40)
+        bits = shifted_right(scrambled(start[:, None] + position * WEYL), 40)
         return (bits / (1 << 24)).view(len(self.seeds), *shape)
 
     def normal(self, *shape: int, draw: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ are large, and its gradient vanishes there. The margin does not. The difference-
 shift nor a scale of the logits changes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 import torch
@@ -99,8 +99,15 @@ def others(logits: Logits, y: Labels) -> Tensor:
     return logits.scatter(1, y[:, None], -torch.inf)
 
 
+def check_loss(loss: str, known: Collection[str]) -> None:
+    """Refuse the name of a loss that an attack cannot climb."""
+    if loss not in known:
+        raise ValueError(f"loss must be one of {', '.join(known)}; got {loss!r}")
+
+
 OBJECTIVES: dict[str, Objective] = {
     "cross-entropy": cross_entropy,
     "margin": negative_margin,
     "dlr": dlr,
 }
+TARGETED: dict[str, Callable[[Labels], Objective]] = {"dlr": dlr_towards, "margin": towards}

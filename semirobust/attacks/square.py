@@ -17,21 +17,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional
 
 from semirobust.attacks.ball import (
-    TOGETHER,
+    FULL_BATCH,
     Found,
     Norm,
-    attacking,
+    SearchAttack,
     check_radius,
     check_steps,
     norms,
     per_sample,
     project,
 )
-from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import margin
 from semirobust.types import Classifier, Images, Labels
 
@@ -40,8 +40,8 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Square:
-    """The square attack.
+class Square(SearchAttack):
+    """The square attack, a search without gradients.
 
     Args:
         epsilon: Radius of the ball, in units of the input (8/255, not 8).
@@ -56,22 +56,14 @@ class Square:
     share: float = 0.8
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon, self.norm)
         check_steps(queries=self.queries)
         if not 0 < self.share <= 1:
             raise ValueError(f"share must lie in (0, 1], got {self.share}")
 
-    def __call__(
-        self, network: Classifier, x: Images, y: Labels, *, generator: Generator
-    ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
-        with attacking(network, x, y) as classifier:
-            return self.search(classifier, x, y, sample_noise(generator, x))[0]
-
     @torch.no_grad()
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
-        """Return the points of least margin that were met, and which of them fool the network."""
+        """Return the points of least margin seen, and which of them fool the network."""
         start, proposed = (stripes, patched) if self.norm == "inf" else (tiles, patched_l2)
         result, query, ahead = start(x, self.epsilon, noise), 1, 1
         least = margin(network(result), y)
@@ -92,7 +84,7 @@ class Square:
             kept = lower[last]
             result[rows[kept]], least[rows[kept]] = points[last][kept], value[last][kept]
             query += last + 1
-            ahead = 1 if gained[last] else min(2 * ahead, max(1, TOGETHER // len(rows)))
+            ahead = 1 if gained[last] else min(2 * ahead, max(1, FULL_BATCH // len(rows)))
         return result, ~(least > 0)
 
     def side(self, query: int, x: Images) -> int:

@@ -19,7 +19,7 @@ import torch
 import torchattacks
 from torch import Generator, nn
 
-from semirobust.attacks.ball import attacking, check_radius
+from semirobust.attacks.ball import check_radius, prepared
 from semirobust.attacks.gradient import STEP_SIZE, iterations
 from semirobust.types import Classifier, Images, Labels, Logits
 
@@ -39,7 +39,6 @@ class Published:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if not hasattr(torchattacks, self.kind):
             raise ValueError(f"torchattacks has no attack {self.kind!r}; known: {', '.join(NAMED)}")
         check_radius(self.epsilon or 0.0, "2" if self.kind == "CW" else "inf")
@@ -54,7 +53,7 @@ class Published:
     ) -> Images:
         """Return the perturbed inputs, and leave network and generators as they were."""
         seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-        with attacking(network, x, y) as classifier, untouched(network, seed), torch.enable_grad():
+        with prepared(network, x, y) as classifier, untouched(network, seed), torch.enable_grad():
             settings = dict(self.settings)
             if self.kind in SEVERAL:
                 with torch.no_grad():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from semirobust.attacks.ball import attacking, check_radius, check_steps, fooled, project
+from semirobust.attacks.ball import check_radius, check_steps, fooled, prepared, project
 from semirobust.attacks.gradient import PGD
 from semirobust.certified.bounds import Bound, concretise, linear_margins
 from semirobust.certified.operators import Box
@@ -60,7 +60,7 @@ class IntervalGradient:
             stop_when_fooled=True,
         )
         x_adv = climb(network, x, y, generator=generator)
-        with attacking(network, x, y) as classifier:
+        with prepared(network, x, y) as classifier:
             for _ in range(self.rounds):
                 left = (~fooled(classifier, x_adv, y)).nonzero()[:, 0]
                 if not len(left):

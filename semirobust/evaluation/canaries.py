@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semirobust.attacks.ball import Norm, distance, input_gradient
+from semirobust.attacks.ball import Norm, distance, input_gradient, share
 from semirobust.types import Classifier, Flags, Images, Labels
 
 SLACK = 1e-6  # of the radius, for rounding
@@ -109,7 +109,7 @@ def within_budget(x_adv: Images, x: Images, epsilon: float | None, norm: Norm) -
 
 def recomputed(claimed: Flags, scored: Flags) -> Canary:
     """Check 1: the stored points, scored again, give the flags of the search."""
-    differing = float((claimed != scored).double().mean()) if len(claimed) else 0.0
+    differing = share(claimed != scored)
     return Canary(
         name="recomputed",
         passed=differing <= DISAGREE,
@@ -130,7 +130,7 @@ def has_gradients(network: Classifier, x: Images, y: Labels) -> Canary:
     return Canary(
         name="gradients",
         passed=not missing.any(),
-        value=float(missing.double().mean()) if len(x) else 0.0,
+        value=share(missing),
         reason="gradients vanish or are cut off, so attacks that follow them find nothing",
     )
 

@@ -12,8 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 import torch
 from torch import Generator, Tensor
 
-from semirobust.attacks.autoattack import Member
-from semirobust.attacks.ball import Found, Norm, attacking, fooled
+from semirobust.attacks.ball import Found, Norm, SearchAttack, fooled, prepared, share
 from semirobust.attacks.noise import Noise, sample_noise
 from semirobust.evaluation.canaries import (
     Canary,
@@ -159,7 +158,7 @@ def robust_accuracy(
         raise ValueError("a surrogate is attacked itself: leave out stand_in")
     named = dict(attacks) if isinstance(attacks, Mapping) else {type(attacks).__name__: attacks}
     before, target = snapshot(network), network if surrogate is None else surrogate
-    with attacking(network, x, y) as classifier, attacking(target, x, y) as attacked:
+    with prepared(network, x, y) as classifier, prepared(target, x, y) as attacked:
         counted = Counted(attacked)
         clean = ~scored(classifier, x, y, batch)
         judge = None if surrogate is None else classifier
@@ -213,7 +212,7 @@ class WorstCase:
     given: dict[str, Flags] = field(default_factory=dict)
     broken: dict[str, Flags] = field(default_factory=dict)
 
-    def run(self, name: str, member: Member, generator: Generator) -> None:
+    def run(self, name: str, member: SearchAttack, generator: Generator) -> None:
         """Give one attack the samples that stand, a batch at a time."""
         noise = sample_noise(generator, self.x)
         self.given[name], self.broken[name] = self.standing, torch.zeros_like(self.standing)
@@ -221,7 +220,7 @@ class WorstCase:
             self.x_adv[rows], self.broken[name][rows] = self.found(member, rows, noise[rows])
         self.standing = self.standing & ~self.broken[name]
 
-    def found(self, member: Member, rows: Tensor, noise: Noise) -> Found:
+    def found(self, member: SearchAttack, rows: Tensor, noise: Noise) -> Found:
         """Return what one attack finds on some samples, and what of it counts."""
         x, y = self.x[rows], self.y[rows]
         x_adv, lost = member.search(self.stand_in or self.attacked, x, y, noise)
@@ -238,7 +237,7 @@ class WorstCase:
 
 
 @dataclass(frozen=True)
-class Called:
+class Called(SearchAttack):
     """An attack that only returns points, as a member that tells which of them fool."""
 
     attack: Attack
@@ -250,15 +249,15 @@ class Called:
         return x_adv, fooled(network, x_adv, y)
 
 
-def members(attacks: Mapping[str, Attack], seed: int) -> dict[str, Member]:
+def members(attacks: Mapping[str, Attack], seed: int) -> dict[str, SearchAttack]:
     """Return the attacks as members, a set of attacks as its own members."""
-    found: dict[str, Member] = {}
+    found: dict[str, SearchAttack] = {}
     for name, attack in attacks.items():
         if hasattr(attack, "members"):
             lead = f"{name}: " if len(attacks) > 1 else ""
             found |= {lead + part: member for part, member in attack.members().items()}
         elif hasattr(attack, "search"):
-            found[name] = cast("Member", attack)
+            found[name] = cast("SearchAttack", attack)
         else:
             found[name] = Called(attack, torch.Generator().manual_seed(seed))
     return found
@@ -278,8 +277,3 @@ def scored(network: Classifier, x: Images, y: Labels, batch: int) -> Flags:
     pairs = zip(torch.split(x, batch), torch.split(y, batch), strict=True)
     parts = [fooled(network, some, labels) for some, labels in pairs]
     return torch.cat(parts) if len(x) else torch.zeros(0, dtype=torch.bool)
-
-
-def share(flags: Flags) -> float:
-    """Return the share of samples that are flagged, 0 of none."""
-    return float(flags.double().mean()) if len(flags) else 0.0

@@ -6,16 +6,16 @@ Athalye, Carlini and Wagner (2018) and Carlini et al. (2019) list most of them.
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import nn
 
-from semirobust.attacks.gradient import PGD, from_name
+from semirobust.attacks.ball import share
+from semirobust.attacks.gradient import from_name, strong_pgd
 from semirobust.attacks.square import Square
 from semirobust.data import Samples, subset
 from semirobust.evaluation.canaries import Canary, plausible
-from semirobust.evaluation.report import LOOKS, Report, robust_accuracy, share
+from semirobust.evaluation.report import LOOKS, Report, robust_accuracy
 from semirobust.evaluation.stand_in import draft
 from semirobust.types import Attack, Classifier, Images, Labels
 
@@ -99,12 +99,6 @@ def scrutinised(
     return tuple(checks)
 
 
-def ascent(epsilon: float, steps: int = 20, **settings: Any) -> PGD:
-    """Return PGD with a step that crosses the ball several times."""
-    settings = {"stop_when_fooled": True, "step_size": epsilon / 4} | settings
-    return PGD(epsilon=epsilon, steps=steps, **settings)
-
-
 def standing(network: Classifier, x: Images, y: Labels, attack: Attack, seed: int = 0) -> float:
     """Return the share of samples that stand one attack."""
     return robust_accuracy(network, x, y, attack, seed=seed).accuracy
@@ -112,7 +106,7 @@ def standing(network: Classifier, x: Images, y: Labels, attack: Attack, seed: in
 
 def by_radius(network: Classifier, x: Images, y: Labels) -> dict[int, float]:
     """Return {radius over 255: share of samples that stand PGD with 20 steps}."""
-    return {radius: standing(network, x, y, ascent(radius / 255)) for radius in RADII}
+    return {radius: standing(network, x, y, strong_pgd(radius / 255)) for radius in RADII}
 
 
 def falls_with_radius(network: Classifier, x: Images, y: Labels) -> Canary:
@@ -132,10 +126,10 @@ def falls_with_radius(network: Classifier, x: Images, y: Labels) -> Canary:
 def gains_from_steps(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
     """Check 5: 100 steps are no weaker than 40, 40 no weaker than 10, two runs than one."""
     ten, forty, hundred = (
-        standing(network, x, y, ascent(epsilon, steps, step_size=2.5 * epsilon / steps))
+        standing(network, x, y, strong_pgd(epsilon, steps=steps, step_size=2.5 * epsilon / steps))
         for steps in (10, 40, 100)
     )
-    again = standing(network, x, y, ascent(epsilon, 10, step_size=epsilon / 4, restarts=2))
+    again = standing(network, x, y, strong_pgd(epsilon, steps=10, restarts=2))
     return Canary(
         name="steps",
         passed=hundred <= forty + POINT and forty <= ten + POINT and again <= ten + POINT,
@@ -168,7 +162,9 @@ def no_gain_without_gradients(
 
 def agrees_over_seeds(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
     """Check 10: the same seed gives the same flags, and three seeds nearly the same accuracy."""
-    found = [robust_accuracy(network, x, y, ascent(epsilon), seed=seed) for seed in (0, 0, 1, 2)]
+    found = [
+        robust_accuracy(network, x, y, strong_pgd(epsilon), seed=seed) for seed in (0, 0, 1, 2)
+    ]
     same = torch.equal(found[0].standing, found[1].standing)
     spread = max(r.accuracy for r in found) - min(r.accuracy for r in found)
     return Canary(
@@ -181,7 +177,7 @@ def agrees_over_seeds(network: Classifier, x: Images, y: Labels, epsilon: float)
 
 def knows_no_batch(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
     """Check 13: flags are the same in batches of 1, 7 and all; one may turn by rounding."""
-    attack = ascent(epsilon, 10)
+    attack = strong_pgd(epsilon, steps=10)
     flags = [robust_accuracy(network, x, y, attack, batch=b).standing for b in (1, 7, 100)]
     differing = max(int((flags[0] != other).sum()) for other in flags[1:])
     return Canary(
@@ -201,7 +197,7 @@ def stronger_than_transfer(
     epsilon: float,
 ) -> Canary:
     """Check 7: no accuracy under attack is above the one under transfer from another network."""
-    attack = ascent(epsilon, stop_when_fooled=False)
+    attack = strong_pgd(epsilon, stop_when_fooled=False)
     static = robust_accuracy(network, x, y, attack, seed=report.seed, surrogate=surrogate)
     return Canary(
         name="transfer",

@@ -23,10 +23,10 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy as mean_cross_entropy
 
 from semirobust.attacks.ball import (
-    attacking,
     check_radius,
     check_steps,
     evaluating,
+    prepared,
     project,
     value_and_gradient,
 )
@@ -92,7 +92,7 @@ class Search:
         noise = sample_noise(generator, x)
         step = self.epsilon / 4 if self.step_size is None else self.step_size
         lowest, best = torch.full((len(x),), torch.inf).to(x), x.detach().clone()
-        with attacking(network, x, y) as classifier:
+        with prepared(network, x, y) as classifier:
             for run in range(self.restarts):
                 climb, x_adv = self.climbs[run % len(self.climbs)], x.detach()
                 if run:

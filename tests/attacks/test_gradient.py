@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semirobust.attacks.ball import evaluating, fooled, input_gradient, project, project_l2, wrong
+from semirobust.attacks.ball import evaluating, fooled, input_gradient, project, wrong
 from semirobust.attacks.gradient import (
     EPSILONS,
     FGSM,
@@ -244,7 +244,7 @@ def test_projection_is_the_nearest_point_of_ball_and_box():
 def test_the_2_ball_keeps_what_is_inside_and_shortens_what_is_not():
     x = torch.full((2, 4), 0.5)
     delta = torch.tensor([[0.01, 0, 0, 0], [0.3, 0.0, 0.4, 0]])
-    moved = project_l2(x + delta, x, 0.1) - x
+    moved = project(x + delta, x, 0.1, "2") - x
     torch.testing.assert_close(moved, delta * torch.tensor([[1.0], [0.2]]))
 
 
