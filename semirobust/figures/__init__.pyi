@@ -1,8 +1,7 @@
 from . import gallery
 from .curves import plot_course, plot_levels, plot_pairs, plot_panels
-from .densities import beside_dense, plot_densities, summary
+from .densities import plot_densities
 from .plotting import (
-    named,
     plot_accuracies,
     plot_bounds,
     plot_constants,
@@ -17,15 +16,13 @@ from .plotting import (
     plot_sizes,
     plot_slack,
     plot_truth,
-    spread,
+    with_labels,
 )
 from .sliders import Slider
 
 __all__ = [
     "Slider",
-    "beside_dense",
     "gallery",
-    "named",
     "plot_accuracies",
     "plot_bounds",
     "plot_constants",
@@ -45,6 +42,5 @@ __all__ = [
     "plot_sizes",
     "plot_slack",
     "plot_truth",
-    "spread",
-    "summary",
+    "with_labels",
 ]

@@ -8,9 +8,8 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
-from semirobust.figures.plotting import MARKERS, spread
+from semirobust.figures.plotting import MARKERS
 from semirobust.figures.words import told
 
 PERCENT = (100, 50, 20, 10, 5, 2, 1)
@@ -71,26 +70,3 @@ def _panel(ax: Axes, records: pd.DataFrame, by: str, y: str) -> None:
     ax.minorticks_off()
     ax.legend(fontsize="x-small", title=None)
     told(ax, records, x="share", y=y, by=by)
-
-
-def summary(records: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
-    """Return mean and, from two networks on, standard deviation of columns, with the count."""
-    groups = records.groupby(by, sort=False)
-    return groups[columns].agg(spread).assign(networks=groups.size()).reset_index()
-
-
-def beside_dense(networks: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracies under PGD of sparse fronts beside the dense one, by row, cut and back.
-
-    ``noise`` is half of the 95 % interval (Student) of the ticket's difference over the trials.
-    """
-    by = ["row", "a", "share", "back", "trial"]
-    sparse = networks[networks["front"] != "dense"].round({"share": 3})
-    each = sparse.pivot_table(index=by, columns="front", values="pgd")
-    dense = networks[networks["front"] == "dense"].set_index(["row", "a", "back", "trial"])["pgd"]
-    each = each.join(dense.rename("dense"))
-    each["ticket - dense"] = each["ticket"] - each["dense"]
-    each["ticket - mask"] = each["ticket"] - each["random mask"]
-    groups = each.groupby(by[:-1])
-    wide = student.ppf(0.975, groups.size() - 1)
-    return groups.mean().assign(noise=groups["ticket - dense"].sem() * wide)

@@ -185,36 +185,17 @@ MADE = {"static": "stored examples", "online": "examples made in training"}
 ORDER = ("standard", "robust", "spliced", "tuned", "frozen standard f_a", "frozen random f_a")
 
 
-def named(networks: pd.DataFrame) -> pd.DataFrame:
+def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
     """Return the table with a column ``label``: controls are named by the f_a that is frozen."""
     control = networks["front"].isin(["standard", "random"])
     label = networks["network"].where(~control, "frozen " + networks["front"].astype(str) + " f_a")
     return networks.assign(label=label)
 
 
-def summary(networks: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and, from two seeds on, standard deviation of each accuracy, with the count."""
-    by = [name for name in ("model", "protocol", "n_b", "label") if name in networks]
-    columns = [name for name in (*THREATS, "autoattack") if name in networks]
-    groups = networks.groupby(by, sort=False, dropna=False)
-    shown = groups[columns].agg(spread)
-    return shown.assign(seeds=groups.size()).reset_index().astype(object).fillna("")
-
-
-def spread(values: pd.Series) -> str:
-    """Return mean and, from two known values on, standard deviation."""
-    known = values.dropna()  # AutoAttack may have run on some seeds only
-    if known.empty:
-        return ""
-    if len(known) == 1:
-        return f"{known.iloc[0]:.3f}" + (" (1 seed)" if len(values) > 1 else "")
-    return f"{known.mean():.3f} ± {known.std():.3f}"
-
-
 def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
     ax = axes_of(ax, width=6.4, height=3.2)
-    table = named(networks)
+    table = with_labels(networks)
     long = table.melt(["label"], list(THREATS), var_name="threat", value_name="accuracy")
     order = [label for label in ORDER if label in set(table["label"])]
     sns.pointplot(
@@ -252,7 +233,7 @@ def plot_protocols(networks: pd.DataFrame, *, title: str = "") -> Figure:
 def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw ρ_j by layer, a line a network, with the shuffled null of each as a dashed line."""
     ax = axes_of(ax, width=6.4, height=3.0)
-    table = named(rho)
+    table = with_labels(rho)
     palette = dict(zip(ORDER, sns.color_palette("colorblind"), strict=False))
     for marker, (label, part) in zip(MARKERS, table.groupby("label", sort=False), strict=False):
         mean = part.groupby("j")[["value", "null_mean"]].mean()

@@ -11,6 +11,7 @@ from .tables import (
     cuts,
     dependence,
     leaking,
+    mean_and_spread,
     near_chance,
     notes,
     recorded,
@@ -18,11 +19,13 @@ from .tables import (
     short,
     verdicts,
 )
+from .tickets import against_dense, summary
 
 __all__ = [
     "NONE",
     "SMOKE",
     "accuracies",
+    "against_dense",
     "caption",
     "chosen",
     "collapsed",
@@ -30,6 +33,7 @@ __all__ = [
     "dependence",
     "larger",
     "leaking",
+    "mean_and_spread",
     "near_chance",
     "notes",
     "passed_on",
@@ -39,6 +43,7 @@ __all__ = [
     "several",
     "short",
     "shortfalls",
+    "summary",
     "told",
     "verdicts",
 ]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.experiments.settings import CLASSES
-from semirobust.figures.plotting import named, spread
+from semirobust.figures.plotting import with_labels
 
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
@@ -56,7 +56,22 @@ def chosen(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
     networks = tables["networks"]
     if protocol is not None:
         networks = networks[networks["protocol"] == protocol]
-    return named(networks).assign(cut=cuts(networks["n_b"]))
+    return with_labels(networks).assign(cut=cuts(networks["n_b"]))
+
+
+def mean_and_spread(values: pd.Series) -> str:
+    """Return mean and, from two known values on, standard deviation.
+
+    Example:
+        >>> mean_and_spread(pd.Series([0.25, 0.75, None]))
+        '0.500 ± 0.354'
+    """
+    known = values.dropna()  # AutoAttack may have run on some seeds only
+    if known.empty:
+        return ""
+    if len(known) == 1:
+        return f"{known.iloc[0]:.3f}" + (" (1 seed)" if len(values) > 1 else "")
+    return f"{known.mean():.3f} ± {known.std():.3f}"
 
 
 def cuts(n_b: pd.Series) -> pd.Series:
@@ -120,7 +135,12 @@ def accuracies(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
     networks["network"] += lost.map({True: " †", False: ""})
     columns = [name for name in SHOWN if name in networks and networks[name].notna().any()]
     groups = networks.groupby(by, sort=False, dropna=False)
-    shown = groups[columns].agg(spread).replace(r" \(1 seed\)", "", regex=True).replace("", NONE)
+    shown = (
+        groups[columns]
+        .agg(mean_and_spread)
+        .replace(r" \(1 seed\)", "", regex=True)
+        .replace("", NONE)
+    )
     return shown.rename(columns=SHOWN).rename_axis(index={"cut": "n_b"})
 
 
@@ -184,7 +204,7 @@ def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
         above=above_clean(tables, networks), network=short(networks["label"])
     )
     groups = networks.groupby([*several(networks), "cut", "network"], sort=False, dropna=False)
-    shown = groups[["clean", "static", "difference"]].agg(spread)
+    shown = groups[["clean", "static", "difference"]].agg(mean_and_spread)
     shown["above in"] = [how_often(part) for _, part in groups["above"]]
     return shown.rename_axis(index={"cut": "n_b"})
 
@@ -266,7 +286,7 @@ def _answer(
         "n_b": cut,
         "question": question,
         "difference": " - ".join(names).replace("frozen ", ""),
-        "value": spread(one - other),
+        "value": mean_and_spread(one - other),
         "holds in": how_often(more(one, other, n)),
     }
 
@@ -277,7 +297,7 @@ def dependence(rho: pd.DataFrame) -> pd.DataFrame:
     ``null share`` is what is left of the estimate when the pairing is shuffled; ``above null``
     counts the layers, over all seeds, whose excess exceeds two standard deviations of their null.
     """
-    table = named(rho).assign(cut=cuts(rho["n_b"]))
+    table = with_labels(rho).assign(cut=cuts(rho["n_b"]))
     keys = several(table)
     by = ["cut", "label"]
     starts = table.groupby([*keys, *by], dropna=False)["j"].min().rename("start").reset_index()

@@ -1,9 +1,9 @@
-"""Figures of sparse networks: a panel a row, a line a reset, and what a table says of spread."""
+"""Figures of sparse networks: a panel a row, a line a reset, two in a line."""
 
 import pandas as pd
 import pytest
 
-from semirobust.figures.densities import plot_densities, summary
+from semirobust.figures.densities import plot_densities
 
 RECORDS = pd.DataFrame(
     [
@@ -27,14 +27,6 @@ def test_every_row_has_a_panel_with_a_line_for_each_reset_from_dense_to_sparse()
         assert [list(line.get_ydata()) for line in ax.get_lines()[:1]] == [
             pytest.approx([0.1, 0.55])
         ]
-
-
-def test_a_table_has_mean_spread_and_number_of_networks():
-    table = summary(RECORDS, ["row", "reset", "share"], ["pgd"])
-    assert len(table) == 8
-    first = table.iloc[0]
-    assert first["pgd"] == "0.550 ± 0.071"
-    assert first["networks"] == 2
 
 
 def test_three_rows_stand_two_in_a_line():

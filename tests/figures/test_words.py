@@ -85,16 +85,3 @@ def test_a_line_by_radius_has_one_series_for_each_network():
     table, text = stored(plotting.plot_radius(curves))
     assert len(table) == 6
     assert "standard: 1 at 0, 0 at 64" in text
-
-
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ([0.25], "0.250"),
-        ([0.25, 0.75], "0.500 ± 0.354"),
-        ([0.25, None, None], "0.250 (1 seed)"),
-        ([None, None], ""),
-    ],
-)
-def test_a_spread_counts_the_seeds_that_have_a_value(values, shown):
-    assert plotting.spread(pd.Series(values, dtype=float)) == shown

@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from semirobust.figures.densities import beside_dense
 from semirobust.findings.certificates import passed_on, shortfalls
 
 
@@ -33,16 +32,3 @@ def test_a_front_is_counted_where_it_passes_on_less_though_certified_more():
     )
     found = passed_on(transfer, bracket, a=3)
     assert found.loc["mixed"].tolist() == ["3 of 3", "0 of 3"]
-
-
-def test_a_sparse_front_is_held_against_the_dense_one_of_its_trial():
-    rows = [
-        {"row": "digits", "a": 1, "back": "clean", "trial": trial, "front": front}
-        | {"share": 1.0 if front == "dense" else 0.1, "pgd": value + trial / 10}
-        for trial in (0, 1)
-        for front, value in (("dense", 0.5), ("ticket", 0.4), ("random mask", 0.2))
-    ]
-    (found,) = beside_dense(pd.DataFrame(rows)).to_dict("records")
-    assert found["ticket - dense"] == pytest.approx(-0.1)
-    assert found["ticket - mask"] == pytest.approx(0.2)
-    assert found["noise"] == pytest.approx(0.0, abs=1e-12)
