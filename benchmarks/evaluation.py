@@ -29,7 +29,7 @@ from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.attacks.torchattacks import Published, published
 from semirobust.data import Samples, load, subset
 from semirobust.evaluation.report import Counted, Report, robust_accuracy
-from semirobust.evaluation.stand_in import draft
+from semirobust.evaluation.stand_in import stand_in
 from semirobust.findings.peers import HUNDRED, OFFICIAL, PGD_20, STAND_IN, times
 from semirobust.models import build
 from semirobust.results.records import provenance, results_root, write_atomically
@@ -69,7 +69,7 @@ def methods(network: nn.Module, x: Tensor, y: Tensor, radius: float) -> Mapping[
     """Return the evaluations by name; each gives flags, forward and backward passes."""
     step = {"step_size": radius / 4, "steps": 20}
     peer = Published(kind="PGD", settings={"eps": radius, "alpha": radius / 4, "steps": 20})
-    near = draft(network, x[:20])
+    near = stand_in(network, x[:20])
 
     def own(attack: object, **settings: object) -> Callable:
         return lambda: counted(robust_accuracy(network, x, y, attack, batch=len(x), **settings))

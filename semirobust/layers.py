@@ -6,12 +6,17 @@ or attention block (inside a block h_j is no function of h_{j-1} alone).
 """
 
 from copy import deepcopy
+from itertools import pairwise
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from semirobust.types import Activations, Images
 
 SHORTCUTS = ("downsample", "shortcut")
+DEPENDS_ON_MODE = (_BatchNorm, _DropoutNd)
 
 
 def compose(network: nn.Sequential, i: int, j: int) -> nn.Sequential:
@@ -73,3 +78,23 @@ def cut(network: nn.Sequential, n_b: int) -> int:
         raise ValueError(f"n_b must lie in 1..{n - 1} for a network of {n} layers, got {n_b}")
     held = {a: sum(counts[a:]) for a in range(1, len(counts))}
     return min(held, key=lambda a: (abs(held[a] - n_b), -a))
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """Return a copy whose batch norms are part of the layers before them: the same function.
+
+    Pairs are found in chains and, as attributes in order, in residual blocks.
+    """
+    copy = deepcopy(network).eval()
+    for part in list(copy.modules()):
+        for (name, layer), (after, norm) in pairwise(list(part.named_children())):
+            if not isinstance(norm, _BatchNorm):
+                continue
+            if isinstance(layer, nn.Conv2d):
+                setattr(part, name, fuse_conv_bn_eval(layer, norm))
+            elif isinstance(layer, nn.Linear):
+                setattr(part, name, fuse_linear_bn_eval(layer, norm))
+            else:
+                continue
+            setattr(part, after, nn.Identity())
+    return copy

@@ -22,10 +22,10 @@ from semirobust.certified.operators import (
     Relu,
     Scale,
 )
+from semirobust.layers import DEPENDS_ON_MODE
 from semirobust.models import Normalise, WideBlock
 
 Operators: TypeAlias = tuple[Operator, ...]
-DEPENDS_ON_MODE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 def operators(module: nn.Module) -> Operators:

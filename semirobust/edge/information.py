@@ -35,10 +35,10 @@ from semirobust.edge import projection
 from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
 from semirobust.edge.projection import Coordinates, Real
+from semirobust.layers import DEPENDS_ON_MODE
 from semirobust.types import Images, Labels
 
 BATCH = 256  # images that pass at once where layers are held
-DEPENDS_ON_MODE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 @torch.no_grad()

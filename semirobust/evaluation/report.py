@@ -151,7 +151,7 @@ def robust_accuracy(
         seed: Of the samples' noise; nothing else is random.
         batch: Samples at a time; no flag depends on it.
         surrogate: Network that is attacked in the place of ``network`` (protocol "static").
-        stand_in: Faster copy of ``network`` on which the search is made (see ``draft``). What is
+        stand_in: Faster copy of ``network`` on which the search is made (see ``stand_in``). What is
             found counts where it fools ``network``; what does not is searched for there again.
     """
     if surrogate is not None and stand_in is not None:

@@ -16,7 +16,7 @@ from semirobust.attacks.square import Square
 from semirobust.data import Samples, subset
 from semirobust.evaluation.canaries import Canary, plausible
 from semirobust.evaluation.report import LOOKS, Report, robust_accuracy
-from semirobust.evaluation.stand_in import draft
+from semirobust.evaluation.stand_in import stand_in
 from semirobust.types import Attack, Classifier, Images, Labels
 
 RADII = (0, 2, 4, 8, 16, 32, 64)  # over 255
@@ -64,7 +64,7 @@ def evaluate(
     chosen = subset(samples, min(settings.n, len(samples)), seed=settings.seed)
     x, y = chosen.x, chosen.y
     attack = from_name(settings.attack, settings.epsilon / 255)
-    near = draft(network, x[:LOOKS]) if settings.stand_in else None
+    near = stand_in(network, x[:LOOKS]) if settings.stand_in else None
     report = robust_accuracy(
         network, x, y, attack, seed=settings.seed, batch=settings.batch, stand_in=near
     )

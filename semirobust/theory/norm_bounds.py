@@ -8,16 +8,12 @@ every layer of f_b, biases, and for a convolution the norm of its unrolled matri
 """
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from itertools import pairwise
 from math import ceil, prod, sqrt
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from semirobust.models import Normalise
 from semirobust.theory.curvature import weights
@@ -53,8 +49,8 @@ def weight_norm_bounds(
 ) -> NormBounds:
     """Return bounds (12) to (15) for two last parts f_b*, f̃_b behind one f_a, all without norms.
 
-    Batch norms must have been folded (``fold``). C_x is the largest norm of an image, after the
-    network's own normalisation.
+    Batch norms must have been folded (``layers.fold``). C_x is the largest norm of an image, after
+    the network's own normalisation.
     """
     z = normalised(f_a, x)
     h = f_a(x)
@@ -138,24 +134,3 @@ def normalised(network: nn.Module, x: Images) -> Tensor:
     """Return the images as the first layer sees them, after the network's own normalisation."""
     first = next((part for part in network.modules() if isinstance(part, Normalise)), None)
     return x if first is None else first(x)
-
-
-def fold(network: nn.Module) -> nn.Module:
-    """Return a copy in which each batch norm is part of the layer before it: the same function.
-
-    Pairs are found in chains and, as attributes in order, in residual blocks.
-    """
-    copy = deepcopy(network).eval()
-    for part in list(copy.modules()):
-        children = list(part.named_children())
-        for (name, layer), (after, norm) in pairwise(children):
-            if not isinstance(norm, _BatchNorm):
-                continue
-            if isinstance(layer, nn.Conv2d):
-                setattr(part, name, fuse_conv_bn_eval(layer, norm))
-            elif isinstance(layer, nn.Linear):
-                setattr(part, name, fuse_linear_bn_eval(layer, norm))
-            else:
-                continue
-            setattr(part, after, nn.Identity())
-    return copy

@@ -25,7 +25,7 @@ from semirobust.evaluation.scrutiny import (
     formatted,
     stronger_than_transfer,
 )
-from semirobust.evaluation.stand_in import draft, folded
+from semirobust.evaluation.stand_in import stand_in, with_pooling_first
 
 EPSILON = 16 / 255
 
@@ -373,7 +373,7 @@ def test_a_stand_in_only_shortens_the_search(robust, samples):
     x, y = batch(samples, 60)
     attack = FastEnsemble(epsilon=EPSILON, steps=20, targeted_steps=10)
     exact = robust_accuracy(robust, x, y, attack)
-    quick = robust_accuracy(robust, x, y, attack, stand_in=draft(robust, x))
+    quick = robust_accuracy(robust, x, y, attack, stand_in=stand_in(robust, x))
     assert torch.equal(quick.standing, ~fooled(robust, quick.x_adv, y) & quick.clean)
     assert (quick.standing != exact.standing).sum() <= 1
     assert quick.protocol == "whitebox"
@@ -390,7 +390,7 @@ def test_what_only_the_stand_in_takes_for_fooled_is_searched_for_again(robust, s
         robust_accuracy(robust, x, y, attack, stand_in=lie, surrogate=robust)
 
 
-def test_a_draft_gives_nearly_the_logits_whether_or_not_a_norm_can_be_folded(robust, samples):
+def test_a_stand_in_gives_nearly_the_logits_whether_or_not_a_norm_can_be_folded(robust, samples):
     x = samples.x[:20]
 
     class NormFirst(nn.Module):
@@ -409,13 +409,17 @@ def test_a_draft_gives_nearly_the_logits_whether_or_not_a_norm_can_be_folded(rob
         torch.manual_seed(0)
         other = NormFirst().eval()
     for network in (robust, other):
-        near = draft(network, x)(x)
+        near = stand_in(network, x)(x)
         assert near.dtype == torch.float32
         assert (near - network(x)).abs().mean() < 0.02 * network(x).std()
-    kept = [
-        module for module in folded(deepcopy(robust)).modules() if "Norm" in type(module).__name__
-    ]
-    assert kept == []
+
+
+def test_pooling_moves_before_the_relu_and_changes_nothing():
+    pooled = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    x = torch.randn(2, 3, 8, 8, generator=draws())
+    faster = with_pooling_first(deepcopy(pooled))
+    assert [type(part).__name__ for part in faster[:2]] == ["MaxPool2d", "ReLU"]
+    assert torch.equal(faster(x), pooled(x))
 
 
 @pytest.mark.slow

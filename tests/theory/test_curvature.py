@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from semirobust import models
-from semirobust.layers import split
+from semirobust.layers import fold, split
 from semirobust.theory import curvature, norm_bounds
 from semirobust.theory.curvature import lanczos
 
@@ -174,9 +174,9 @@ CHAINS = [("cnn", 0.5), ("mlp", 0.2), ("alexnet", 0.25), ("vgg16", 0.125)]
 @pytest.mark.parametrize(("name", "width"), CHAINS, ids=str)
 @pytest.mark.parametrize("amount", [0.003, 0.03])
 def test_peeled_bounds_hold_in_their_order(name, width, amount, generator):
-    network = norm_bounds.fold(shaken(models.build(name, width=width), 0.05, 1))
+    network = fold(shaken(models.build(name, width=width), 0.05, 1))
     f_a, f_b = split(network, 2)
-    other = shaken(split(norm_bounds.fold(network), 2)[1], amount, 2)
+    other = shaken(split(fold(network), 2)[1], amount, 2)
     x = torch.rand(8, 3, 32, 32, generator=generator)
     found = norm_bounds.weight_norm_bounds(f_a, f_b, other, x, torch.arange(8))
     assert found.difference <= found.logits + 1e-6
@@ -245,13 +245,13 @@ def test_a_pool_that_enlarges_repeats_its_inputs():
 def test_folding_batch_norms_keeps_the_function(name, generator):
     network = shaken(models.build(name, width=0.125), 0.05, 3).double()
     x = torch.rand(2, 3, 32, 32, generator=generator).double()
-    torch.testing.assert_close(norm_bounds.fold(network)(x), network(x))
+    torch.testing.assert_close(fold(network)(x), network(x))
 
 
 def test_folding_leaves_no_batch_norm_in_a_chain_and_the_network_alone():
     network = models.build("vgg16", width=0.125)
     count = len(list(network.parameters()))
-    folded = norm_bounds.fold(network)
+    folded = fold(network)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
     assert len(list(network.parameters())) == count
 
@@ -263,6 +263,6 @@ def test_refused_arguments(generator):
     f_a, f_b = split(network, 2)
     with pytest.raises(ValueError, match="got BatchNorm2d: fold it"):
         norm_bounds.weight_norm_bounds(f_a, f_b, f_b, x, torch.zeros(2, dtype=torch.long))
-    f_a, f_b = split(norm_bounds.fold(models.build("resnet18", width=0.125)), 2)
+    f_a, f_b = split(fold(models.build("resnet18", width=0.125)), 2)
     with pytest.raises(ValueError, match="got BasicBlock"):
         norm_bounds.weight_norm_bounds(f_a, f_b, f_b, x, torch.zeros(2, dtype=torch.long))
