@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 
 from semirobust.attacks.noise import Noise, sample_noise
 from semirobust.attacks.objectives import Objective, cross_entropy
-from semirobust.types import Classifier, Flags, Images, Labels, Logits
+from semirobust.data import Samples, batches
+from semirobust.types import Attack, Classifier, Flags, Images, Labels, Logits
 
 Norm: TypeAlias = Literal["inf", "2"]
 Found: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
@@ -121,6 +122,19 @@ def wrong(logits: Logits, y: Labels) -> Flags:
 def share(flags: Flags) -> float:
     """Return the share of samples that are flagged, 0 of none."""
     return float(flags.double().mean()) if len(flags) else 0.0
+
+
+def perturbed_batches(
+    network: Classifier,
+    samples: Samples,
+    attack: Attack,
+    *,
+    generator: Generator,
+    batch: int = 250,
+) -> Iterator[tuple[Images, Labels]]:
+    """Yield the samples after an attack on the network, with their labels, a batch at a time."""
+    for x, y, _ in batches(samples, batch):
+        yield attack(network, x, y, generator=generator), y
 
 
 @contextmanager

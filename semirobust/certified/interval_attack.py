@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from semirobust.attacks.ball import check_radius, check_steps, fooled, prepared, project
-from semirobust.attacks.gradient import PGD
+from semirobust.attacks.gradient import strong_pgd
 from semirobust.certified.bounds import Bound, concretise, linear_margins
 from semirobust.certified.operators import Box
 from semirobust.types import Classifier, Images, Labels
@@ -52,13 +52,7 @@ class IntervalGradient:
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
         """Return the perturbed inputs x + delta, detached from the graph."""
-        climb = PGD(
-            epsilon=self.epsilon,
-            step_size=self.epsilon / 4,
-            steps=self.steps,
-            restarts=self.restarts,
-            stop_when_fooled=True,
-        )
+        climb = strong_pgd(self.epsilon, steps=self.steps, restarts=self.restarts)
         x_adv = climb(network, x, y, generator=generator)
         with prepared(network, x, y) as classifier:
             for _ in range(self.rounds):

@@ -18,6 +18,8 @@ import torch
 from torch import Generator as Seed
 from torch import nn
 
+from semirobust.attacks.ball import share
+from semirobust.attacks.gradient import strong_pgd
 from semirobust.certified.bounds import margins
 from semirobust.certified.certificates import (
     bracket,
@@ -31,7 +33,7 @@ from semirobust.data import DataSet, Samples, batches
 from semirobust.edge import information
 from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.mixtrain import Tables, fitted, share, strong, trained
+from semirobust.experiments.mixtrain import Tables, fitted, trained
 from semirobust.experiments.mixtrain_settings import DIGITS, Certification, architecture, method_of
 from semirobust.experiments.study import Progress
 from semirobust.experiments.tickets import selected
@@ -156,7 +158,7 @@ def scores(row: Transfer, whole: nn.Sequential, test: Samples, a: int) -> dict[s
     epsilon = row.front.epsilon
     by_bound = certified_margins(whole, test.x, test.y, epsilon, ("ibp", "zonotope"))
     flags = verified_by_bound(by_bound, test.y)
-    attacks: dict[str, Attack] = {"pgd": strong(epsilon)}
+    attacks: dict[str, Attack] = {"pgd": strong_pgd(epsilon, restarts=2)}
     report = robust_accuracy(whole, test.x, test.y, attacks, batch=250)
     edge = Edge.preset("calibrated")
     rho = information.rho(whole, test.x, test.y, edge=edge, a=a)[a + 1]
@@ -194,7 +196,7 @@ def brackets(row: Transfer, network: nn.Sequential, samples: DataSet) -> list[di
     found = []
     for name, j, readout in readouts:
         whole = with_readout(network, j, readout)
-        report = robust_accuracy(whole, test.x, test.y, strong(epsilon), batch=250)
+        report = robust_accuracy(whole, test.x, test.y, strong_pgd(epsilon, restarts=2), batch=250)
         by_bound = certified_margins(whole, test.x, test.y, epsilon, ("zonotope",))
         between = bracket(whole, test.x, test.y, by_bound["zonotope"], report)
         found.append({"readout": name, "j": j, **between.as_record()})

@@ -15,7 +15,8 @@ from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import subset
 from semirobust.experiments.study import Progress, Study, parts, robust_network
 from semirobust.layers import cut
-from semirobust.theory.algorithm_s1 import attacked, scores, share_right
+from semirobust.theory.algorithm_s1 import BATCH, attacked, scores
+from semirobust.training.fitting import accuracy
 
 Named = tuple[str, FGSM | PGD]
 
@@ -63,8 +64,8 @@ def run(
     table = []
     for name, attack in row.attacks:
         seen = attacked(network, test, attack, generator=torch.Generator().manual_seed(0))
-        whole = {"attack": name, "deep_clean": share_right(network, test)}
-        whole["deep"] = share_right(network, seen)
+        whole = {"attack": name, "deep_clean": accuracy(network, test, batch=BATCH)}
+        whole["deep"] = accuracy(network, seen, batch=BATCH)
         found = scores(network, cuts, train, test, attack, batch=row.batch)
         table += [{**whole, "n_b": layers[one.a], **asdict(one)} for one in found]
     return {"scores": table}

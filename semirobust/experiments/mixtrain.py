@@ -16,7 +16,8 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from semirobust.attacks.autoattack import AutoAttack
-from semirobust.attacks.gradient import PGD
+from semirobust.attacks.ball import share
+from semirobust.attacks.gradient import strong_pgd
 from semirobust.certified.certificates import bracket, certified_margins, verified_by_bound
 from semirobust.certified.interval_attack import IntervalGradient
 from semirobust.certified.mixtrain import Chain, verifiable
@@ -81,7 +82,7 @@ def measured(
     margins = certified_margins(network, test.x, test.y, row.epsilon)
     flags = verified_by_bound(margins, test.y)
     attacks: dict[str, Attack] = {
-        "pgd": strong(row.epsilon),
+        "pgd": strong_pgd(row.epsilon, restarts=2),
         "interval": IntervalGradient(chain=network, epsilon=row.epsilon),
     }
     report = robust_accuracy(network, test.x, test.y, attacks, batch=250)
@@ -106,12 +107,6 @@ def measured(
     return found, reports
 
 
-def strong(epsilon: float) -> PGD:
-    """Return the attack that every network meets: PGD, 20 steps, two restarts."""
-    step = epsilon / 4
-    return PGD(epsilon=epsilon, step_size=step, steps=20, restarts=2, stop_when_fooled=True)
-
-
 def recorded(name: str, report: Report, sure: Flags) -> dict[str, Any]:
     """Return a report with the samples that are certified, and how many of them it broke."""
     return {
@@ -121,11 +116,6 @@ def recorded(name: str, report: Report, sure: Flags) -> dict[str, Any]:
         "certificates": int(sure.sum()),
         "broken certificates": int((sure & ~report.standing).sum()),
     }
-
-
-def share(flags: Tensor) -> float:
-    """Return the share of flagged samples."""
-    return float(flags.double().mean())
 
 
 def epoch_cost(cost: Cost, name: str, samples: Samples) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from semirobust.attacks.gradient import NFGSM, PGD
+from semirobust.attacks.gradient import NFGSM, PGD, strong_pgd
 from semirobust.data import DataSet, Samples, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
@@ -85,7 +85,7 @@ class Rewinding:
 def rewindings(profile: str) -> tuple[Rewinding, ...]:
     """Return the rows of a profile: digits at a sixteenth of the width, CIFAR-10 at a quarter."""
     if profile == "smoke":
-        attack, strong = NFGSM(epsilon=16 / 255), _strong(16 / 255)
+        attack, strong = NFGSM(epsilon=16 / 255), strong_pgd(16 / 255)
         made = Training(epochs=2, learning_rate=0.05, batch=50, method=Online(attack=attack))
         data, small = (
             Part(name="digits", train=500, test=100),
@@ -99,17 +99,13 @@ def rewindings(profile: str) -> tuple[Rewinding, ...]:
         precision="bfloat16",
         channels_last=True,
     )
-    network, strong = Architecture(name="vgg16", width=0.25), _strong(8 / 255)
+    network, strong = Architecture(name="vgg16", width=0.25), strong_pgd(8 / 255)
     if profile == "cpu":
         data = Part(name="cifar10", train=5000, validation=300)
         return (_row(network, data, made, strong, levels=2, rate=0.75, early=1, images=500),)
     return tuple(
         replace(_row(network, Part(name="cifar10"), made, strong), seed=seed) for seed in range(3)
     )
-
-
-def _strong(radius: float) -> PGD:
-    return PGD(epsilon=radius, step_size=radius / 4, steps=20, stop_when_fooled=True)
 
 
 def _row(

@@ -11,7 +11,7 @@ A key is the hash of what differs from the defaults, so a published row is never
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from semirobust.attacks.gradient import FGSM, NFGSM, PGD, TRADES
+from semirobust.attacks.gradient import FGSM, NFGSM, PGD, TRADES, strong_pgd
 from semirobust.experiments.audits import Audited
 from semirobust.experiments.linear import Linear
 from semirobust.experiments.revision import Attacked
@@ -70,7 +70,7 @@ def smoke(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
         tuning=replace(base if protocol == "static" else made, epochs=epochs // 2),
         seed=seed,
     )
-    return Row(study=study, whitebox=_strong(radius), images=images, controls=("standard",))
+    return Row(study=study, whitebox=strong_pgd(radius), images=images, controls=("standard",))
 
 
 def cpu(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
@@ -100,7 +100,7 @@ def cpu(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
     )
     return Row(
         study=study,
-        whitebox=_strong(radius),
+        whitebox=strong_pgd(radius),
         autoattack=None if seed else AUTOATTACK.get(network, 50),
     )
 
@@ -213,7 +213,7 @@ def _other_radius(row: Row, n: int) -> Row:
         method = Online(attack=NFGSM(epsilon=radius))
         made = {part: replace(getattr(study, part), method=method) for part in ("robust", "tuning")}
         study = replace(study, **made)
-    row = replace(row, study=replace(study, attack=attack), whitebox=_strong(radius))
+    row = replace(row, study=replace(study, attack=attack), whitebox=strong_pgd(radius))
     return _swept(row, f"{'PGD' if study.protocol == 'static' else 'N-FGSM'} {n}")
 
 
@@ -294,7 +294,3 @@ def audits(profile: str) -> tuple[Audited, ...]:
     networks = ("vgg16", "alexnet", "resnet18")
     rows = (cpu(network, protocol) for network in networks for protocol in PROTOCOLS[::-1])
     return tuple(Audited(row=row, search=search) for row in rows)
-
-
-def _strong(radius: float) -> PGD:
-    return PGD(epsilon=radius, step_size=radius / 4, steps=20, stop_when_fooled=True)

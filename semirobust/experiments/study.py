@@ -24,12 +24,20 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from semirobust import data
-from semirobust.attacks.ball import fooled
+from semirobust.attacks.ball import fooled, perturbed_batches, share
 from semirobust.attacks.gradient import PGD
-from semirobust.data import DataSet, Samples, batches, subset, to_bytes
+from semirobust.data import DataSet, Samples, subset, to_bytes
 from semirobust.models import Architecture
 from semirobust.results.artefacts import Artefact, held, publish
-from semirobust.training.fitting import Epoch, Precision, Training, accuracy, fit, load_weights
+from semirobust.training.fitting import (
+    Epoch,
+    Precision,
+    Training,
+    accuracy,
+    fit,
+    load_weights,
+    packed,
+)
 from semirobust.types import Attack
 
 WEIGHTS, EXAMPLES = "network.safetensors", "examples.safetensors"
@@ -221,21 +229,15 @@ def perturbed(
     generator = torch.Generator().manual_seed(seed)
     half = precision == "bfloat16"
     with torch.autocast(samples.labels.device.type, torch.bfloat16, enabled=half):
-        attacked = [
-            to_bytes(attack(network, x, y, generator=generator))
-            for x, y, _ in batches(samples, 250)
-        ]
-    return torch.cat(attacked)
+        attacked = perturbed_batches(network, samples, attack, generator=generator)
+        return torch.cat([to_bytes(x_adv) for x_adv, _ in attacked])
 
 
 def share_standing(network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0) -> float:
     """Return the share of samples that an attack leaves right, for choosing; not a headline."""
     generator = torch.Generator().manual_seed(seed)
-    standing = 0
-    for x, y, _ in batches(samples, 250):
-        x_adv = attack(network, x, y, generator=generator)
-        standing += int((~fooled(network, x_adv, y)).sum())
-    return standing / len(samples)
+    attacked = perturbed_batches(network, samples, attack, generator=generator)
+    return share(~torch.cat([fooled(network, x_adv, y) for x_adv, y in attacked]))
 
 
 def score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
@@ -276,12 +278,6 @@ def _fitted(
             load_weights(network, from_safetensors(work.payload(WEIGHTS)), work.folder / WEIGHTS)
             for epoch in work.facts["epochs"]:
                 yield Progress(artefact.stage, Epoch(**epoch), taken_up=True)
-
-
-def packed(network: nn.Module) -> bytes:
-    """Return the weights as the content of a safetensors file."""
-    state = network.state_dict()
-    return to_safetensors({name: weight.cpu().contiguous() for name, weight in state.items()})
 
 
 def stepped(

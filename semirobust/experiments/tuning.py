@@ -22,7 +22,6 @@ from semirobust.experiments.study import (
     Study,
     content,
     device_name,
-    packed,
     robust_artefact,
     score,
     seeded,
@@ -30,7 +29,7 @@ from semirobust.experiments.study import (
 )
 from semirobust.layers import cut, splice, split
 from semirobust.results.artefacts import Artefact, Held, held, publish
-from semirobust.training.fitting import Epoch, accuracy, load_weights
+from semirobust.training.fitting import Epoch, accuracy, load_weights, packed
 
 CACHE_BYTES = 1_500_000_000  # a larger block of activations is computed anew in every epoch
 F_B = "f_b.safetensors"

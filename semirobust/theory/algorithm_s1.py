@@ -19,12 +19,14 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from semirobust.attacks.ball import evaluating
+from semirobust.attacks.ball import evaluating, perturbed_batches
 from semirobust.data import Samples, batches
 from semirobust.layers import activations, compose
+from semirobust.training.fitting import accuracy
 from semirobust.types import Attack, Classifier, Features, Images
 
 Solved = Literal["scored images", "training images", "random numbers"]
+BATCH = 250  # images that are scored at once
 RELATIVE = 1e-10  # eigenvalues of a Gram matrix below this share of the largest count as zero
 
 
@@ -145,9 +147,9 @@ def scores(
             yield Score(
                 a=a,
                 solved_on=name,
-                clean=share_right(Combination(network, a, plain), test),
-                transfer=share_right(chosen, transfer),
-                whitebox=share_right(chosen, through),
+                clean=accuracy(Combination(network, a, plain), test, batch=BATCH),
+                transfer=accuracy(chosen, transfer, batch=BATCH),
+                whitebox=accuracy(chosen, through, batch=BATCH),
             )
 
 
@@ -155,16 +157,8 @@ def attacked(
     network: Classifier, samples: Samples, attack: Attack, *, generator: Generator
 ) -> Samples:
     """Return the samples after an attack on the network, as floats."""
-    found = [attack(network, x, y, generator=generator) for x, y, _ in batches(samples, 250)]
-    return Samples(torch.cat(found), samples.labels)
-
-
-@torch.no_grad()
-def share_right(network: nn.Module, samples: Samples) -> float:
-    """Return the share of samples that the network gives their label."""
-    with evaluating(network):
-        right = [(network(x).argmax(dim=1) == y).sum() for x, y, _ in batches(samples, 250)]
-    return int(sum(right)) / len(samples)
+    images = perturbed_batches(network, samples, attack, generator=generator)
+    return Samples(torch.cat([x_adv for x_adv, _ in images]), samples.labels)
 
 
 def published_constant(gamma_a: float, a: int, n: int) -> float:

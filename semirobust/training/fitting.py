@@ -246,8 +246,9 @@ def freeze(network: nn.Sequential, a: int) -> None:
 @torch.no_grad()
 def accuracy(network: Classifier, samples: Samples, *, batch: int = 500) -> float:
     """Return the share of samples whose largest logit is their label's, in 0..1."""
-    right = [(network(x).argmax(1) == y).sum() for x, y, _ in batches(samples, batch)]
-    return float(sum(right)) / len(samples)
+    with evaluating(network):
+        right = [(network(x).argmax(dim=1) == y).sum() for x, y, _ in batches(samples, batch)]
+    return int(sum(right)) / len(samples)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -277,9 +278,13 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], path: Path) -> 
 
 def save_network(network: nn.Sequential, architecture: Architecture, path: Path) -> None:
     """Write the weights, with what is needed to build the network again, as safetensors."""
-    weights = {name: weight.cpu().contiguous() for name, weight in network.state_dict().items()}
-    about = {"architecture": json.dumps(asdict(architecture))}
-    write_atomically(path, to_safetensors(weights, about))
+    write_atomically(path, packed(network, {"architecture": json.dumps(asdict(architecture))}))
+
+
+def packed(network: nn.Module, about: dict[str, str] | None = None) -> bytes:
+    """Return the weights, with words about them, as the content of a safetensors file."""
+    state = network.state_dict()
+    return to_safetensors({name: w.cpu().contiguous() for name, w in state.items()}, about)
 
 
 def load_network(path: Path) -> nn.Sequential:

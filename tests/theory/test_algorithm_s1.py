@@ -12,6 +12,7 @@ from semirobust.data import Samples
 from semirobust.layers import compose
 from semirobust.theory import algorithm_s1
 from semirobust.theory.algorithm_s1 import Combination
+from semirobust.training.fitting import accuracy
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_the_honest_score_of_a_linear_last_layer_is_the_networks(network, digits
     found = list(algorithm_s1.scores(thin, [1], *digits, FGSM(epsilon=0.03), batch=60))
     honest = found[1]
     assert honest.solved_on == "training images"
-    assert honest.clean == algorithm_s1.share_right(thin, digits[1])
+    assert honest.clean == accuracy(thin, digits[1])
     assert honest.whitebox == honest.transfer
 
 
