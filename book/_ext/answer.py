@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from book._ext.claims import Finding, finding
-from book._ext.evidence import Check
+from book._ext.claims import Check, Finding, finding
 from semirobust.results.records import ROOT
 
 MODEL, DATA, N_B = "vgg16", "cifar10", 12

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from semirobust.results.profiles import value_at
+from semirobust.results.documents import value_at
 from semirobust.results.records import ROOT
 
 

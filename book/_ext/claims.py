@@ -1,7 +1,7 @@
-"""The ledger: what the papers claim, how it is tested, what was found; the status is computed.
+"""What the papers claim, how it is tested, what was found; the status is computed.
 
-``book/claims.toml`` holds one entry for each claim. A test of a claim names where a value stands,
-in result files or in a cell of a chapter, and the range that the claim leaves it:
+``book/claims.toml`` holds one entry for each claim. A test of a claim names a value, in the records
+of an experiment or among the named values of a chapter, and the range that the claim leaves it:
 
 reproduced      the mean of what was found lies in the range
 differs         it lies outside
@@ -10,17 +10,72 @@ not attempted   there is none, or none from runs large enough for this claim
 """
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import hypot
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, Literal, TypeAlias
 
-from book._ext.evidence import Check, values_of
+import pandas as pd
+
+from semirobust.results.documents import document
+from semirobust.results.frames import frame, spread
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT
+from semirobust.results.values import named_values
 
+FILE = "book/claims.toml"
 Status: TypeAlias = Literal["reproduced", "differs", "smoke only", "not attempted"]
 STATUSES: tuple[Status, ...] = ("differs", "reproduced", "smoke only", "not attempted")
+Run: TypeAlias = tuple[str, int]  # profile and seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A test of a claim: where the value stands, and the range that the claim leaves it.
+
+    Args:
+        kind: The threat model, or the way of measuring, in words.
+        within: Smallest and largest value that agrees with the claim.
+        experiment: Whose records are read; else those of a ``notebook``.
+        record: What a run must be about: model, data, protocol, setting.
+        table: Which table of the records.
+        row: What a row of the table must hold.
+        column: The value.
+        over: Column that it is divided by.
+        minus: ``record``, ``row`` or ``column`` of a second value, which is subtracted.
+        share: Whether the difference is divided by the second value.
+        at_least: Smallest profile that counts for this claim.
+        notebook: Chapter whose named values are read.
+        value: The name of the value.
+        less: The name of a second value, which is subtracted.
+        exact: Whether the chapter computes the value exactly, so that a small run is evidence.
+        unit: What hundredths are called, such as "points"; without it the value is shown as it is.
+    """
+
+    kind: str
+    within: tuple[float, float]
+    experiment: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    table: str = "networks"
+    row: Mapping[str, Any] = field(default_factory=dict)
+    column: str = ""
+    over: str = ""
+    minus: Mapping[str, Any] = field(default_factory=dict)
+    share: bool = False
+    at_least: str = "cpu"
+    notebook: str = ""
+    value: str = ""
+    less: str = ""
+    exact: bool = False
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Reject a test that could not be read."""
+        if bool(self.experiment) == bool(self.notebook):
+            raise ValueError(f"a test names an experiment or a notebook, got {self}")
+        if self.at_least not in PROFILES or self.within[0] > self.within[1]:
+            raise ValueError(f"a test needs a known profile and a range, got {self}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +90,15 @@ class Claim:
     how: str
     page: str
     tests: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Value:
+    """The value of one run, its files, and its standard error where it is recorded."""
+
+    value: float
+    files: tuple[Path, ...]
+    error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +119,12 @@ class Finding:
         Of a single run it is the standard error that its number of images leaves, where it is
         known. A limit that no accuracy can cross is none.
         """
-        error = stdev(self.values) if len(self.values) > 1 else self.error
-        if not self.values or error is None:
+        values = pd.Series(self.values, dtype=float)
+        error = values.std() if len(values) > 1 else self.error
+        if values.empty or error is None:
             return False
         ends = [end for end in self.test.within if not (self.test.unit and abs(end) == 1)]
-        return any(abs(mean(self.values) - end) < error for end in ends)
+        return any(abs(values.mean() - end) < error for end in ends)
 
     @property
     def verdict(self) -> str:
@@ -74,41 +139,56 @@ class Finding:
 
     def rounded(self, digits: int) -> str:
         """Return the value with its spread, a dash where there is none."""
-        if not self.values:
-            return "–"
         scale = 100 if self.test.unit else 1
-        text = f"{scale * mean(self.values):.{digits}f}"
-        spread = f" ± {scale * stdev(self.values):.{digits}f}" if len(self.values) > 1 else ""
-        return text + spread
+        return spread(scale * pd.Series(self.values, dtype=float), digits) or "–"
 
 
 def claims(root: Path = ROOT) -> list[Claim]:
     """Return the claims of ``book/claims.toml``, in its order."""
-    return [_claim(entry) for entry in _document(root)["claim"]]
+    return [_claim(entry) for entry in _entries(root, "claim")]
 
 
 def answers(root: Path = ROOT) -> list[tuple[str, dict[str, str]]]:
     """Return the sentences of the front page, each with the claims that decide it, by words."""
-    return [(entry["says"], entry["by"]) for entry in _document(root)["answer"]]
+    return [(entry["says"], entry["by"]) for entry in _entries(root, "answer")]
 
 
-def _document(root: Path) -> dict[str, Any]:
-    return tomllib.loads((root / "book" / "claims.toml").read_text(encoding="utf-8"))
+def headlines(root: Path = ROOT) -> list[dict[str, Any]]:
+    """Return the tables of the front page: heading, name of the column, claims, and whether how."""
+    return _entries(root, "headline")
+
+
+def _entries(root: Path, kind: str) -> list[dict[str, Any]]:
+    try:
+        content = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{FILE}: {error}") from None
+    entries: list[dict[str, Any]] = content.get(kind, [])
+    known = {entry.get("name") for entry in content.get("claim", [])}
+    for number, entry in enumerate(entries, start=1):
+        named = entry.get("claims", [*entry.get("by", {}).values()])
+        if missing := [name for name in named if name not in known]:
+            raise ValueError(f"{FILE}, {kind} {number}: no claim is named {', '.join(missing)}")
+    return entries
 
 
 def _claim(entry: dict[str, Any]) -> Claim:
-    tests = tuple(
-        Check(**{**test, "within": tuple(test["within"])}) for test in entry.pop("test", [])
-    )
+    about = {name: value for name, value in entry.items() if name != "test"}
     try:
-        return Claim(**entry, tests=tests)
-    except TypeError as error:
-        raise ValueError(f"claim {entry.get('name')!r}: {error}") from None
+        tests = [
+            Check(**{**test, "within": tuple(test["within"])}) for test in entry.get("test", [])
+        ]
+        return Claim(**about, tests=tuple(tests))
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise ValueError(f"{FILE}, claim {entry.get('name')!r}: {error}") from None
 
 
 def findings(claim: Claim, root: Path = ROOT) -> list[Finding]:
     """Return what each test of a claim found."""
-    return [finding(test, root) for test in claim.tests]
+    try:
+        return [finding(test, root) for test in claim.tests]
+    except ValueError as error:
+        raise ValueError(f"{FILE}, claim {claim.name!r}: {error}") from error
 
 
 def status(found: list[Finding]) -> Status:
@@ -118,20 +198,20 @@ def status(found: list[Finding]) -> Status:
 
 def finding(test: Check, root: Path = ROOT) -> Finding:
     """Return the values of a test, from the largest profile that has one, and their status."""
-    by_profile = values_of(test, root)
-    for profile in reversed(PROFILES):
-        found = by_profile.get(profile, {})
-        if found:
-            values = tuple(found[seed].value for seed in sorted(found))
-            return Finding(
-                test=test,
-                status=judged(test, profile, values),
-                profile=profile,
-                values=values,
-                files=tuple(dict.fromkeys(path for one in found.values() for path in one.files)),
-                error=found[min(found)].error,
-            )
-    return Finding(test=test, status="not attempted")
+    runs = _stored(test, root) if test.notebook else _recorded(test, root)
+    if not runs:
+        return Finding(test=test, status="not attempted")
+    profile = max((profile for profile, _ in runs), key=PROFILES.index)
+    chosen = [runs[run] for run in sorted(runs) if run[0] == profile]
+    values = tuple(one.value for one in chosen)
+    return Finding(
+        test=test,
+        status=judged(test, profile, values),
+        profile=profile,
+        values=values,
+        files=tuple(dict.fromkeys(path for one in chosen for path in one.files)),
+        error=chosen[0].error,
+    )
 
 
 def judged(test: Check, profile: str, values: tuple[float, ...]) -> Status:
@@ -141,4 +221,57 @@ def judged(test: Check, profile: str, values: tuple[float, ...]) -> Status:
     if not test.exact and PROFILES.index(profile) < PROFILES.index(test.at_least):
         return "not attempted"
     low, high = test.within
-    return "reproduced" if low <= mean(values) <= high else "differs"
+    return "reproduced" if low <= sum(values) / len(values) <= high else "differs"
+
+
+def _stored(test: Check, root: Path) -> dict[Run, Value]:
+    """Return the value that a chapter stores by name."""
+    path = root / "notebooks" / f"{test.notebook}.ipynb"
+    if not path.exists():
+        return {}
+    numbers = named_values(document(path))
+    if missing := [name for name in (test.value, test.less) if name and name not in numbers]:
+        raise ValueError(f"{path.name} stores no value {', '.join(missing)}; it has: {[*numbers]}")
+    value = numbers[test.value] - (numbers[test.less] if test.less else 0)
+    return {(DEFAULT, 0): Value(value, (path,))}
+
+
+def _recorded(test: Check, root: Path) -> dict[Run, Value]:
+    """Return the value of each run; of a difference, of the runs that both sides have."""
+    side: dict[str, Any] = {"record": test.record, "row": test.row, "column": test.column}
+    values = _selected(test, root, **side)
+    if not test.minus:
+        return values
+    others = _selected(test, root, **(side | dict(test.minus)))
+    both = values.keys() & others.keys()
+    return {run: _difference(values[run], others[run], share=test.share) for run in both}
+
+
+def _selected(
+    test: Check, root: Path, *, record: Mapping[str, Any], row: Mapping[str, Any], column: str
+) -> dict[Run, Value]:
+    """Return the mean over the rows of each run that hold what is wanted."""
+    rows = frame(test.experiment, test.table, root=root / "results")
+    wanted = {**record, **row}
+    if not {column, *wanted} <= set(rows):
+        return {}
+    rows = rows[(rows[[*wanted]] == pd.Series(wanted, dtype=object)).all(axis=1)]
+    rows = rows[rows[column].notna()].assign(seed=rows.get("seed", 0))
+    values: dict[Run, Value] = {}
+    for _, part in rows.groupby(["profile", "seed", "file"]):
+        first = part.iloc[0]
+        two_errors = first.get(f"{column}_two_errors") if len(part) == 1 else None
+        error = None if pd.isna(two_errors) else two_errors / 2
+        value = part[column] / part[test.over] if test.over else part[column]
+        values[first["profile"], first["seed"]] = Value(value.mean(), (first["file"],), error)
+    return values
+
+
+def _difference(one: Value, other: Value, *, share: bool) -> Value:
+    """Return one minus other, or that over other, as if they had met different images."""
+    files = tuple(dict.fromkeys(one.files + other.files))
+    scale, slope = (other.value, one.value / other.value) if share else (1.0, 1.0)
+    value = (one.value - other.value) / scale
+    if one.error is None or other.error is None:
+        return Value(value, files)
+    return Value(value, files, hypot(one.error, slope * other.error) / abs(scale))

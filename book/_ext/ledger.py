@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from book._ext import claims
 from book._ext.claims import STATUSES, Claim, Finding, Status
@@ -17,11 +18,12 @@ HEADS: Mapping[Status, str] = {
 }
 PAPERS = {"first": "first version", "revision": "later revision"}
 
-Found = dict[str, tuple[Claim, list[Finding]]]
+Entry: TypeAlias = tuple[Claim, list[Finding]]
+Found: TypeAlias = dict[str, Entry]
 
 
 def found(root: Path = ROOT) -> Found:
-    """Return every claim with what its tests found, by name."""
+    """Return every claim with what its findings found, by name."""
     return {claim.name: (claim, claims.findings(claim, root)) for claim in claims.claims(root)}
 
 
@@ -29,50 +31,24 @@ def ledger(entries: Found) -> str:
     """Return the body of the ledger: counts, then a table for each status, negatives first."""
     parts = [counts(entries)]
     for status in STATUSES:
-        chosen = [entry for entry in entries.values() if claims.status(entry[1]) == status]
-        if chosen:
-            parts += [f"## {HEADS[status]}", _table(chosen)]
+        rows = [_row(*entry) for entry in entries.values() if claims.status(entry[1]) == status]
+        if rows:
+            heads = ("claim", "quoted", "found", "how, and where")
+            parts += [f"## {HEADS[status]}", _table("30 16 30 24", heads, rows)]
     return "\n\n".join(parts) + "\n"
 
 
 def counts(entries: Found) -> str:
     """Return how many claims have each status, for each version of the paper."""
     tally: Counter[tuple[str, Status]] = Counter(
-        (claim.paper, claims.status(found)) for claim, found in entries.values()
+        (claim.paper, claims.status(findings)) for claim, findings in entries.values()
     )
     lines = ["| | " + " | ".join(STATUSES) + " | claims |", "|:--" + "|--:" * 5 + "|"]
-    for paper, name in PAPERS.items():
-        row = [tally[paper, status] for status in STATUSES]
+    groups = {name: (paper,) for paper, name in PAPERS.items()} | {"together": tuple(PAPERS)}
+    for name, papers in groups.items():
+        row = [sum(tally[paper, status] for paper in papers) for status in STATUSES]
         lines.append(f"| {name} | " + " | ".join(map(str, [*row, sum(row)])) + " |")
-    total = [sum(tally[paper, status] for paper in PAPERS) for status in STATUSES]
-    lines.append("| together | " + " | ".join(map(str, [*total, sum(total)])) + " |")
     return "\n".join(lines)
-
-
-THEORY = (
-    "theorem-1",
-    "theorem-2",
-    "dependence-guarantees",
-    "theorem-3",
-    "lemma-2",
-    "bound-15",
-    "weights-tell",
-)
-EXPERIMENTS = (
-    "robust-at-all",
-    "table-1-vgg16-cifar10-spliced",
-    "within-two-points",
-    "fewer-than-half",
-    "uses-the-robust-half",
-)
-DEPENDENCE = (
-    "a1-tells-apart",
-    "rho-tells",
-    "rho-rises",
-    "rho-levels-off",
-    "deeper-better-flow",
-    "rho-is-not-noise",
-)
 
 
 def answers(entries: Found, root: Path = ROOT) -> str:
@@ -81,75 +57,32 @@ def answers(entries: Found, root: Path = ROOT) -> str:
     for number, (says, by) in enumerate(claims.answers(root), start=1):
         lines.append(f"{number}. {typeset(says)}")
         for words, name in by.items():
-            claim, findings = entries[name]
+            findings = entries[name][1]
             verdict = findings[0].verdict if findings else claims.status(findings)
-            where = f'<a href="ledger.html#claim-{claim.name}">{verdict}</a>'
-            lines.append(f"   - {typeset(words)}: **{where}**")
+            lines.append(f"   - {typeset(words)}: **{_link(name, verdict)}**")
     return "\n".join(lines)
 
 
-def headlines(entries: Found) -> str:
+def headlines(entries: Found, root: Path = ROOT) -> str:
     """Return the tables of the front page: the main claims, and what was found for each."""
-    return "\n\n".join(
-        [
-            "**In theory**",
-            _headline("found", THEORY, entries, with_how=True),
-            "**In experiments**",
-            _headline("found, by threat model", EXPERIMENTS, entries),
-            "**About the dependence ρ**",
-            _headline("found", DEPENDENCE, entries),
-        ]
-    )
+    parts = []
+    for table in claims.headlines(root):
+        rows = []
+        for name in table["claims"]:
+            claim, findings = entries[name]
+            measured = "<br>".join(_value(finding, brief=True) for finding in findings)
+            how = f"<br>{typeset(claim.how)}" if table.get("how") else ""
+            rows.append((f"{typeset(claim.says)} *{_link(name, claim.place)}*", measured + how))
+        parts += [f"**{table['title']}**", _table("46 54", ("claim", table["found"]), rows)]
+    return "\n\n".join(parts)
 
 
-def _headline(
-    found_word: str, names: Iterable[str], entries: Found, *, with_how: bool = False
-) -> str:
-    head = "```{list-table}\n:header-rows: 1\n:widths: 46 54\n:class: ledger\n\n"
-    rows = [f"* - claim\n  - {found_word}"]
-    for name in names:
-        claim, findings = entries[name]
-        where = f'<a href="ledger.html#claim-{name}">{claim.place}</a>'
-        how = f"<br>{typeset(claim.how)}" if with_how else ""
-        rows.append(f"* - {typeset(claim.says)} *{where}*\n  - {_brief(findings)}{how}")
-    return head + "\n".join(rows) + "\n```"
-
-
-def _brief(findings: list[Finding]) -> str:
-    return "<br>".join(f"**{finding.verdict}**{_measured(finding)}" for finding in findings)
-
-
-def _measured(finding: Finding) -> str:
-    if not finding.values:
-        return ""
-    return f", {finding.test.kind}: {_with_unit(finding)} ({_wanted(finding)})"
-
-
-def _wanted(finding: Finding) -> str:
-    low, high = finding.test.within
-    return f"wanted {_range(low, high, 100 if finding.test.unit else 1)}"
-
-
-def _with_unit(finding: Finding) -> str:
-    value, runs, count = finding.shown.partition(" (n")
-    return value + f" {finding.test.unit}".rstrip() + runs + count
-
-
-def _table(chosen: Iterable[tuple[Claim, list[Finding]]]) -> str:
-    head = "```{list-table}\n:header-rows: 1\n:widths: 30 16 30 24\n:class: ledger\n\n"
-    head += "* - claim\n  - quoted\n  - found\n  - how, and where\n"
-    return head + "\n".join(_row(claim, findings) for claim, findings in chosen) + "\n```"
-
-
-def _row(claim: Claim, findings: list[Finding]) -> str:
-    place = f"{claim.place}, {PAPERS[claim.paper]}"
-    said = f'<span id="claim-{claim.name}"></span>{typeset(claim.says)} *({place})*'
-    values = "<br>".join(_value(finding) for finding in findings) or "–"
-    where = f"[{claim.page.rpartition('/')[2]}]({_link(claim.page)})"
-    files = dict.fromkeys(path for finding in findings for path in finding.files)
-    data = " ".join(_file(path) for path in files if path.suffix == ".json")
-    how = f"{typeset(claim.how)} {where}" + (f" · data {data}" if data else "")
-    return "\n".join([f"* - {said}", f"  - {typeset(claim.quoted)}", f"  - {values}", f"  - {how}"])
+def files(entries: Found) -> list[Path]:
+    """Return the result files that the ledger links to."""
+    every = {
+        path for _, findings in entries.values() for finding in findings for path in finding.files
+    }
+    return sorted(path for path in every if path.suffix == ".json")
 
 
 def typeset(words: str) -> str:
@@ -163,29 +96,48 @@ def typeset(words: str) -> str:
     return re.sub(r"\^(\([^)]*\))", r"<sup>\1</sup>", low)
 
 
-def _value(finding: Finding) -> str:
-    shown = _with_unit(finding) if finding.values else finding.shown
-    small = f", {finding.profile} run" if finding.profile and not finding.test.exact else ""
-    return f"**{finding.verdict}**, {finding.test.kind}: {shown}{small} ({_wanted(finding)})"
+def _table(widths: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = ["* - " + "\n  - ".join(row) for row in (heads, *rows)]
+    options = f":header-rows: 1\n:widths: {widths}\n:class: ledger"
+    return "\n".join([f"```{{list-table}}\n{options}\n", *lines, "```"])
 
 
-def _range(low: float, high: float, scale: int) -> str:
-    ends = [f"{scale * end:g}".replace("-", "−") for end in (low, high)]
-    if high * scale >= 100:
-        return f"at least {ends[0]}"
-    return f"at most {ends[1]}" if low * scale <= -100 else f"{ends[0]} to {ends[1]}"
+def _row(claim: Claim, findings: list[Finding]) -> tuple[str, ...]:
+    place = f"{claim.place}, {PAPERS[claim.paper]}"
+    says = f'<span id="claim-{claim.name}"></span>{typeset(claim.says)} *({place})*'
+    values = "<br>".join(_value(finding) for finding in findings) or "–"
+    folder, _, name = claim.page.rpartition("/")
+    where = f"[{name}]({f'../{folder}/{name}.ipynb' if folder == 'notebooks' else f'{name}.md'})"
+    data = " ".join(
+        f"{{download}}`{path.stem[:6]} <../results/{path.parent.name}/{path.name}>`"
+        for path in files({claim.name: (claim, findings)})
+    )
+    how = f"{typeset(claim.how)} {where}" + (f" · data {data}" if data else "")
+    return says, typeset(claim.quoted), values, how
 
 
-def _link(page: str) -> str:
-    return f"../{page}.ipynb" if page.startswith("notebooks/") else f"{page.rpartition('/')[2]}.md"
+def _link(name: str, words: str) -> str:
+    return f'<a href="ledger.html#claim-{name}">{words}</a>'
 
 
-def _file(path: Path) -> str:
-    address = f"../results/{path.parent.name}/{path.name}"
-    return f"{{download}}`{path.stem[:6]} <{address}>`"
+def _value(finding: Finding, *, brief: bool = False) -> str:
+    verdict = f"**{finding.verdict}**"
+    if brief and not finding.values:
+        return verdict
+    small = "" if brief or finding.test.exact else f", {finding.profile} run"
+    shown = _with_unit(finding) + (small if finding.profile else "")
+    return f"{verdict}, {finding.test.kind}: {shown} ({_wanted(finding)})"
 
 
-def files(entries: Found) -> list[Path]:
-    """Return the result files that the ledger links to."""
-    every = [path for _, found in entries.values() for one in found for path in one.files]
-    return sorted({path for path in every if path.suffix == ".json"})
+def _with_unit(finding: Finding) -> str:
+    value, runs, count = finding.shown.partition(" (n")
+    return (f"{value} {finding.test.unit}".rstrip() if finding.values else value) + runs + count
+
+
+def _wanted(finding: Finding) -> str:
+    """Return the range that a claim leaves a value, which may be open on one side."""
+    low, high = ((100 if finding.test.unit else 1) * end for end in finding.test.within)
+    ends = [f"{end:g}".replace("-", "−") for end in (low, high)]
+    if high >= 100:
+        return f"wanted at least {ends[0]}"
+    return f"wanted at most {ends[1]}" if low <= -100 else f"wanted {ends[0]} to {ends[1]}"

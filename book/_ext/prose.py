@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from semirobust.results.profiles import part_of, value_at
+from semirobust.results.documents import part_of, value_at
 from semirobust.results.records import ROOT
 
 FILES = r"([\w./*-]+\.(?:json|yml))(?:\[([^\]]*)\])?"  # a path that may hold a *, and conditions

@@ -13,13 +13,14 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from book._ext import answer, beside, changed, colab, copies, ledger, notebooks, reference
+from book._ext import answer, changed, colab, copies, ledger, notebooks, reference, table1
 from book._ext.copies import Execution
 from book._ext.notebooks import Notebook
 from book._ext.pictures import pictures_of
 from book._ext.prose import fill
 from book._ext.repository import blob, configuration
 from semirobust.results.profiles import DEFAULT, PROFILES
+from semirobust.results.published import FILE as PUBLISHED
 from semirobust.results.records import ROOT, write_atomically
 
 SOURCES = ("*.md", "*.bib")
@@ -72,17 +73,17 @@ def _generated(root: Path, shown: list["Shown"]) -> dict[str, bytes]:
         "generated/loops.md": loops(root),
         "generated/counts.md": ledger.counts(entries),
         "generated/answers.md": ledger.answers(entries, root),
-        "generated/headlines.md": ledger.headlines(entries),
+        "generated/headlines.md": ledger.headlines(entries, root),
         "generated/ledger.md": ledger.ledger(entries),
-        "generated/table-1.md": beside.table_1(root),
+        "generated/table-1.md": table1.table_1(root),
         "generated/answer.md": answer.figure(points),
         "extra/figures/answer.csv": answer.table(points),
         "extra/404.html": lost(root),
     }
     used = ledger.files(entries)
     data = {path.relative_to(root).as_posix(): path.read_bytes() for path in used}
-    for name in ("published.csv", "claims.toml"):
-        data[f"book/extra/data/{name}"] = (root / "book" / name).read_bytes()
+    for path in (PUBLISHED, root / "book" / "claims.toml"):
+        data[f"book/extra/data/{path.name}"] = path.read_bytes()
     return {f"book/{name}": text.encode() for name, text in texts.items()} | data
 
 

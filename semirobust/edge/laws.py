@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
 from semirobust.edge.projection import Coordinates
+from semirobust.results.published import NAMES
+from semirobust.results.published import published as published_numbers
 
 Samples = NDArray[np.float64]
 
@@ -92,27 +94,17 @@ def published() -> list[PublishedRho]:
     its width depends on a stem for small images that the paper does not give. ResNet-50 is taken
     with a stem without stride on CIFAR; at 224 pixels all maps are larger by the same factor.
     """
+    rows = published_numbers("Table 1").query("quantity.str.startswith('rho_n')")
+    back = rows["quantity"].str.removeprefix("rho_n").replace("", "-0").astype(int).abs()
+    names = [rows[column].map(NAMES) for column in ("model", "data")]
     return [
-        PublishedRho(
-            network, data, back, rho, PER_CLASS[data], *_widths(network, back, *MAPS[network, data])
-        )
-        for (network, data), values in TABLE_1.items()
-        for back, rho in values.items()
+        PublishedRho(network, data, k, rho, PER_CLASS[data], *_widths(network, data, k))
+        for network, data, k, rho in zip(*names, back, rows["value"], strict=True)
+        if k == 0 or k in CHANNELS.get(network, {})
     ]
 
 
 PER_CLASS = {"CIFAR-10": 1000, "CIFAR-100": 100, "Imagenette": 392}
-TABLE_1 = {
-    ("AlexNet", "CIFAR-10"): {0: 1.92},
-    ("AlexNet", "CIFAR-100"): {0: 2.79},
-    ("AlexNet", "Imagenette"): {0: 2.17},
-    ("VGG16", "CIFAR-10"): {0: 3.22, 3: 5.27, 7: 6.83, 11: 7.60},
-    ("VGG16", "CIFAR-100"): {0: 3.05, 3: 3.59, 7: 4.11, 11: 4.28},
-    ("VGG16", "Imagenette"): {0: 2.35, 3: 6.82, 7: 7.07, 11: 7.11},
-    ("ResNet-50", "CIFAR-10"): {0: 3.22, 3: 5.93, 7: 6.69, 11: 6.70, 15: 6.48},
-    ("ResNet-50", "CIFAR-100"): {0: 3.26, 3: 3.92, 7: 4.14, 11: 3.91, 15: 3.95},
-    ("ResNet-50", "Imagenette"): {0: 3.05, 3: 6.17, 7: 6.61, 11: 6.58, 15: 0.00},
-}
 # Channels of layers n-back-1 and n-back, and how often their maps were halved fewer than the last.
 CHANNELS = {
     "VGG16": {3: (512, 512, 0, 0), 7: (512, 512, 1, 1), 11: (128, 256, 3, 2)},
@@ -124,16 +116,13 @@ CHANNELS = {
     },
 }
 HEAD = {"AlexNet": 4096, "VGG16": 4096, "ResNet-50": 2048}
-LAST_MAP = {"AlexNet": (1, 6), "VGG16": (2, 14), "ResNet-50": (4, 7)}  # side at 32 and 224 pixels
-MAPS = {
-    (network, data): (LAST_MAP[network][data == "Imagenette"], 100 if data == "CIFAR-100" else 10)
-    for network, data in TABLE_1
-}
+LAST_MAP = {"VGG16": (2, 14), "ResNet-50": (4, 7)}  # side at 32 and 224 pixels
 
 
-def _widths(network: str, back: int, side: int, classes: int) -> tuple[int, int]:
+def _widths(network: str, data: str, back: int) -> tuple[int, int]:
     """Return the numbers of units of layers n - back - 1 and n - back."""
     if back == 0:
-        return HEAD[network], classes
+        return HEAD[network], 100 if data == "CIFAR-100" else 10
+    side = LAST_MAP[network][data == "Imagenette"]
     before, after, larger_before, larger_after = CHANNELS[network][back]
     return before * (side << larger_before) ** 2, after * (side << larger_after) ** 2

@@ -32,11 +32,6 @@ class OfRow:
         """Return what tells the row from others at a glance."""
         return self.row.title
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return self.row.about
-
 
 @dataclass(frozen=True, kw_only=True)
 class Audited(OfRow):

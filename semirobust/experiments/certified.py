@@ -68,11 +68,6 @@ class Transfer:
         """Return what tells the row from others at a glance."""
         return f"front {self.front.title}"
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return {**self.front.about, "front": self.front.method}
-
 
 def rows(profile: str) -> tuple[Transfer, ...]:
     """Return the rows of a profile, the most telling first."""

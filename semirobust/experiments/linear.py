@@ -45,12 +45,6 @@ class Linear:
         study = self.study
         return f"{study.architecture.name} {study.data.name} linear seed {study.seed}"
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        study = self.study
-        return {"model": study.architecture.name, "data": study.data.name, "seed": study.seed}
-
 
 def run(
     row: Linear, root: str | Path | None = None, *, download: bool = False

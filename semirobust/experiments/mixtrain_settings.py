@@ -6,7 +6,6 @@ gpu    whole CIFAR-10 at 2/255 and 8/255.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import nn
 
@@ -55,12 +54,6 @@ class Certification:
         return f"{named}, {self.epochs} epochs"
 
     @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        named = {"data": self.data.name, "epsilon": self.epsilon, "method": self.method}
-        return {**named, "epochs": self.epochs, "seed": self.seed}
-
-    @property
     def training(self) -> Training:
         """Return the settings of the training."""
         return Training(
@@ -90,11 +83,6 @@ class Cost:
     def title(self) -> str:
         """Return what tells the row from others at a glance."""
         return f"{self.row.data.name} {self.row.epsilon:.3g} cost"
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return {"data": self.row.data.name, "epsilon": self.row.epsilon}
 
 
 def architecture(name: str) -> Chain:

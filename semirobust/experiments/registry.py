@@ -1,7 +1,7 @@
 """The experiments by name: what their rows are, how a row is run, and what is recorded of it.
 
-An experiment is two functions: frozen settings of its rows in a profile (each with a ``title`` and
-an ``about``), and a generator of progress that runs one row and returns its flat tables.
+An experiment is two functions: frozen settings of its rows in a profile (each with a ``title``),
+and a generator of progress that runs one row and returns its flat tables.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -19,10 +19,11 @@ from semirobust.experiments import mixtrain_settings as certified_settings
 from semirobust.experiments import row as comparison
 from semirobust.experiments import tickets as ticket_experiments
 from semirobust.experiments.study import Progress, device_name
+from semirobust.results import frames
 from semirobust.results import records as results
+from semirobust.results.profiles import DEFAULT, PROFILES
 
 Tables = dict[str, list[dict[str, Any]]]
-PROFILES = ("smoke", "cpu", "gpu", "paper")
 
 
 class Experiment(NamedTuple):
@@ -101,7 +102,7 @@ def tables(
     read, and how many seeds there are is for the reader to see.
     """
     chosen = [row for row in rows(name, profile) if only in row.title]
-    if profile != "smoke":
+    if profile != DEFAULT:
         chosen = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
     if not chosen:
         raise FileNotFoundError(
@@ -113,15 +114,11 @@ def tables(
 
 def joined(runs: Iterable[tuple[Any, Tables]]) -> dict[str, pd.DataFrame]:
     """Return the tables of several rows, one frame each, with the columns that name the row."""
-    found: dict[str, list[pd.DataFrame]] = {}
-    for row, tables_of in runs:
-        for table, content in tables_of.items():
-            found.setdefault(table, []).append(pd.DataFrame(content).assign(**row.about))
-    return {table: pd.concat(parts, ignore_index=True) for table, parts in found.items()}
+    return frames.joined((frames.columns(results.describe(row)), found) for row, found in runs)
 
 
 def _metrics(name: str, row: Any, profile: str, root: str | Path | None) -> dict[str, Any]:
-    if profile == "smoke":
+    if profile == DEFAULT:
         return finish(experiment(name).run(row, root))
     return results.load(name, results.key(row)).metrics
 

@@ -45,12 +45,6 @@ class Attacked:
         study = self.study
         return f"{study.architecture.name} {study.data.name} {study.protocol} seed {study.seed}"
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        study = self.study
-        return {"model": study.architecture.name, "data": study.data.name, "seed": study.seed}
-
 
 def run(
     row: Attacked, root: str | Path | None = None, *, download: bool = False

@@ -76,11 +76,6 @@ class Rewinding:
         """Return what tells the row from others at a glance."""
         return f"{self.architecture.name} {self.data.name} seed {self.seed}"
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return {"model": self.architecture.name, "data": self.data.name, "seed": self.seed}
-
 
 def rewindings(profile: str) -> tuple[Rewinding, ...]:
     """Return the rows of a profile: digits at a sixteenth of the width, CIFAR-10 at a quarter."""

@@ -76,19 +76,6 @@ class Row:
         words = (study.architecture.name, study.data.name, study.protocol, self.label)
         return " ".join([*filter(None, words), f"seed {study.seed}"])
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        study = self.study
-        label = {"setting": self.label} if self.label else {}
-        return {
-            "model": study.architecture.name,
-            "data": study.data.name,
-            "protocol": study.protocol,
-            "seed": study.seed,
-            **label,
-        }
-
 
 class Contender(NamedTuple):
     """One of a study's networks; ``where`` says at which cut and behind whose f_a."""

@@ -57,11 +57,6 @@ class Join:
         """Return what tells the row from others at a glance."""
         return self.hunt.title
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return self.hunt.about
-
 
 @dataclass(frozen=True)
 class Front:

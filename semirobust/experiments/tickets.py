@@ -58,11 +58,6 @@ class Hunt:
         return "standard" if attack is None else type(attack).__name__.lower()
 
     @property
-    def about(self) -> dict[str, Any]:
-        """Return the columns that every record of the row gets."""
-        return {"data": self.data.name, "training": self.training, "epsilon": self.epsilon}
-
-    @property
     def strong(self) -> PGD:
         """Return the attack of the test images: 20 steps from a random start."""
         return PGD(epsilon=self.epsilon, step_size=self.epsilon / 6, steps=20)

@@ -1,5 +1,23 @@
-from .records import Record, key, load, path_of, results_root, save
 from .artefacts import Artefact, held, publish
 from .code import salt
+from .frames import frame, spread
+from .published import published
+from .records import Record, key, load, path_of, results_root, save
+from .values import Values
 
-__all__ = ["Artefact", "Record", "held", "key", "load", "path_of", "publish", "results_root", "salt", "save"]
+__all__ = [
+    "Artefact",
+    "Record",
+    "Values",
+    "frame",
+    "held",
+    "key",
+    "load",
+    "path_of",
+    "publish",
+    "published",
+    "results_root",
+    "salt",
+    "save",
+    "spread",
+]

@@ -28,7 +28,7 @@ from semirobust.figures import words as telling
 from semirobust.results import code
 from semirobust.results.records import ROOT
 
-DATA = ("book/claims.toml", "book/paper.toml", "book/published.csv")
+DATA = ("book/claims.toml", "book/paper.toml")
 PACKAGE = {
     "__init__.py": "",
     "maths.py": 'def square(x):\n    """Return x²."""\n    return x * x\n',

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from book._ext import answer, beside, changed, claims, ledger, notebooks
-from book._ext.evidence import Check
+from book._ext import answer, changed, claims, ledger, notebooks, table1
+from book._ext.claims import Check
+from semirobust.results import frames
+from semirobust.results.published import published
 from semirobust.results.records import ROOT
+from semirobust.results.values import MIME
 
+CLAIMS = claims.claims()
 TUNED = {"network": "tuned", "n_b": 12, "front": "robust"}
 CHECK = Check(
     kind="white-box",
@@ -35,7 +39,7 @@ def store(root, robust, tuned, *, seed=0, profile="cpu", **about):
     rows = [{"network": "robust", "whitebox": robust}, {**TUNED, "whitebox": tuned}]
     document = {
         "profile": profile,
-        "settings": {"study": study},
+        "settings": {"kind": "Row", "study": study},
         "metrics": {"networks": rows},
         "provenance": {},
     }
@@ -154,22 +158,53 @@ def test_only_seeds_that_both_sides_have_are_subtracted(tmp_path):
     assert claims.finding(other, tmp_path).values == pytest.approx((0.15,))
 
 
+EXACT = Check(kind="exact", within=(0, 2), notebook="11-semirobustness", value="any_readout_1")
+
+
 def test_an_exact_value_of_a_chapter_counts_in_any_size_and_others_do_not():
-    exact = Check(kind="exact", within=(0, 2), notebook="11-semirobustness", find=r"all \[([\d.]+)")
-    assert claims.finding(exact).status == "smoke only"
-    assert claims.finding(replace(exact, exact=True)).status == "reproduced"
+    assert claims.finding(EXACT).status == "smoke only"
+    assert claims.finding(replace(EXACT, exact=True)).status == "reproduced"
+
+
+def chapter(root, *outputs):
+    path = root / "notebooks" / "11-semirobustness.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = [{"outputs": [{"data": {MIME: numbers}}]} for numbers in outputs]
+    path.write_text(json.dumps({"cells": [{"source": "words"}, *cells]}), encoding="utf-8")
+
+
+def test_the_values_of_a_chapter_are_read_by_name(tmp_path):
+    chapter(tmp_path, {"any_readout_1": 0.75}, {"other": 0.5})
+    assert claims.finding(EXACT, tmp_path).values == (0.75,)
+    assert claims.finding(replace(EXACT, less="other"), tmp_path).values == (0.25,)
+
+
+def test_a_value_that_no_cell_or_two_cells_store_is_told_with_its_claim(tmp_path):
+    claim = replace(CLAIMS[0], tests=(replace(EXACT, less="gone"),))
+    reason = f"claims.toml, claim '{claim.name}': 11-semirobustness.ipynb stores no value gone"
+    with pytest.raises(ValueError, match=reason):
+        claims.findings(claim)
+    chapter(tmp_path, {"any_readout_1": 0.75}, {"any_readout_1": 0.5})
+    with pytest.raises(ValueError, match="two cells give values of one name: any_readout_1"):
+        claims.findings(claim, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
-    [({"find": "no such words ([0-9])"}, "nothing matches"), ({"cell": "gone"}, "has no cell")],
+    ("text", "reason"),
+    [
+        ('[[claim]]\nname = "a"', "claims.toml, claim 'a': .* missing"),
+        ('[[claim]]\nname = "a"\ncolour = 1', "claims.toml, claim 'a': .* unexpected .*colour"),
+        ('[[claim]]\nname = "a"\n[[claim.test]]\nkind = "b"', "claims.toml, claim 'a': 'within'"),
+        ("[[claim]]\nname = ", "claims.toml: Invalid value"),
+        ('[[answer]]\nby = { "b" = "c" }', "claims.toml, answer 1: no claim is named c"),
+    ],
 )
-def test_a_pattern_that_finds_nothing_is_told(change, reason):
-    check = Check(
-        kind="exact", within=(0, 2), notebook="11-semirobustness", **{"find": "x", **change}
-    )
-    with pytest.raises(ValueError, match=reason):
-        claims.finding(check)
+def test_a_claim_that_cannot_be_read_is_named_in_one_line(text, reason, tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "claims.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=reason) as told:
+        ledger.answers(ledger.found(tmp_path), tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_a_test_that_reads_nothing_or_two_things_is_refused():
@@ -190,9 +225,6 @@ def test_the_first_test_of_a_claim_decides():
 # The claims as they stand
 
 
-CLAIMS = claims.claims()
-
-
 def test_there_are_claims_of_every_kind_and_each_has_its_own_name():
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) >= 40
     assert sum(claim.name.startswith("table-1") for claim in CLAIMS) >= 27
@@ -207,8 +239,19 @@ def test_a_claim_is_complete_and_leads_to_a_page(claim):
     assert claims.status(claims.findings(claim)) in claims.STATUSES
 
 
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_what_a_test_names_stands_in_the_records(claim):
+    """A column that no record has would be read as a claim that nobody attempted."""
+    for test in claim.tests:
+        assert not test.notebook or (ROOT / "notebooks" / f"{test.notebook}.ipynb").exists()
+        known = set(frames.frame(test.experiment, test.table)) if test.experiment else set()
+        for side in ({}, test.minus) if known else ():
+            row = {**side.get("record", test.record), **side.get("row", test.row)}
+            assert {side.get("column", test.column), *row} <= known
+
+
 def test_every_quoted_cell_is_in_the_published_numbers():
-    known = {row["value"] for row in beside.published()}
+    known = set(published()["printed"])
     cells = [
         claim for claim in CLAIMS if re.match("table-1|revision-(vgg|resnet|s1|method)", claim.name)
     ]
@@ -244,12 +287,8 @@ def test_the_words_of_the_front_page_follow_from_the_ledger():
 
 
 def test_table_1_has_a_line_for_every_published_cell_and_our_value_beside_it(tmp_path):
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "published.csv").write_bytes(
-        (ROOT / "book" / "published.csv").read_bytes()
-    )
     store(tmp_path, 0.304, 0.275)
-    text = beside.table_1(tmp_path)
+    text = table1.table_1(tmp_path)
     plain = text.replace("\u00a0", " ").replace("\u2011", "-")
     tuned = r"$\widetilde{\mathrm{Acc}}$"
     assert f"| VGG16 | {tuned} | 76.6 | – | 27.5 | – | – | 1 |" in plain
@@ -259,23 +298,18 @@ def test_table_1_has_a_line_for_every_published_cell_and_our_value_beside_it(tmp
     document = json.loads(path.read_text(encoding="utf-8"))
     document["metrics"]["rho"] = [{**TUNED, **rho}]
     path.write_text(json.dumps(document), encoding="utf-8")
-    again = beside.table_1(tmp_path).replace("\u00a0", " ")
+    again = table1.table_1(tmp_path).replace("\u00a0", " ")
     assert r"| VGG16 | $\rho_{n}$ | 3.22 | – | – | 2.50 | 1.12 | 1 |" in again
     store(tmp_path, 0.304, 0.275, seed=1)
-    again = beside.table_1(tmp_path).replace("\u00a0", " ")
+    again = table1.table_1(tmp_path).replace("\u00a0", " ")
     assert "| 27.5 ± 0.0 | – | – | 2 |" in again
-    cells = [row for row in beside.published(tmp_path) if row["place"] == "Table 1"]
     lines = [line for line in text.splitlines() if re.match(r"\| (Alex|VGG|Res)", line)]
-    assert len(lines) == len(cells) == 69
+    assert len(lines) == len(published("Table 1")) == 69
 
 
 def test_a_smoke_run_is_not_set_beside_the_paper(tmp_path):
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "published.csv").write_bytes(
-        (ROOT / "book" / "published.csv").read_bytes()
-    )
     store(tmp_path, 0.304, 0.275, profile="smoke")
-    assert "27.5" not in beside.table_1(tmp_path)
+    assert "27.5" not in table1.table_1(tmp_path)
 
 
 def test_the_figure_shows_the_recorded_means_in_words_marks_and_data(tmp_path):

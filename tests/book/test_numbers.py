@@ -1,11 +1,11 @@
 """Every number in prose can be traced: to a record, a quoted figure, or a reason given here."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from book._ext import beside, claims, notebooks
+from book._ext import claims, notebooks
+from semirobust.results.published import FILE, published
 from semirobust.results.records import ROOT
 
 REASONS = {
@@ -38,7 +38,7 @@ def prose(text: str) -> str:
 
 def untraced(text: str) -> list[str]:
     """Return the decimals and percentages of a text that nothing accounts for."""
-    quoted = {row["value"].lstrip("-") for row in beside.published()} | set(REASONS)
+    quoted = set(published()["printed"].str.lstrip("-")) | set(REASONS)
     for claim in claims.claims():
         quoted |= set(re.findall(r"\d+(?:\.\d+)?", claim.quoted))
     return [number for number in NUMBER.findall(prose(text)) if number not in quoted]
@@ -75,6 +75,6 @@ def test_a_placeholder_a_quoted_figure_code_and_formulae_are_no_complaint():
 
 
 def test_quoted_figures_of_others_name_where_they_stand():
-    places = {row["place"] for row in beside.published()}
+    places = set(published()["place"])
     assert {"Table 1", "Table S1", "RobustBench"} <= places
-    assert Path(ROOT / "book" / "published.csv").read_text(encoding="utf-8").endswith("\n")
+    assert FILE.read_text(encoding="utf-8").endswith("\n")

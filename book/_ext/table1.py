@@ -1,0 +1,104 @@
+"""The paper's Table 1 beside ours, cell by cell, under each threat model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from book._ext.claims import Check, Finding, finding
+from semirobust.results.profiles import DEFAULT
+from semirobust.results.published import NAMES, published
+from semirobust.results.records import ROOT
+
+ACCURACIES = {
+    "robust": r"$\mathrm{Acc}^*$",
+    "spliced": r"$\mathrm{Acc}_{sr}$",
+    "tuned": r"$\widetilde{\mathrm{Acc}}$",
+    "difference": "Diff.",
+}
+COLUMNS = {
+    "static transfer": ("static", "static"),
+    "white-box": ("online", "whitebox"),
+    "AutoAttack": ("online", "autoattack"),
+    "white-box, stored": ("static", "whitebox"),
+}
+RHO = {
+    f"{words}, {protocol}": (protocol, column)
+    for protocol in ("static", "online")
+    for column, words in (("value", "ρ"), ("excess", "excess"))
+}
+LAST = {"alexnet": 8, "vgg16": 16}  # links of a chain in which layers and links are the same
+Row = Mapping[Any, Any]
+
+
+def table_1(root: Path = ROOT) -> str:
+    """Return the body of the page that sets the paper's Table 1 beside ours, cell by cell."""
+    rows = published("Table 1")
+    rho = rows["quantity"].str.startswith("rho")
+    accuracies = _by_data(rows[~rho], COLUMNS, _accuracy, 1, root)
+    dependences = _by_data(rows[rho], RHO, _rho, 2, root)
+    return "\n\n".join(["## Accuracies", *accuracies, "## Dependence", *dependences]) + "\n"
+
+
+def _by_data(
+    rows: pd.DataFrame,
+    columns: Mapping[str, tuple[str, str]],
+    check: Callable[[Row, str, str], Check],
+    digits: int,
+    root: Path,
+) -> Iterator[str]:
+    """Yield a heading and a table for each data set, a line for each published cell."""
+    heads = ["network", "", "paper", *columns, "seeds"]
+    rule = "|:--|:--" + "|--:" * len(heads[2:]) + "|"
+    for data, part in rows.groupby("data", sort=False):
+        yield f"### {NAMES[str(data)]}"
+        lines = [_line(heads), rule]
+        for row in part.to_dict("records"):
+            cells = [finding(check(row, *column), root) for column in columns.values()]
+            lines.append(_line([*_named(row), *_cells(cells, digits)]))
+        yield "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _named(row: Row) -> tuple[str, str, str]:
+    """Return the network, the quantity and the printed number."""
+    quantity = row["quantity"]
+    symbol = ACCURACIES.get(quantity, rf"$\rho_{{{quantity.removeprefix('rho_')}}}$")
+    return NAMES[row["model"]].replace("-", "\u2011"), symbol, row["printed"]
+
+
+def _cells(found: list[Finding], digits: int) -> list[str]:
+    """Return ours with spread, then how many seeds there are: in a cell its own, if fewer."""
+    seeds = [0 if cell.profile == DEFAULT else len(cell.values) for cell in found]
+    texts = [
+        cell.rounded(digits).replace(" ± ", "\u00a0±\u00a0") if n else "–"
+        for cell, n in zip(found, seeds, strict=True)
+    ]
+    few = [f"\u00a0({n})" * (0 < n < max(seeds)) for n in seeds]
+    return [text + note for text, note in zip(texts, few, strict=True)] + [str(max(seeds) or "–")]
+
+
+def _accuracy(row: Row, protocol: str, column: str) -> Check:
+    tuned = {"network": "tuned", "n_b": row["n_b"], "front": "robust"}
+    robust = {"network": "robust"}
+    spliced = {"network": "spliced", "n_b": row["n_b"]}
+    chosen: dict[str, Row] = {"robust": robust, "spliced": spliced, "tuned": tuned}
+    less = {"minus": {"row": robust}} if row["quantity"] == "difference" else {}
+    return _check(row, protocol, column, chosen.get(row["quantity"], tuned), unit="points", **less)
+
+
+def _rho(row: Row, protocol: str, column: str) -> Check:
+    back = int(row["quantity"].removeprefix("rho_n").removeprefix("-") or 0)
+    j = LAST.get(row["model"], 0) - back  # at most 0 where no layer has such a number
+    tuned = {"network": "tuned", "n_b": row["n_b"], "front": "robust", "preset": "paper", "j": j}
+    return _check(row, protocol, column, tuned, table="rho")
+
+
+def _check(row: Row, protocol: str, column: str, wanted: Row, **more: Any) -> Check:
+    record = {"model": row["model"], "data": row["data"], "protocol": protocol}
+    about: dict[str, Any] = {"experiment": "table-1", "record": record, "row": wanted}
+    return Check(kind=column, within=(0, 0), column=column, **about, **more)

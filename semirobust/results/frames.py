@@ -1,0 +1,134 @@
+"""The one reader of recorded results: a table of an experiment, with the columns that name each run.
+
+What names a run stands in its settings, so nothing of the experiments is imported, nor torch.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from semirobust.results.documents import dated, document, value_at
+from semirobust.results.records import results_root
+
+_STUDY = {
+    "model": "study.architecture.name",
+    "data": "study.data.name",
+    "protocol": "study.protocol",
+    "seed": "study.seed",
+}
+_ROW = _STUDY | {"setting": "label"}
+_HUNT = {"data": "data.name", "training": "tickets.steps.attack.kind", "epsilon": "epsilon"}
+_TRAINED = {"data": "data.name"} | {n: n for n in ("epsilon", "method", "epochs", "seed")}
+
+
+def _within(field: str, columns: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{field}.{place}" for name, place in columns.items()}
+
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {  # of settings by kind: where a column's value stands
+    "Row": _ROW,
+    "Audited": _within("row", _ROW),
+    "Reading": _within("row", _ROW),
+    "Attacked": _STUDY,
+    "Linear": _STUDY,
+    "Rewinding": {"model": "architecture.name", "data": "data.name", "seed": "seed"},
+    "Certification": _TRAINED,
+    "Transfer": _within("front", _TRAINED) | {"front": "front.method"},
+    "Cost": {"data": "row.data.name", "epsilon": "row.epsilon"},
+    "Hunt": _HUNT,
+    "Join": _within("hunt", _HUNT),
+}
+DEFAULTS = {  # settings keep only what differs from them
+    "data": "digits",
+    "seed": 0,
+    "epochs": 40,
+    "epsilon": 0.3,
+    "training": "standard",
+}
+
+
+def columns(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that name a run, from its settings as they are recorded.
+
+    Example:
+        >>> columns({"kind": "Hunt", "data": {"kind": "Part"}, "epsilon": 0.1})
+        {'data': 'digits', 'training': 'standard', 'epsilon': 0.1}
+    """
+    known = COLUMNS.get(settings.get("kind", ""), {})
+    values = {name: value_at(settings, place) for name, place in known.items()}
+    if isinstance(values.get("training"), str):
+        values["training"] = values["training"].lower()  # the kind of the attack
+    filled = {
+        name: DEFAULTS.get(name) if value is None else value for name, value in values.items()
+    }
+    return {name: value for name, value in filled.items() if value is not None}
+
+
+def frame(
+    experiment: str,
+    table: str = "networks",
+    profile: str | None = None,
+    root: str | Path | None = None,
+) -> pd.DataFrame:
+    """Return a table of all recorded runs, with ``experiment``, ``key``, ``profile`` and ``file``.
+
+    Args:
+        experiment: The folder of its records.
+        table: Which of a record's tables.
+        profile: Only runs of this profile.
+        root: The folder of results, by default ``results_root()``.
+    """
+    files = tuple(dated(path) for path in paths(experiment, root))
+    rows = _frame(experiment, table, files).copy()
+    return rows if profile is None else rows.query("profile == @profile").reset_index(drop=True)
+
+
+def paths(experiment: str, root: str | Path | None = None) -> list[Path]:
+    """Return the files of an experiment's records, in the order of their keys."""
+    return sorted((Path(root or results_root()) / experiment).glob("*.json"))
+
+
+@lru_cache(maxsize=64)
+def _frame(experiment: str, table: str, files: tuple[tuple[Path, int], ...]) -> pd.DataFrame:
+    runs = []
+    for path, _ in files:
+        record = document(path)
+        named = {"experiment": experiment, "key": path.stem, "profile": record["profile"]}
+        named |= {"file": path, **columns(record["settings"])}
+        runs.append((named, {table: record["metrics"].get(table, [])}))
+    return joined(runs).get(table, pd.DataFrame(columns=["experiment", "key", "profile", "file"]))
+
+
+def joined(
+    runs: Iterable[tuple[Mapping[str, Any], Mapping[str, list[dict[str, Any]]]]],
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of several runs, one frame each, with the columns that name the run."""
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for named, tables in runs:
+        for name, rows in tables.items():
+            parts.setdefault(name, []).append(pd.DataFrame(rows).assign(**named))
+    return {name: pd.concat(several, ignore_index=True) for name, several in parts.items()}
+
+
+def spread(values: "pd.Series[float]", digits: int = 3, *, counted: bool = True) -> str:
+    """Return mean and, from two known values on, standard deviation; "" where none is known.
+
+    Args:
+        values: One of each run; what is not known is left out.
+        digits: Decimals.
+        counted: Whether a single one of several is marked as such.
+
+    Example:
+        >>> spread(pd.Series([0.1, 0.2, None])), spread(pd.Series([0.1, None]))
+        ('0.150 ± 0.071', '0.100 (1 seed)')
+    """
+    known = values.dropna()
+    if known.empty:
+        return ""
+    mean = f"{known.mean():.{digits}f}"
+    if len(known) > 1:
+        return f"{mean} ± {known.std():.{digits}f}"
+    return f"{mean} (1 seed)" if counted and len(values) > 1 else mean

@@ -1,0 +1,38 @@
+"""Numbers that leave a notebook by name, so that whoever needs them does not read printed text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MIME = "application/vnd.semirobust.values+json"
+
+
+class Values:
+    """Named numbers as the value of a cell: shown as text, stored beside it for other readers."""
+
+    def __init__(self, **numbers: float) -> None:
+        self.numbers = {name: float(number) for name, number in numbers.items()}
+
+    def __repr__(self) -> str:
+        """Return a line for each number."""
+        width = max(map(len, self.numbers), default=0)
+        return "\n".join(f"{name:{width}} {value:g}" for name, value in self.numbers.items())
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {MIME: self.numbers, "text/plain": repr(self)}
+
+
+def named_values(notebook: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that a notebook's stored outputs hold by name.
+
+    Raises:
+        ValueError: Two cells give one name.
+    """
+    found: dict[str, float] = {}
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            numbers = output.get("data", {}).get(MIME, {})
+            if found.keys() & numbers.keys():
+                twice = ", ".join(sorted(found.keys() & numbers.keys()))
+                raise ValueError(f"two cells give values of one name: {twice}")
+            found |= numbers
+    return found
