@@ -2,6 +2,6 @@
 
 import shutil
 
-from book._ext.printing import BROWSERS
+from book._ext.print import BROWSERS
 
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), "")

@@ -23,7 +23,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from book._ext import notebooks
-from book._ext.copies import Execution, in_git, kept, recorded, whole
+from book._ext.executed import Execution, in_git, kept, recorded, whole
 from book._ext.notebooks import Notebook, Parameters
 from semirobust.results.code import hashed
 from semirobust.results.profiles import DEFAULT

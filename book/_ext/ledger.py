@@ -28,8 +28,8 @@ def found(root: Path = ROOT) -> Found:
 
 
 def ledger(entries: Found) -> str:
-    """Return the body of the ledger: counts, then a table for each status, negatives first."""
-    parts = [counts(entries)]
+    """Return the body of the ledger: a table for each status, negatives first."""
+    parts: list[str] = []
     for status in STATUSES:
         rows = [_row(*entry) for entry in entries.values() if claims.status(entry[1]) == status]
         if rows:

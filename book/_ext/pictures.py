@@ -1,55 +1,43 @@
-"""Pictures of a page: each gets a lasting address, its data beside it, and a text that is read out.
+"""Pictures of a chapter: each gets a lasting address, its data beside it, a text that is read out.
 
-The data and the text were stored with the picture when it was drawn (``telling``). An interactive
+The data and the text were stored with the picture when it was drawn (``figures``). An interactive
 figure is a piece of HTML with its data inside; its picture stands where scripts do not run.
 """
 
 import base64
+from copy import deepcopy
 
 import nbformat
 from nbformat import NotebookNode
 
-PICTURE, CSV = "image/png", "application/vnd.semirobust.csv"  # the latter is of `figures`
-FOLDER = "book/extra"
+PICTURE, CSV = "image/png", "application/vnd.semirobust.csv"
 
 
-def pictures_of(page: NotebookNode, name: str) -> dict[str, bytes]:
-    """Return pictures and tables by address, after writing the address below each picture."""
+def with_addresses(content: NotebookNode, name: str) -> tuple[NotebookNode, dict[str, bytes]]:
+    """Return a page that names the address below each picture, and the files by address."""
+    page, cells = deepcopy(content), []
     files: dict[str, bytes] = {}
-    cells = []
     for cell in page.cells:
         cells.append(cell)
         drawn = [
-            output for output in cell.get("outputs", []) if {PICTURE, CSV} & set(_data(output))
+            one for one in cell.get("outputs", []) if {PICTURE, CSV} & set(one.get("data", {}))
         ]
         for count, output in enumerate(drawn):
             address = f"figures/{name}-{cell.id}" + (f"-{count + 1}" if count else "")
-            files |= _files(output, address)
             _say(cell, alternative(output))
             cells.append(_link(address, output.data))
-            output.data.pop(CSV, None)
+            if PICTURE in output.data:
+                files[f"{address}.png"] = base64.b64decode(output.data[PICTURE])
+            if CSV in output.data:
+                files[f"{address}.csv"] = output.data.pop(CSV).encode()
     page.cells = cells
-    return files
+    return page, files
 
 
 def alternative(output: NotebookNode) -> str | None:
     """Return the text that was stored with a picture, or None where there is none."""
     text: str | None = output.metadata.get(CSV, {}).get("alt")
     return text
-
-
-def _data(output: NotebookNode) -> dict[str, str]:
-    found: dict[str, str] = output.get("data", {})
-    return found
-
-
-def _files(output: NotebookNode, address: str) -> dict[str, bytes]:
-    found = {}
-    if PICTURE in output.data:
-        found[f"{FOLDER}/{address}.png"] = base64.b64decode(output.data[PICTURE])
-    if CSV in output.data:
-        found[f"{FOLDER}/{address}.csv"] = output.data[CSV].encode()
-    return found
 
 
 def _say(cell: NotebookNode, text: str | None) -> None:

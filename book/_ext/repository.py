@@ -12,7 +12,7 @@ TAG = f"v{__version__}"
 
 
 def configuration(root: Path = ROOT) -> dict[str, Any]:
-    """Return the book's configuration, the only place that holds the repository's address."""
+    """Return the book's configuration."""
     path = root / "_config.yml"
     if not path.exists():
         raise FileNotFoundError(f"{root} is no checkout of the repository: {path.name} is missing")
@@ -25,6 +25,8 @@ def address(root: Path = ROOT) -> str:
     return str(configuration(root)["repository"]["url"])
 
 
-def blob(root: Path = ROOT, commit: str | None = None) -> str:
-    """Return the address under which the repository shows files of a commit."""
-    return f"{address(root)}/blob/{commit or configuration(root)['repository']['branch']}"
+def source_of(file: str, root: Path = ROOT, commit: str | None = None) -> str:
+    """Return the address under which the repository shows a file or a folder of a commit."""
+    kind = "blob" if Path(file).suffix else "tree"
+    commit = commit or configuration(root)["repository"]["branch"]
+    return f"{address(root)}/{kind}/{commit}/{file}".rstrip("/")

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from book._ext import book, execution, notebooks
+from book._ext import build, execution, notebooks
 from book._ext.notebooks import Notebook
 from semirobust.results.artefacts import Artefact, held, publish
 from semirobust.results.profiles import DEFAULT
@@ -97,12 +97,12 @@ def make_book(chosen: argparse.Namespace) -> None:
         _save_outputs(chosen)
     elif not chosen.no_execute:
         execute(chosen)
-    built = book.build(chosen.profile, execute=False)
+    built = build.build(chosen.profile)
     print(f"{'built' if built.changed else 'up to date'}: {built.index}")
     if chosen.pdf:
-        from book._ext import printing
+        from book._ext.print import printed
 
-        made = printing.printed(built.index.parent, ROOT / "_toc.yml", chosen.pdf)
+        made = printed(built.index.parent, ROOT / "_toc.yml", chosen.pdf)
         print(f"printed: {made}")
 
 
@@ -180,7 +180,7 @@ def step(chosen: argparse.Namespace) -> None:
     if chosen.stage == "notebook":
         run_notebook(chosen.name, profile)
         return
-    built = book.build(_wanted(profile), execute=False)
+    built = build.build(_wanted(profile))
     _publish(_artefact("book", "html", profile), sha256(built.index.read_bytes()).hexdigest())
 
 

@@ -1,29 +1,26 @@
 """From a notebook to a page: digests, runs, records, staged pages, and the book in a browser."""
 
+import ast
 import json
 import os
+import posixpath
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import inspection
 import nbformat
 import pytest
 from browser import CHROMIUM
 from memories import forget
+from sphinx.util.inventory import InventoryFile
 
-from book._ext import (
-    book,
-    copies,
-    execution,
-    inspection,
-    notebooks,
-    prose,
-    reference,
-    staging,
-)
-from book._ext.printing import FLAGS
+from book._ext import chapters, executed, execution, notebooks, values
+from book._ext.build import build
+from book._ext.pictures import with_addresses
+from book._ext.print import FLAGS
 from semirobust.figures import words as telling
 from semirobust.results import code
 from semirobust.results.records import ROOT
@@ -207,13 +204,13 @@ def test_a_new_result_runs_the_notebooks_that_read_it_again(checkout):
 @pytest.mark.slow
 def test_a_run_is_kept_and_repeated_only_when_something_changed(checkout, notebook):
     first = list(execution.execute([notebook], overrides={"scale": 2}))
-    executed, _ = copies.kept(notebook, "smoke")
+    kept, _ = executed.kept(notebook, "smoke")
     assert [record.parameters for record in first] == [{"profile": "smoke", "scale": 2}]
-    assert "16.00000" in executed.read_text(encoding="utf-8")
+    assert "16.00000" in kept.read_text(encoding="utf-8")
     assert list(execution.execute([notebook], overrides={"scale": 2})) == []
     change(checkout, "maths.py", "x * x", "x * x * x")
     list(execution.execute([notebook], overrides={"scale": 2}))
-    assert "64.00000" in executed.read_text(encoding="utf-8")
+    assert "64.00000" in kept.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -230,20 +227,20 @@ def test_the_kernel_is_the_running_interpreter_whatever_kernels_are_installed(
     content.cells[-1].source = "import os\nimport sys\nprint(sys.executable)\nprint(os.getcwd())"
     notebooks.write(content, notebook.path)
     assert len(list(execution.execute([notebook]))) == 1
-    shown = notebooks.read(copies.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
+    shown = notebooks.read(executed.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
     assert shown.split() == [sys.executable, str(notebook.root)]
 
 
 @pytest.mark.slow
 def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
-    executed, record = copies.kept(notebook, "smoke")
-    before = executed.read_bytes(), record.read_bytes()
+    kept, record = executed.kept(notebook, "smoke")
+    before = kept.read_bytes(), record.read_bytes()
     change(ran, "maths.py", "return x * x", "raise ArithmeticError('too square')")
     with pytest.raises(
         execution.NotebookError, match=r"11-tiny: cell .* ArithmeticError: too square"
     ):
         list(execution.execute([notebook]))
-    assert (executed.read_bytes(), record.read_bytes()) == before
+    assert (kept.read_bytes(), record.read_bytes()) == before
 
 
 @pytest.mark.slow
@@ -256,10 +253,10 @@ def test_a_killed_kernel_is_told_in_words(ran, notebook):
 
 
 def test_a_copy_without_its_record_counts_as_not_run(ran, notebook):
-    executed, _ = copies.kept(notebook, "smoke")
-    assert copies.recorded(notebook, "smoke") is not None
-    executed.write_bytes(executed.read_bytes() + b"\n")
-    assert copies.recorded(notebook, "smoke") is None
+    kept, _ = executed.kept(notebook, "smoke")
+    assert executed.recorded(notebook, "smoke") is not None
+    kept.write_bytes(kept.read_bytes() + b"\n")
+    assert executed.recorded(notebook, "smoke") is None
 
 
 def test_saved_outputs_change_a_notebook_once(ran, notebook):
@@ -274,12 +271,11 @@ def test_outputs_of_older_code_are_not_saved(ran, notebook):
         execution.save_outputs([notebook])
 
 
-# Staging
+# What a page shows
 
 
 def page(root, profile=None):
-    staged = staging.stage(profile, root=root)
-    return notebooks.read(staged / "notebooks" / "11-tiny.ipynb")
+    return chapters.show(notebooks.find(root / "notebooks" / "11-tiny.ipynb"), profile).page()[0]
 
 
 def test_a_page_says_under_its_title_where_it_comes_from(ran):
@@ -331,7 +327,6 @@ def test_a_larger_run_is_shown_with_its_data(checkout):
     shown = page(checkout)
     assert "**gpu run**" in shown.cells[0].source
     assert "`data gpu <../results/first/gpu.json>`" in shown.cells[0].source
-    assert (checkout / "_build" / "stage" / "results" / "first" / "gpu.json").exists()
     assert shown.cells[-1].outputs[0].text == "0.22222\n"
     assert page(checkout, "smoke").cells[-1].outputs[0].text == "0.11111\n"
 
@@ -339,23 +334,22 @@ def test_a_larger_run_is_shown_with_its_data(checkout):
 def test_the_parameters_of_the_run_are_shown_and_the_defaults_folded_away(checkout, notebook):
     content = notebooks.read(notebook.path)
     injected = nbformat.v4.new_code_cell("scale = 2", metadata={"tags": ["injected-parameters"]})
-    executed = nbformat.from_dict(content)
-    executed.cells.insert(3, injected)
-    shown = staging.combined(content, notebooks.normalise(executed))
+    copy = nbformat.from_dict(content)
+    copy.cells.insert(3, injected)
+    shown = chapters.combined(content, notebooks.normalise(copy))
     assert shown.cells[3].metadata.tags == ["injected-parameters"]
     assert shown.cells[2].metadata.tags == ["parameters", "hide-input"]
 
 
 def test_pictures_have_a_lasting_address_their_data_and_a_text(ran, notebook):
-    executed, _ = copies.kept(notebook, "smoke")
-    content = notebooks.read(executed)
+    kept, _ = executed.kept(notebook, "smoke")
+    content = notebooks.read(kept)
     data = {"image/png": "aGVsbG8=", telling.CSV: "j\n1\n"}
     metadata = {telling.CSV: {"alt": "A line that rises."}}
     content.cells[-1].outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
-    shown = staging.Shown(notebook, content, None, stale=False).files()
-    assert shown["book/extra/figures/11-tiny-cell-3.png"] == b"hello"
-    assert shown["book/extra/figures/11-tiny-cell-3.csv"] == b"j\n1\n"
-    page = nbformat.reads(shown["notebooks/11-tiny.ipynb"].decode(), as_version=4)
+    page, files = with_addresses(content, notebook.name)
+    assert files["figures/11-tiny-cell-3.png"] == b"hello"
+    assert files["figures/11-tiny-cell-3.csv"] == b"j\n1\n"
     assert page.cells[-2].metadata.mystnb.image.alt == "A line that rises."
     assert telling.CSV not in page.cells[-2].outputs[0].data
     assert "../figures/11-tiny-cell-3.png" in page.cells[-1].source
@@ -371,22 +365,12 @@ def test_a_page_of_records_says_what_was_changed_against_the_paper(checkout):
     assert "| test images of that attack | all | 7 |" in title
 
 
-def test_staging_again_touches_nothing_and_forgets_what_is_gone(ran, notebook):
-    staged = staging.stage(root=ran)
-    before = {path: path.stat().st_mtime_ns for path in staged.rglob("*") if path.is_file()}
-    staging.stage(root=ran)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    notebook.path.unlink()
-    staging.stage(root=ran)
-    assert not (staged / "notebooks" / "11-tiny.ipynb").exists()
-
-
 def test_a_title_is_required(ran, notebook):
     content = notebooks.read(notebook.path)
     content.cells[0].source = "Tiny"
     notebooks.write(content, notebook.path)
     with pytest.raises(ValueError, match="must start with a title"):
-        staging.stage(root=ran)
+        page(ran)
 
 
 # Numbers in prose
@@ -397,11 +381,11 @@ def test_placeholders_are_filled_from_files(checkout):
     text = (
         "{{ results/first/gpu.json:metrics.accuracy.0:.1% }} of {{ results/first/*.json:profile }}"
     )
-    assert prose.fill(text, checkout) == "25.0% of gpu"
+    assert values.fill(text, checkout) == "25.0% of gpu"
     store_result(checkout, "first", "cpu", accuracy=0.75)
     chosen = "{{ results/first/*.json[profile=cpu,metrics.accuracy.1=0.5]:metrics.accuracy.0 }}"
-    assert prose.fill(chosen, checkout) == "0.75"
-    address = prose.fill("{{ _config.yml:repository.url }}", checkout)
+    assert values.fill(chosen, checkout) == "0.75"
+    address = values.fill("{{ _config.yml:repository.url }}", checkout)
     assert address.startswith("https://")
 
 
@@ -420,56 +404,57 @@ def test_placeholders_are_filled_from_files(checkout):
 def test_a_placeholder_that_cannot_be_filled_is_an_error(text, reason, checkout):
     store_result(checkout, "first", "gpu")
     with pytest.raises(ValueError, match=f"page.md: .*{re.escape(reason)}"):
-        prose.fill(text, checkout, "page.md")
+        values.fill(text, checkout, "page.md")
 
 
 def test_formulae_are_no_placeholders():
-    assert prose.fill(r"$\mathbb{E}_{{x}}$", ROOT) == r"$\mathbb{E}_{{x}}$"
+    assert values.fill(r"$\mathbb{E}_{{x}}$", ROOT) == r"$\mathbb{E}_{{x}}$"
 
 
 def test_a_part_that_needs_results_waits_for_them(checkout):
     when = "<!-- when results/first/*.json[profile=cpu] -->"
     text = f"{when}\nmeasured\n<!-- otherwise -->\nwaiting\n<!-- end -->\nafter\n"
     store_result(checkout, "first", "gpu")
-    assert prose.fill(text, checkout) == "waiting\nafter\n"
+    assert values.fill(text, checkout) == "waiting\nafter\n"
     store_result(checkout, "first", "cpu")
-    assert prose.fill(text, checkout) == "measured\nafter\n"
+    assert values.fill(text, checkout) == "measured\nafter\n"
     with pytest.raises(ValueError, match="cannot read <!-- when results/first -->"):
-        prose.fill("<!-- when results/first -->\nmeasured\n<!-- end -->\n", checkout)
+        values.fill("<!-- when results/first -->\nmeasured\n<!-- end -->\n", checkout)
 
 
 # Pages that mirror the package
 
 
+def words(package):
+    """Return every name that the package uses: of modules, definitions, arguments, values."""
+    known = set()
+    for path in package.rglob("*.py"):
+        known.add(path.stem)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                known.add(node.name)
+            elif isinstance(node, ast.arg):
+                known.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                known.add(node.id)
+    return known
+
+
 def test_every_name_of_the_notation_exists_in_the_package():
-    known = reference.words(ROOT / "semirobust")
     rows = re.findall(r"^\| .*", (ROOT / "book" / "notation.md").read_text(encoding="utf-8"), re.M)
-    cells = [row.split("|")[1:] for row in rows if "(coming)" not in row]
+    cells = [row.split("|")[1:] for row in rows]
     names = {name for row in cells for name in re.findall(r"`(\w+)`", row[1])}
     assert len(names) > 15
-    assert names <= known, f"the package has no {sorted(names - known)}"
+    missing = names - words(ROOT / "semirobust")
+    assert not missing, f"the package has no {sorted(missing)}"
 
 
-def test_the_reference_holds_every_public_function(checkout):
-    pages = reference.pages(checkout / "semirobust", "https://example.org")
-    assert "::::::{py:function} square(x)\n\nReturn x²." in pages["modules/semirobust.maths.md"]
-    assert "modules/semirobust.other.md" in pages["index.md"]
-
-
-def test_docstrings_become_markdown_without_accidents():
-    text = (
-        "Return ``h[j]`` * 2.\n\nArgs:\n    x: Images_ in [0, 1],\n        two lines.\n\n"
-        "Raises:\n    ValueError: Never."
-    )
-    assert reference.markdown(text) == (
-        "Return `h[j]` \\* 2.\n\n**Arguments**\n\n- `x`: Images\\_ in \\[0, 1\\], two lines.\n\n"
-        "**Raises**\n\n- `ValueError`: Never."
-    )
-
-
-def test_importing_the_pipeline_imports_no_torch():
-    program = "import sys, book._ext.book; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+def test_the_table_of_contents_lists_every_page_of_the_reference():
+    folders = {path.parent.name for path in (ROOT / "semirobust").glob("*/__init__.pyi")}
+    modules = {path.stem for path in (ROOT / "semirobust").glob("[!_]*.py")} - {"cli"}
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"book/reference/semirobust/(\w+)/index, title: \1 ", toc)
+    assert sorted(listed) == sorted(folders | modules)
 
 
 # The checked cell
@@ -511,20 +496,62 @@ def html(tmp_path_factory):
     more = "  - caption: Trial\n    chapters:\n      - file: notebooks/11-tiny\n"
     (root / "_toc.yml").write_text(toc + more, encoding="utf-8")
     tiny_notebook(root)
-    return book.build(execute=False, root=root).index.parent
+    return build(root=root).index.parent
 
 
 @pytest.mark.slow
 def test_the_book_builds_without_warnings_dead_links_or_requests_to_elsewhere(html):
     assert (html / "notebooks" / "11-tiny.html").exists()
-    assert inspection.complaints(html) == []
+    assert inspection.complaints(html, "/semirobust/") == []
+
+
+@pytest.mark.slow
+def test_the_reference_shows_every_name_of_every_face(html):
+    with (html / "objects.inv").open("rb") as file:
+        entries = InventoryFile.load(file, "", posixpath.join)
+    names = {name for kind, group in entries.items() if kind.startswith("py:") for name in group}
+    faces = {path.parent.name for path in (ROOT / "semirobust").glob("*/__init__.pyi")}
+    assert {f"semirobust.{face}" for face in faces} <= set(entries["py:module"])
+    shown = {f"semirobust.{face}.{name}" for face in faces for name in face_of(face)}
+    assert not shown - names
+
+
+def face_of(folder):
+    """Return the names that the face of a folder lists, and that are no modules."""
+    path = ROOT / "semirobust" / folder / "__init__.pyi"
+    listed = next(
+        ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+    )
+    return [name for name in listed if not (path.parent / f"{name}.py").exists()]
+
+
+@pytest.mark.slow
+def test_the_site_has_a_map_an_icon_a_page_for_the_lost_and_words_for_who_links_to_it(html):
+    sites = re.findall("<loc>(.*?)</loc>", (html / "sitemap.xml").read_text(encoding="utf-8"))
+    assert "https://semirobust.github.io/semirobust/notebooks/11-tiny.html" in sites
+    assert not [site for site in sites if "search" in site or "404" in site]
+    assert "There is no such page" in (html / "404.html").read_text(encoding="utf-8")
+    page = (html / "notebooks" / "11-semirobustness.html").read_text(encoding="utf-8")
+    assert 'property="og:description" content="When is a part of a network robust?' in page
+    assert 'rel="icon" href="../_static/favicon.svg"' in page
+    assert (html / "_static" / "favicon.svg").exists()
+
+
+@pytest.mark.slow
+def test_the_download_button_gives_what_the_page_shows(html):
+    front = (html / "_sources" / "book" / "run-times.md").read_text(encoding="utf-8")
+    assert "{{ " not in front
+    chapter = notebooks.read(html / "_sources" / "notebooks" / "31-vgg16.ipynb")
+    assert "cpu run" in chapter.cells[0].source
 
 
 @pytest.mark.slow
 def test_a_second_build_does_nothing(html):
     root = html.parent.parent
     before = (html / "book" / "index.html").stat().st_mtime_ns
-    assert not book.build(execute=False, root=root).changed
+    assert not build(root=root).changed
     assert (html / "book" / "index.html").stat().st_mtime_ns == before
 
 
@@ -536,7 +563,7 @@ def test_a_warning_fails_the_build_is_shown_and_leaves_the_old_book(html):
     page.write_text(text + "\n[nowhere](missing.md)\n", encoding="utf-8")
     before = (html / "book" / "how-to-read.html").read_bytes()
     with pytest.raises(RuntimeError, match=r"how-to-read.md.*missing.md"):
-        book.build(execute=False, root=root)
+        build(root=root)
     assert (html / "book" / "how-to-read.html").read_bytes() == before
     page.write_text(text, encoding="utf-8")
 
@@ -588,7 +615,7 @@ def test_the_copy_of_a_larger_profile_goes_to_git_and_is_shown_from_there(checko
     store_result(checkout, "first", "gpu")
     record_run(notebook, "smoke", "0.11111\n")
     record_run(notebook, "gpu", "0.22222\n")
-    targets = copies.in_git(notebook, "gpu")
+    targets = executed.in_git(notebook, "gpu")
     assert set(targets) <= set(execution.save_outputs([notebook]))
     assert not set(targets) & set(execution.save_outputs([notebook]))
     shutil.rmtree(checkout / "artifacts")
@@ -600,12 +627,12 @@ def test_a_current_copy_of_git_goes_before_an_old_one_of_this_checkout(checkout)
     store_result(checkout, "first", "gpu")
     record_run(notebook, "gpu", "0.22222\n")
     for path, target in zip(
-        copies.kept(notebook, "gpu"), copies.in_git(notebook, "gpu"), strict=True
+        executed.kept(notebook, "gpu"), executed.in_git(notebook, "gpu"), strict=True
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     change(checkout, "maths.py", "x * x", "x ** 2")
     record_run(notebook, "gpu", "0.33333\n")
-    assert copies.found(notebook, "gpu")[0] == copies.kept(notebook, "gpu")[0]
+    assert executed.found(notebook, "gpu")[0] == executed.kept(notebook, "gpu")[0]
     change(checkout, "maths.py", "x ** 2", "x * x")
-    assert copies.found(notebook, "gpu")[0] == copies.in_git(notebook, "gpu")[0]
+    assert executed.found(notebook, "gpu")[0] == executed.in_git(notebook, "gpu")[0]

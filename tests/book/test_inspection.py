@@ -2,9 +2,8 @@
 
 import re
 
+import inspection
 import pytest
-
-from book._ext import inspection
 
 
 def write(folder, name, body):
@@ -49,8 +48,11 @@ def test_a_picture_without_words_is_named(tmp_path):
     assert inspection.silent_pictures(tmp_path) == ["page.html: no text for the picture b.png"]
 
 
-def test_the_sitemap_lists_chapters_at_their_public_address(tmp_path):
-    write(tmp_path, "book/index.html", "")
-    write(tmp_path, "search.html", "")
-    text = inspection.sitemap(tmp_path, "https://example.org/book/")
-    assert re.findall("<loc>(.*?)</loc>", text) == ["https://example.org/book/book/index.html"]
+def test_a_link_from_the_root_of_the_host_is_followed_from_the_root_of_the_book(tmp_path):
+    write(
+        tmp_path, "404.html", '<a href="/semirobust/page.html">x</a><a href="/semirobust/no">y</a>'
+    )
+    write(tmp_path, "page.html", "")
+    assert inspection.dead_links(tmp_path, "/semirobust/") == [
+        "404.html: leads nowhere: /semirobust/no"
+    ]

@@ -55,7 +55,7 @@ def pages(toc: Path, html: Path) -> list[str]:
     content = yaml.safe_load(toc.read_text(encoding="utf-8"))
     names = [content["root"]]
     names += [entry["file"] for part in content["parts"] for entry in part["chapters"]]
-    names = [name for name in names if not name.endswith("reference/index")]
+    names = [name for name in names if "/reference/" not in name]
     return [f"{name}.html" for name in names if (html / f"{name}.html").exists()]
 
 

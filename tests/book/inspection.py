@@ -50,9 +50,9 @@ def pages(html: Path) -> Iterator[tuple[Path, Page]]:
         yield path, _page(path, path.stat().st_mtime_ns)
 
 
-def complaints(html: Path) -> list[str]:
-    """Return everything that is wrong, one line each."""
-    return [*loaded_from_outside(html), *dead_links(html), *silent_pictures(html)]
+def complaints(html: Path, home: str = "/") -> list[str]:
+    """Return everything that is wrong, one line each; ``home`` is where the book will lie."""
+    return [*loaded_from_outside(html), *dead_links(html, home), *silent_pictures(html)]
 
 
 def loaded_from_outside(html: Path) -> list[str]:
@@ -67,19 +67,26 @@ def loaded_from_outside(html: Path) -> list[str]:
     return found
 
 
-def dead_links(html: Path) -> list[str]:
+def dead_links(html: Path, home: str = "/") -> list[str]:
     """Return links to pages, files and anchors of the book that are not there."""
     _target.cache_clear()  # a page may have come since
     return [
         f"{path.relative_to(html)}: leads nowhere: {link}"
         for path, page in pages(html)
         for link in dict.fromkeys([*page.links, *page.loads])
-        if _is_inside(link) and not _leads_somewhere(path, link)
+        if _is_inside(link) and not _leads_somewhere(path, _from_here(path, html, link, home))
     ]
 
 
 def _is_inside(link: str) -> bool:
     return not urlsplit(link).scheme and not link.startswith("//")
+
+
+def _from_here(page: Path, html: Path, link: str, home: str) -> str:
+    """Return a link without the address of the book: the page for lost visitors lies anywhere."""
+    if not link.startswith(home):
+        return link
+    return "../" * (len(page.relative_to(html).parts) - 1) + link.removeprefix(home)
 
 
 def _leads_somewhere(path: Path, link: str) -> bool:
@@ -105,14 +112,3 @@ def silent_pictures(html: Path) -> list[str]:
         for path, page in pages(html)
         for name in page.silent
     ]
-
-
-def sitemap(html: Path, home: str) -> str:
-    """Return a sitemap of the pages of the book, at the address where it is published."""
-    folders = (html / "book", html / "notebooks")
-    chapters = [path for folder in folders for path in sorted(folder.rglob("*.html"))]
-    names = [path.relative_to(html).as_posix() for path in chapters]
-    lines = [f"<url><loc>{home}{name}</loc></url>" for name in names]
-    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
-    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
-    return f'{head}<urlset xmlns="{space}">\n' + "\n".join(lines) + "\n</urlset>\n"

@@ -1,0 +1,236 @@
+"""What Sphinx reads in the place of files: chapters with outputs, pages with their numbers.
+
+A notebook becomes its executed copy and says under its title where the copy comes from and whether
+the code has changed since. Tables of records are directives (``TABLES``).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from book._ext import answer, beside, changed, executed, ledger, notebooks, reference, runs
+from book._ext.colab import without_badge
+from book._ext.executed import Execution
+from book._ext.notebooks import Notebook
+from book._ext.pictures import with_addresses
+from book._ext.repository import source_of
+from book._ext.values import fill
+from semirobust.results.profiles import DEFAULT, PROFILES
+from semirobust.results.records import write_atomically
+
+PROFILE = "SEMIROBUST_BOOK_PROFILE"  # Jupyter Book hands no settings on
+DATA = ("published.csv", "claims.toml")
+MEANING = {
+    "smoke": "tiny networks on embedded digits",
+    "cpu": "narrow networks on a part of the data, on a processor",
+    "gpu": "the full data on one GPU",
+    "paper": "the paper's own settings",
+}
+SHOWN = ("torch", "torchvision", "numpy")
+UNRECORDED = "**Not recorded.** Nothing says which code made what this page shows."
+STALE = (
+    "**Older than the code.** The code behind this page has changed since this run, so its numbers"
+    " may no longer be what the code gives. `make book PROFILE={profile}` runs it again."
+)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the events and the directives; the pages of a build are read by one process."""
+    app.connect("config-inited", lambda app, _: configure(app))
+    shown: dict[str, str] = {}
+    app.connect("source-read", partial(read, shown))
+    app.connect("html-page-context", without_strip, priority=400)  # before the description is made
+    app.connect("autoapi-skip-member", reference.is_left_out)
+    app.connect("build-finished", partial(add_files, shown))
+    for name in TABLES:
+        app.add_directive(name, Table)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def configure(app: Sphinx) -> None:
+    """Tell other extensions the address of the book, which ``_config.yml`` holds once."""
+    home = app.config.html_baseurl
+    app.config.ogp_site_url = home
+    app.config.notfound_urls_prefix = "/" + home.split("/", 3)[3]
+
+
+def read(shown: dict[str, str], app: Sphinx, name: str, source: list[str]) -> None:
+    """Replace what stands in a file by what the page shows, and remember it by file name."""
+    root = Path(app.srcdir)
+    if name.startswith("notebooks/"):
+        chapter = show(notebooks.find(root / f"{name}.ipynb"), os.environ.get(PROFILE))
+        page, pictures = chapter.page()
+        for address, data in pictures.items():
+            write_atomically(Path(app.outdir) / address, data)
+        source[0] = json.dumps(page, indent=1, ensure_ascii=False, sort_keys=True)
+    elif name.startswith(reference.FOLDER):
+        source[0] = reference.page(name, source[0], root)
+    else:
+        source[0] = fill(source[0], root, name)
+    shown[str(app.env.doc2path(name, base=False))] = source[0]
+
+
+def without_strip(_: Sphinx, __: str, ___: str, ____: Any, page: nodes.document | None) -> None:
+    """Let the description of a chapter, made of its first words, begin behind the strip."""
+    for node in list(page.findall(nodes.container)) if page else []:
+        if "provenance" in node["classes"]:
+            node.parent.remove(node)
+
+
+def add_files(shown: dict[str, str], app: Sphinx, error: Exception | None) -> None:
+    """Put data under lasting addresses, and what pages show behind their download buttons."""
+    if error or app.builder.name != "html":
+        return
+    root, html = Path(app.srcdir), Path(app.outdir)
+    for name, text in shown.items():
+        write_atomically(html / "_sources" / name, text.encode())
+    for name in DATA:
+        (html / "data").mkdir(exist_ok=True)
+        shutil.copy(root / "book" / name, html / "data" / name)
+    write_atomically(html / "figures" / "answer.csv", answer.table(answer.points(root)).encode())
+
+
+class Table(SphinxDirective):
+    """A table of what is recorded, under the name of the directive."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of the text that this table is today."""
+        text = TABLES[self.name](Path(self.env.app.srcdir))
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+@cache
+def entries(root: Path) -> ledger.Found:
+    """Return the claims with what was found; a build asks for them four times."""
+    return ledger.found(root)
+
+
+TABLES: Mapping[str, Callable[[Path], str]] = {
+    "runs": lambda root: runs.chapters(chapters(root)),
+    "experiments": runs.experiments,
+    "benchmarks": runs.benchmarks,
+    "claim-counts": lambda root: ledger.counts(entries(root)),
+    "claim-answers": lambda root: ledger.answers(entries(root), root),
+    "claim-headlines": lambda root: ledger.headlines(entries(root)),
+    "ledger": lambda root: ledger.ledger(entries(root)),
+    "table-1": beside.table_1,
+    "answer": lambda root: answer.figure(answer.points(root)),
+}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What the book shows of a notebook: the run it took, and whether the code has changed."""
+
+    notebook: Notebook
+    content: NotebookNode
+    record: Execution | None
+    stale: bool
+
+    def page(self) -> tuple[NotebookNode, dict[str, bytes]]:
+        """Return the page, and its pictures and their data by their lasting addresses."""
+        page, pictures = with_addresses(self.content, self.notebook.name)
+        for cell in page.cells:
+            if cell.cell_type == "markdown":
+                cell.source = fill(cell.source, self.notebook.root, self.notebook.name)
+        under_title(page, self.strip() + changed.box(self.results(), self.notebook.root))
+        return page, pictures
+
+    @property
+    def profile(self) -> str:
+        """Return the profile of the run that is shown."""
+        return self.record.profile if self.record else DEFAULT
+
+    def results(self) -> list[Path]:
+        """Return the recorded results behind the page; the smallest profile computes its own."""
+        return [] if self.profile == DEFAULT else self.notebook.results(self.profile)
+
+    def strip(self) -> str:
+        """Return the strip under the title: profile, device, time, commit, versions, parameters."""
+        if self.record is None:
+            return _directive("provenance stale", UNRECORDED)
+        record, origin = self.record, self.record.provenance
+        versions = origin.get("versions", {})
+        words = [f"**{record.profile} run**, {MEANING[record.profile]}"]
+        if record.date:
+            words += [f"run in {record.seconds:.0f} s on {origin['device']}, {record.date}"]
+        words += [_commit(origin, self.notebook.root)] if origin.get("commit") else []
+        words += [", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name))]
+        words += [", ".join(f"`{name} = {value!r}`" for name, value in record.parameters.items())]
+        words += [_data(path, self.notebook.root) for path in self.results()]
+        strip = _directive("provenance", " · ".join(word for word in words if word))
+        again = STALE.format(profile=record.profile)
+        return strip + _directive("provenance stale", again) if self.stale else strip
+
+
+def _directive(classes: str, text: str) -> str:
+    return f"```{{div}} {classes}\n{text}\n```\n\n"
+
+
+def _commit(origin: Mapping[str, Any], root: Path) -> str:
+    local = " with local changes" if origin.get("dirty") else ""
+    return f"commit [{origin['commit'][:7]}]({source_of('', root, origin['commit'])}){local}"
+
+
+def _data(path: Path, root: Path) -> str:
+    return f"{{download}}`data {path.stem} <../{path.relative_to(root).as_posix()}>`"
+
+
+def chapters(root: Path) -> list[Chapter]:
+    """Return what the book shows of every notebook."""
+    return [show(notebook, os.environ.get(PROFILE)) for notebook in notebooks.notebooks(root)]
+
+
+def show(notebook: Notebook, profile: str | None = None) -> Chapter:
+    """Return what the book shows: the wanted profile's run, else a smaller one's, else git's."""
+    source = notebooks.read(notebook.path)
+    wanted = PROFILES.index(profile or notebook.largest_profile())
+    for name in reversed(PROFILES[: wanted + 1]):
+        copy = executed.found(notebook, name)
+        if copy is not None:
+            page = combined(source, notebooks.read(copy[0]))
+            return Chapter(notebook, page, copy[1], _is_stale(notebook, copy[1]))
+    stored = executed.stored(notebook)
+    return Chapter(notebook, source, stored, stored is None or _is_stale(notebook, stored))
+
+
+def _is_stale(notebook: Notebook, record: Execution) -> bool:
+    same_names = set(record.parameters) == set(notebook.parameters)
+    return not same_names or notebooks.digest(notebook, record.parameters) != record.code
+
+
+def combined(source: NotebookNode, copy: NotebookNode) -> NotebookNode:
+    """Return today's words with the recorded outputs, or the copy whole if the code differs.
+
+    The values that the run used are shown, the defaults that they replaced are folded away.
+    """
+    try:
+        page = notebooks.merge(source, copy)
+    except ValueError:
+        return copy
+    for cell in copy.cells:
+        if "injected-parameters" in notebooks.tags(cell):
+            cell.metadata["tags"] = ["injected-parameters"]
+            place = ["parameters" in notebooks.tags(other) for other in page.cells].index(True)
+            page.cells[place].metadata["tags"] = ["parameters", "hide-input"]
+            page.cells.insert(place + 1, cell)
+    return page
+
+
+def under_title(page: NotebookNode, text: str) -> None:
+    """Put text under the first line of a notebook, which is its title."""
+    first = page.cells[0]
+    title, _, rest = without_badge(first.source).partition("\n")
+    if first.cell_type != "markdown" or not title.startswith("# "):
+        raise ValueError(f"the first cell must start with a title '# ...', got {title!r}")
+    first.source = f"{title}\n\n{text}{rest.lstrip()}"
