@@ -16,7 +16,7 @@ from semirobust.results.code import hashed
 from semirobust.results.records import ROOT, write_atomically
 
 KEPT = "artifacts/notebooks/**/*"
-READ = ("_*.yml", "book/**/*", "notebooks/*", "results/**/*", "semirobust/**/*.py*", KEPT)
+READ = ("_*.yml", "book/**/*", "notebooks/*", "results/**/*", "semirobust/**/*", KEPT)
 LEFT_OUT = {"__pycache__", "reference"}  # the reference is written by the build
 TOOLS = ("jupyter-book", "sphinx", "sphinx-book-theme", "sphinx-proof", "myst-nb", "sphinx-autoapi")
 

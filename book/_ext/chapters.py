@@ -6,7 +6,6 @@ the code has changed since. Tables of records are directives (``TABLES``).
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,7 +17,7 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from book._ext import answer, beside, changed, executed, ledger, notebooks, reference, runs
+from book._ext import answer, changed, executed, ledger, notebooks, reference, runs, table1
 from book._ext.colab import without_badge
 from book._ext.executed import Execution
 from book._ext.notebooks import Notebook
@@ -26,10 +25,10 @@ from book._ext.pictures import with_addresses
 from book._ext.repository import source_of
 from book._ext.values import fill
 from semirobust.results.profiles import DEFAULT, PROFILES
+from semirobust.results.published import FILE as PUBLISHED
 from semirobust.results.records import write_atomically
 
 PROFILE = "SEMIROBUST_BOOK_PROFILE"  # Jupyter Book hands no settings on
-DATA = ("published.csv", "claims.toml")
 MEANING = {
     "smoke": "tiny networks on embedded digits",
     "cpu": "narrow networks on a part of the data, on a processor",
@@ -94,9 +93,8 @@ def add_files(shown: dict[str, str], app: Sphinx, error: Exception | None) -> No
     root, html = Path(app.srcdir), Path(app.outdir)
     for name, text in shown.items():
         write_atomically(html / "_sources" / name, text.encode())
-    for name in DATA:
-        (html / "data").mkdir(exist_ok=True)
-        shutil.copy(root / "book" / name, html / "data" / name)
+    for path in (PUBLISHED, root / "book" / "claims.toml"):
+        write_atomically(html / "data" / path.name, path.read_bytes())
     write_atomically(html / "figures" / "answer.csv", answer.table(answer.points(root)).encode())
 
 
@@ -121,9 +119,9 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "benchmarks": runs.benchmarks,
     "claim-counts": lambda root: ledger.counts(entries(root)),
     "claim-answers": lambda root: ledger.answers(entries(root), root),
-    "claim-headlines": lambda root: ledger.headlines(entries(root)),
+    "claim-headlines": lambda root: ledger.headlines(entries(root), root),
     "ledger": lambda root: ledger.ledger(entries(root)),
-    "table-1": beside.table_1,
+    "table-1": table1.table_1,
     "answer": lambda root: answer.figure(answer.points(root)),
 }
 

@@ -26,25 +26,27 @@ def is_left_out(_: Sphinx, what: str, name: str, member: Any, skip: Any, __: Any
 def page(name: str, text: str, root: Path) -> str:
     """Return a page with what its module is about and its source, out of the full-text search.
 
-    AutoAPI gives an alias the canonical name of what it stands for, which no two can share.
+    A face has no docstring, its folder has. AutoAPI gives an alias the canonical name of what it
+    stands for, which no two can share.
     """
     text = re.sub(r"py:type:: (\w+)\n   :canonical: (.*)", r"py:data:: \1\n   :value: \2", text)
     file = name.removeprefix(FOLDER).removesuffix("/index")
-    if file == "semirobust":
-        return f":nosearch:\n\n{_front(text, root / file)}"
-    text = SUBMODULES.sub(lambda _: f"{docstring(root / file)}\n\n", text)
-    file += "" if (root / file).is_dir() else ".py"
-    return f":nosearch:\n\n{text}\n\n`Source <{source_of(file, root)}>`__\n"
+    if (root / file).is_dir():
+        head = f".. py:module:: {file.replace('/', '.')}\n"
+        text = text.replace(head, f"{head}\n{docstring(root / file)}\n")
+    parts = re.findall(rf"/{FOLDER}(\S+)/index", text)
+    text = SUBMODULES.sub(lambda _: _table(parts, root), text)
+    address = source_of(file if (root / file).is_dir() else f"{file}.py", root)
+    return f":nosearch:\n\n{text}\n\n`Source <{address}>`__\n"
 
 
-def _front(text: str, package: Path) -> str:
-    """Return the first page: what the package is about, and a line on each of its parts."""
-    rows = []
-    for name in re.findall(rf"/{FOLDER}(\S+)/index", text):
-        summary = docstring(package.parent / name).partition("\n\n")[0].replace("\n", " ")
-        rows.append(f"   * - :py:mod:`{name.replace('/', '.')}`\n     - {summary}")
-    table = "\n".join([".. list-table::", "", *rows])
-    return SUBMODULES.sub(lambda _: f"{docstring(package)}\n\n{table}\n", text)
+def _table(parts: list[str], root: Path) -> str:
+    """Return a table with a line on each part of the package."""
+    rows = [".. list-table::", ""]
+    for part in parts:
+        summary = docstring(root / part).partition("\n\n")[0].replace("\n", " ")
+        rows += [f"   * - :py:mod:`{part.replace('/', '.')}`", f"     - {summary}"]
+    return "\n".join([*rows, "", ""])
 
 
 def docstring(module: Path) -> str:
