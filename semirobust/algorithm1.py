@@ -42,7 +42,6 @@ class Algorithm1:
     rho_rule: Literal["min", "best"] = "min"
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if self.trials < 1 or self.first < 0:
             raise ValueError(f"need trials >= 1, first >= 0; got {self.trials} and {self.first}")
         if not 0 <= self.tolerance <= 1:

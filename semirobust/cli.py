@@ -186,7 +186,7 @@ def _found(name: str, root: Path) -> str:
 
     if name == "digits":
         return "comes with scikit-learn"
-    folder = data.found(name, root)
+    folder = data.folder(root, name)
     return f"found, {folder.name}" if folder else "not there; --download fetches it on first use"
 
 

@@ -35,14 +35,12 @@ class Samples:
     labels: Labels
 
     def __post_init__(self) -> None:
-        """Reject parts that do not belong together, and floats that are no numbers."""
         if len(self.images) != len(self.labels):
             raise ValueError(f"{len(self.images)} images but {len(self.labels)} labels")
         if self.images.is_floating_point() and not bool(torch.isfinite(self.images).all()):
             raise ValueError("images hold NaN or inf: check where they were computed")
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return len(self.labels)
 
     @property
@@ -111,9 +109,8 @@ def halves(samples: Samples, n: int, *, seed: int = 0) -> tuple[Samples, Samples
     first, rest = train_test_split(
         index, train_size=n, random_state=seed, stratify=samples.labels.cpu().numpy()
     )
-    return samples.take(torch.from_numpy(np.sort(first))), samples.take(
-        torch.from_numpy(np.sort(rest))
-    )
+    part, other = (samples.take(torch.from_numpy(np.sort(rows))) for rows in (first, rest))
+    return part, other
 
 
 def batches(
@@ -177,7 +174,7 @@ def load(
             $SEMIROBUST_DOWNLOAD set, they always may.
     """
     download = download or bool(os.environ.get("SEMIROBUST_DOWNLOAD"))
-    if name not in LOADERS:
+    if name not in NAMES:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(NAMES)}")
     if name == "digits":
         return _digits(seed, size)
@@ -236,22 +233,12 @@ def _from_folder(folder: datasets.VisionDataset, size: int) -> Samples:
 
 
 def _imagenette(root: Path, size: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
-    found = sorted(root.glob("imagenette2*/train"))
-    if not found:
-        kind, part = datasets.Imagenette, {"size": "320px", "download": download}
-        train = kind(root, split="train", **part)
-        return _from_folder(_listed(train), size), _from_folder(
-            _listed(kind(root, split="val", size="320px")), size
-        )
-    train_folder, test_folder = found[0], found[0].parent / "val"
-    return (
-        _from_folder(datasets.ImageFolder(str(train_folder)), size),
-        _from_folder(datasets.ImageFolder(str(test_folder)), size),
-    )
-
-
-def _listed(part: datasets.VisionDataset) -> datasets.VisionDataset:
-    return datasets.ImageFolder(str(part._image_root))
+    if folder(root, "imagenette") is None:
+        datasets.Imagenette(root, size="320px", download=download)
+    train = next(root.glob("imagenette2*/train"))
+    parts = (datasets.ImageFolder(str(part)) for part in (train, train.parent / "val"))
+    first, second = (_from_folder(part, size) for part in parts)
+    return first, second
 
 
 def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
@@ -271,7 +258,6 @@ def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples
 
 
 LOADERS: dict[str, Callable[[Path, int, bool], tuple[Samples, Samples]]] = {
-    "digits": lambda *_: (_digits(0).train, _digits(0).test),
     "cifar10": _torchvision(datasets.CIFAR10),
     "cifar100": _torchvision(datasets.CIFAR100),
     "imagenette": _imagenette,
@@ -279,7 +265,7 @@ LOADERS: dict[str, Callable[[Path, int, bool], tuple[Samples, Samples]]] = {
     "fashion-mnist": _torchvision(datasets.FashionMNIST),
     "tiny-imagenet": _tiny_imagenet,
 }
-NAMES = tuple(LOADERS)
+NAMES = ("digits", *LOADERS)
 FOLDERS = {
     "cifar10": "cifar-10-batches-py",
     "cifar100": "cifar-100-python",
@@ -290,6 +276,6 @@ FOLDERS = {
 }
 
 
-def found(name: str, root: Path) -> Path | None:
+def folder(root: Path, name: str) -> Path | None:
     """Return the folder under the root that holds a data set, or None."""
     return next(root.glob(FOLDERS[name]), None)

@@ -10,7 +10,7 @@ pixels the stems keep the resolution (3x3 convolutions) and VGG16's two hidden l
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
@@ -82,14 +82,7 @@ class Architecture:
 
     def build(self, *, seed: int = 0) -> nn.Sequential:
         """Return an untrained network of this architecture."""
-        return build(
-            self.name,
-            classes=self.classes,
-            size=self.size,
-            channels=self.channels,
-            width=self.width,
-            seed=seed,
-        )
+        return build(**asdict(self), seed=seed)
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -103,35 +103,18 @@ class CarliniWagner(SearchAttack):
         def hinge(logits: Logits, y: Labels) -> Tensor:
             return (margin(logits, y) + self.kappa).clamp_min(0)
 
-        nearest, length = x.clone(), torch.full_like(c, torch.inf)
-        adam, point = Adam(torch.zeros_like(x), torch.zeros_like(x), 0), x.clone()
+        nearest, length = x, torch.full_like(c, torch.inf)
+        point = x.detach().clone()
+        adam = torch.optim.Adam([point])
         for step in range(self.steps + 1):
             logits, _, gradient = value_and_gradient(network, point, y, hinge)
             distance = norms(point - x)
             nearer = self.fools(logits, y) & (distance < length)
             nearest = torch.where(per_sample(nearer, x), point, nearest)
             length = torch.where(nearer, distance, length)
-            adam = adam.updated(per_sample(c, x) * gradient + 2 * (point - x))
+            point.grad = per_sample(c, x) * gradient + 2 * (point - x)
             rate = self.learning_rate * (1 + math.cos(math.pi * step / self.steps)) / 2
-            point = (point - rate * adam.direction()).clamp(0, 1)
+            adam.param_groups[0]["lr"] = rate
+            adam.step()
+            point.clamp_(0, 1)
         return nearest, length
-
-
-@dataclass(frozen=True)
-class Adam:
-    """The moments of Kingma and Ba (2015), kept by hand: every pixel has its own."""
-
-    first: Tensor
-    second: Tensor
-    step: int
-
-    def updated(self, gradient: Tensor) -> "Adam":
-        """Return the moments after one more gradient."""
-        first = 0.9 * self.first + 0.1 * gradient
-        second = 0.999 * self.second + 0.001 * gradient**2
-        return Adam(first, second, self.step + 1)
-
-    def direction(self) -> Tensor:
-        """Return the step of unit rate, corrected for the moments' start at zero."""
-        first = self.first / (1 - 0.9**self.step)
-        return first / ((self.second / (1 - 0.999**self.step)).sqrt() + 1e-8)

@@ -37,7 +37,6 @@ from semirobust.attacks.objectives import (
 from semirobust.attacks.square import Square
 from semirobust.types import Attack, Classifier, Images, Labels
 
-EPSILONS = (8 / 255, 16 / 255, 32 / 255)  # the paper's radii
 STEP_SIZE = 1 / 255  # of its I-FGSM and PGD
 
 
@@ -45,7 +44,7 @@ def iterations(epsilon: float) -> int:
     """Return the paper's number of steps, min(255 epsilon + 4, 1.25 * 255 epsilon), at least 1.
 
     Example:
-        >>> [iterations(epsilon) for epsilon in EPSILONS]
+        >>> [iterations(epsilon) for epsilon in (8 / 255, 16 / 255, 32 / 255)]
         [10, 20, 36]
     """
     return max(1, round(min(255 * epsilon + 4, 1.25 * 255 * epsilon)))
@@ -274,8 +273,6 @@ def strong_pgd(epsilon: float, **changes: Any) -> PGD:
     return PGD(epsilon=epsilon, **(settings | changes))
 
 
-LATER_PGD = PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)  # the paper's later revision
-
 NAMED: dict[str, Callable[[float], Attack]] = {
     "fgsm": lambda epsilon: FGSM(epsilon=epsilon),
     "i-fgsm": lambda epsilon: IFGSM(epsilon=epsilon, steps=iterations(epsilon)),
@@ -292,7 +289,7 @@ NAMED: dict[str, Callable[[float], Attack]] = {
 }
 
 
-def from_name(name: str, epsilon: float = EPSILONS[0]) -> Attack:
+def from_name(name: str, epsilon: float = 8 / 255) -> Attack:
     """Return the attack of that name with the paper's settings at this radius.
 
     Example:

@@ -81,7 +81,6 @@ class Edge:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         for name, known in OPTIONS.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {known}, got {getattr(self, name)!r}")

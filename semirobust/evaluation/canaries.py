@@ -4,7 +4,7 @@ They look at what an evaluation used and left behind; checks that attack again a
 """
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,70 +29,35 @@ class Canary:
     value: float | str
     reason: str
 
-    def as_record(self) -> dict[str, Any]:
-        """Return the fields, as JSON knows them."""
-        return asdict(self)
 
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that an evaluation must leave as it was."""
-
-    modes: list[bool]
-    asked: list[bool]
-    gradients: list[Tensor | None]
-    values: list[Tensor]
-    generators: tuple[Any, ...]
-
-
-def snapshot(network: Classifier) -> Snapshot:
-    """Return modes, requires_grad, gradients, weights, statistics and the global generators."""
+def snapshot(network: Classifier) -> dict[str, list[Any]]:
+    """Return all that an evaluation must leave as it was, by name."""
     parts = network if isinstance(network, nn.Module) else nn.Module()
     weights = list(parts.parameters())
-    return Snapshot(
-        modes=[module.training for module in parts.modules()],
-        asked=[weight.requires_grad for weight in weights],
-        gradients=[None if w.grad is None else w.grad.clone() for w in weights],
-        values=[value.detach().clone() for value in [*weights, *parts.buffers()]],
-        generators=(
-            torch.get_rng_state(),
-            numpy_state(),
-            random.getstate(),
-        ),
-    )
-
-
-def numpy_state() -> Any:
-    """Return a copy of the state of numpy's global generator, without drawing from it."""
-    state: Any = np.random.get_state()  # noqa: NPY002
-    return state[1].copy()
-
-
-def unchanged(before: Snapshot, after: Snapshot) -> Canary:
-    """Check 2: modes, gradients, statistics and global generators are as they were."""
-    same = {
-        "modes": before.modes == after.modes,
-        "requires_grad": before.asked == after.asked,
-        "gradients": alike(before.gradients, after.gradients),
-        "weights and statistics": alike(before.values, after.values),
-        "generators": torch.equal(before.generators[0], after.generators[0])
-        and np.array_equal(before.generators[1], after.generators[1])
-        and before.generators[2] == after.generators[2],
+    numpys: Any = np.random.get_state()  # noqa: NPY002
+    return {
+        "modes": [module.training for module in parts.modules()],
+        "requires_grad": [weight.requires_grad for weight in weights],
+        "gradients": [None if w.grad is None else w.grad.clone() for w in weights],
+        "weights and statistics": [v.detach().clone() for v in [*weights, *parts.buffers()]],
+        "generators": [torch.get_rng_state(), numpys[1].tobytes(), random.getstate()],
     }
+
+
+def unchanged(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> Canary:
+    """Check 2: modes, gradients, statistics and global generators are as they were."""
+    changed = [name for name, values in before.items() if not all(map(_equal, values, after[name]))]
     return Canary(
         name="left as found",
-        passed=all(same.values()),
-        value=", ".join(name for name, kept in same.items() if not kept) or "all",
+        passed=not changed,
+        value=", ".join(changed) or "all",
         reason="the attack or the network changes state, so what was scored is another network",
     )
 
 
-def alike(left: list[Any], right: list[Any]) -> bool:
-    """Return whether two lists of tensors, or None, are bit-equal."""
-    return all(
-        a is b or (a is not None and b is not None and torch.equal(a, b))
-        for a, b in zip(left, right, strict=True)
-    )
+def _equal(a: Any, b: Any) -> bool:
+    both = isinstance(a, Tensor) and isinstance(b, Tensor)
+    return torch.equal(a, b) if both else bool(a == b)
 
 
 def within_budget(x_adv: Images, x: Images, epsilon: float | None, norm: Norm) -> Canary:

@@ -6,7 +6,7 @@ is what is reported, sample by sample, and costs no more than it must.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 import torch
@@ -126,7 +126,7 @@ class Report:
             "standing": "".join("01"[flag] for flag in self.standing.int().tolist()),
             "forward_passes": self.forward,
             "backward_passes": self.backward,
-            "canaries": [canary.as_record() for canary in self.canaries],
+            "canaries": [asdict(canary) for canary in self.canaries],
         }
 
 

@@ -71,7 +71,6 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if self.epochs < 1 or self.batch < 2:
             raise ValueError(f"need epochs >= 1, batch >= 2; got {self.epochs} and {self.batch}")
         if self.schedule not in RATES:
