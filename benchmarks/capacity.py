@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from semirobust.experiments import registry as experiments
+from semirobust.experiments.row import Row
 from semirobust.experiments.study import Study
 from semirobust.layers import cut, split
 from semirobust.models import Architecture
@@ -69,7 +70,7 @@ def passes(training: Training) -> int:
     return 1
 
 
-def of_row(row: experiments.comparison.Row) -> dict[str, float]:
+def of_row(row: Row) -> dict[str, float]:
     """Return the passes of a row, in millions of images, and its storage without checkpoints."""
     study, fronts = row.study, 1 + len(row.controls)
     train, validation, test, pixels = IMAGES[study.data.name]

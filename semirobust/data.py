@@ -7,7 +7,8 @@ data root: an argument, or $SEMIROBUST_DATA, or ``artifacts/data``.
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,17 @@ class DataSet:
     def channels(self) -> int:
         """Number of colour channels."""
         return self.train.images.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """How much of a data set an experiment uses; None is all of a part."""
+
+    name: str = "digits"
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    size: int | None = None
 
 
 def to_float(images: Tensor) -> Images:
@@ -189,6 +201,28 @@ def load(
     rest, validation = halves(train, len(train) - len(train) // 10, seed=seed)
     classes = int(train.labels.max()) + 1
     return DataSet(name, rest, validation, test, classes)
+
+
+@cache
+def select(
+    part: Part,
+    root: str | Path | None = None,
+    *,
+    download: bool = False,
+    device: torch.device | str = "cpu",
+) -> DataSet:
+    """Return as much of a data set as is asked for, on a device; it is read once a process."""
+    whole = load(part.name, root, size=part.size, download=download)
+
+    def first(samples: Samples, n: int | None) -> Samples:
+        return (samples if n is None else subset(samples, n)).to(device)
+
+    return replace(
+        whole,
+        train=first(whole.train, part.train),
+        validation=first(whole.validation, part.validation),
+        test=first(whole.test, part.test),
+    )
 
 
 def _first_line(error: Exception) -> str:

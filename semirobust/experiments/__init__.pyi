@@ -1,10 +1,9 @@
 from .registry import EXPERIMENTS, experiment, finish, recorded, rows, run_and_record, tables
 from .row import Row
-from .study import Part, Study
+from .study import Study
 
 __all__ = [
     "EXPERIMENTS",
-    "Part",
     "Row",
     "Study",
     "experiment",

@@ -1,24 +1,22 @@
 """The assumptions of Theorem 2, audited on the networks of the experiments, pair by pair of layers.
 
-One row takes the networks of one row of Table 1: from their files where that row was run here,
-else it trains them. Readouts are linear, on the mean over space of each channel, fitted to clean
-training images; that of the last layer is the network's own output (B1 and B2 of Lemma 1).
+One row takes the networks of one row of Table 1, made now or before. Readouts are linear, on the
+mean over space of each channel, fitted to clean training images; that of the last layer is the
+network's own output (B1 and B2 of Lemma 1).
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from semirobust.data import Samples, subset
-from semirobust.experiments.row import Contender, Row, lineup, network_file
-from semirobust.experiments.study import Front, Progress, parts
-from semirobust.layers import cut
+from semirobust.experiments.row import Contender, Row
+from semirobust.experiments.stages import Lineup, Memory, Node, contenders, lineup, made
+from semirobust.experiments.study import Front, Progress, Run
 from semirobust.theory.assumptions import audit
 from semirobust.theory.semirobustness import Search, linear_readout
-from semirobust.training.fitting import load_network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +48,11 @@ class Audited(OfRow):
     searched: int = 50
 
 
-def run(
-    row: Audited, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Audited, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Return the table "pairs": one record for each network and pair of layers after the cut."""
-    samples = parts(row.row.study, root, download=download)
-    networks = yield from deepest(row.row, root, download=download)
+    nodes, memory = deepest(row.row, root, download=download), Memory()
+    samples = yield from made(nodes.data, memory)
+    networks = yield from at_one_cut(nodes, memory)
     train, test = subset(samples.train, row.fitting), subset(samples.test, row.images)
     some = subset(samples.test, row.searched)
     table = []
@@ -65,6 +62,11 @@ def run(
         pairs = audit(network, readouts, test, attack, row.search, searched=some)
         table += [{"network": name, **pair.record()} for pair in pairs]
     return {"pairs": table}
+
+
+def targets(row: Audited, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
+    """Return the nodes on which the record of a row waits."""
+    return [entry.network for entry in deepest(row.row, root, download=download).entries]
 
 
 def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:
@@ -82,25 +84,17 @@ def _is_map(network: nn.Sequential, j: int, samples: Samples) -> bool:
 
 def deepest(
     row: Row,
-    root: str | Path | None,
+    root: str | Path | None = None,
     *,
-    fronts: tuple[Front, ...] = ("robust",),
-    download: bool,
-) -> Generator[Progress, None, list[Contender]]:
-    """Return the standard, robust, spliced and tuned networks of the deepest cut."""
-    n_b = max(row.study.n_b)
-    asked: list[tuple[str, dict[str, Any]]] = [("standard", {}), ("robust", {})]
-    asked += [("spliced", {"n_b": n_b})]
-    asked += [("tuned", {"n_b": n_b, "front": front}) for front in fronts]
-    files = [network_file(row, name, **where) for name, where in asked]
-    if all(file.exists() for file in files):
-        networks = [load_network(file) for file in files]
-    else:
-        found = yield from lineup(row.study, root, fronts=fronts, download=download)
-        made = {(one.name, *one.where.values()): one.network for one in found.contenders}
-        networks = [made[name, *where.values()] for name, where in asked]
-    a = cut(networks[0], n_b)
-    return [
-        Contender(name, network, where, a)
-        for (name, where), network in zip(asked, networks, strict=True)
-    ]
+    fronts: Sequence[Front] = ("robust",),
+    download: bool = False,
+) -> Lineup:
+    """Return the nodes of a row with its deepest cut alone."""
+    study = replace(row.study, n_b=(max(row.study.n_b),))
+    return lineup(study, root, fronts=fronts, download=download)
+
+
+def at_one_cut(nodes: Lineup, memory: Memory) -> Generator[Progress, None, list[Contender]]:
+    """Return the networks of a study with one cut; the whole ones are read behind it too."""
+    networks = yield from contenders(nodes, memory)
+    return [network._replace(a=networks[-1].a) for network in networks]

@@ -29,14 +29,14 @@ from semirobust.certified.certificates import (
 )
 from semirobust.certified.latent import collisions, latent_boxes, matched, overlaps, probe_free
 from semirobust.certified.mixtrain import OnBoxes, with_boxes
-from semirobust.data import DataSet, Samples, batches
+from semirobust.data import DataSet, Samples, batches, select
 from semirobust.edge import information
 from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.mixtrain import Tables, fitted, trained
+from semirobust.experiments.mixtrain import trained
 from semirobust.experiments.mixtrain_settings import DIGITS, Certification, architecture, method_of
-from semirobust.experiments.study import Progress
-from semirobust.experiments.tickets import selected
+from semirobust.experiments.stages import train
+from semirobust.experiments.study import Progress, Run
 from semirobust.layers import compose, split
 from semirobust.theory.semirobustness import linear_readout, with_readout
 from semirobust.training.fitting import Training
@@ -96,11 +96,9 @@ def rows(profile: str) -> tuple[Transfer, ...]:
     return (*first, *seeds)
 
 
-def run(
-    row: Transfer, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, Tables]:
+def run(row: Transfer, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Train what is missing and return the tables."""
-    samples = selected(row.front.data, root, download=download)
+    samples = select(row.front.data, root, download=download)
     network, _ = yield from trained(row.front, samples)
     transfer = []
     for a in row.cuts:
@@ -121,12 +119,13 @@ def spliced(
     fresh = architecture(row.front.chain).build(seed=100 + row.front.seed, tight=tail == "boxes")
     f_a, f_b = split(network, a)[0], split(fresh, a)[1]
     whole = nn.Sequential(*f_a, *f_b)
-    about = ("tail", row.front, a, tail, row.epochs)
+    front, training = row.front, training_of(row, tail)
+    about = ("tail", front.method, front.chain, front.data, front.training, a, tail)
     if tail == "pgd-7":
-        yield from fitted(tail, about, whole, samples.train, training_of(row, tail), a=a)
+        yield from train("certified", about, whole, samples.train, training, words=tail, a=a)
     else:
         behind = latents(row, network, samples.train, a, tail)
-        yield from fitted(tail, about, f_b, behind, training_of(row, tail))
+        yield from train("certified", about, f_b, behind, training, words=tail)
     return whole.eval()
 
 

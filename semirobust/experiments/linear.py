@@ -4,21 +4,18 @@ One row is one robust network; its record holds one table, the scores of the com
 f_a, with λ from scored images (as published), from training images, and random.
 """
 
-from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import subset
-from semirobust.experiments.study import Progress, Study, parts, robust_network
+from semirobust.experiments.stages import Memory, Node, lineup, made
+from semirobust.experiments.study import Run, Study, titled
 from semirobust.layers import cut
 from semirobust.theory.algorithm_s1 import BATCH, attacked, scores
 from semirobust.training.fitting import accuracy
-
-Named = tuple[str, FGSM | PGD]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ class Linear:
     """
 
     study: Study
-    attacks: tuple[Named, ...]
+    attacks: tuple[tuple[str, FGSM | PGD], ...]
     images: int = 500
     solving: int = 2000
     batch: int = 128
@@ -43,23 +40,26 @@ class Linear:
     def title(self) -> str:
         """Return what tells the row from others at a glance."""
         study = self.study
-        return f"{study.architecture.name} {study.data.name} linear seed {study.seed}"
+        return titled(study.architecture, study.data, study.seed, "linear")
 
 
-def run(
-    row: Linear, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Linear, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Train what is missing and return the table "scores"."""
-    samples = parts(row.study, root, download=download)
-    network = yield from robust_network(row.study, samples)
+    nodes, memory = lineup(row.study, root, download=download), Memory()
+    samples = yield from made(nodes.data, memory)
+    network = yield from made(nodes.robust, memory)
     test, train = subset(samples.test, row.images), subset(samples.train, row.solving)
-    cuts = [cut(network, n_b) for n_b in row.study.n_b]
-    layers = dict(zip(cuts, row.study.n_b, strict=True))
+    layers = {cut(network, n_b): n_b for n_b in row.study.n_b}
     table = []
     for name, attack in row.attacks:
         seen = attacked(network, test, attack, generator=torch.Generator().manual_seed(0))
         whole = {"attack": name, "deep_clean": accuracy(network, test, batch=BATCH)}
         whole["deep"] = accuracy(network, seen, batch=BATCH)
-        found = scores(network, cuts, train, test, attack, batch=row.batch)
-        table += [{**whole, "n_b": layers[one.a], **asdict(one)} for one in found]
+        found = scores(network, list(layers), train, test, attack, batch=row.batch)
+        table += [{**whole, "n_b": layers[score.a], **asdict(score)} for score in found]
     return {"scores": table}
+
+
+def targets(row: Linear, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
+    """Return the nodes on which the record of a row waits."""
+    return [lineup(row.study, root, download=download).robust]

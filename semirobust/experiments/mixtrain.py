@@ -6,13 +6,12 @@ sample by sample what stands and what is certified) and ``epochs``. A row of cos
 ``costs``: CPU seconds and bounds of one epoch of every method.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from typing import Any
 
-from filelock import FileLock
 from torch import Tensor, nn
 
 from semirobust.attacks.autoattack import AutoAttack
@@ -20,27 +19,24 @@ from semirobust.attacks.ball import share
 from semirobust.attacks.gradient import strong_pgd
 from semirobust.certified.certificates import bracket, certified_margins, verified_by_bound
 from semirobust.certified.interval_attack import IntervalGradient
-from semirobust.certified.mixtrain import Chain, verifiable
-from semirobust.data import DataSet, Samples, subset
+from semirobust.data import DataSet, Samples, select, subset
 from semirobust.evaluation.report import Report, robust_accuracy
 from semirobust.experiments.mixtrain_settings import Certification, Cost
-from semirobust.experiments.study import Progress, stepped
-from semirobust.experiments.tickets import selected
-from semirobust.results.artefacts import Artefact
-from semirobust.training.fitting import Run, Training, accuracy, fit, training_mode
+from semirobust.experiments.stages import train
+from semirobust.experiments.study import Progress, Run
+from semirobust.training.fitting import Run as Process
+from semirobust.training.fitting import accuracy, training_mode
 from semirobust.types import Attack, Flags
-
-Tables = dict[str, list[dict[str, Any]]]
 
 
 def run(
     row: Certification | Cost, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, Tables]:
+) -> Run:
     """Train, attack and certify one network, or time an epoch of each; return the tables."""
     if isinstance(row, Cost):
-        samples = selected(row.row.data, root, download=download)
+        samples = select(row.row.data, root, download=download)
         return {"costs": [epoch_cost(row, name, samples.train) for name in row.methods]}
-    samples = selected(row.data, root, download=download)
+    samples = select(row.data, root, download=download)
     network, epochs = yield from trained(row, samples)
     found, reports = measured(row, network, samples.test)
     return {"networks": [found], "reports": reports, "epochs": epochs}
@@ -49,30 +45,13 @@ def run(
 def trained(
     row: Certification, samples: DataSet
 ) -> Generator[Progress, None, tuple[nn.Sequential, list[dict[str, Any]]]]:
-    """Train a row's network, or take it up, and return it with its losses epoch by epoch."""
+    """Train a row's network, or load it, and return it with its losses epoch by epoch."""
     network, epochs = row.build(), []
-    about = (row.method, row.chain, row.data, row.training)
-    for step in fitted(row.method, about, network, samples.train, row.training):
+    about = (row.method, row.chain, row.data)
+    for step in train("certified", about, network, samples.train, row.training, words=row.method):
         epochs.append({"epoch": step.epoch.epoch, "loss": step.epoch.loss})
         yield step
     return network, epochs
-
-
-def fitted(
-    stage: str,
-    about: tuple[Any, ...],
-    network: nn.Sequential,
-    samples: Samples,
-    training: Training,
-    *,
-    a: int = 0,
-) -> Iterator[Progress]:
-    """Fit with a checkpoint named by settings and code; a finished one gives back its epochs."""
-    code = (fit, Chain, verifiable)
-    path = Artefact(stage="certified", about=about, code=code).folder / "checkpoint.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        yield from stepped(stage, network, samples, training, path, a=a)
 
 
 def measured(
@@ -122,7 +101,7 @@ def epoch_cost(cost: Cost, name: str, samples: Samples) -> dict[str, Any]:
     """Return CPU seconds and bounds of the first epoch of a method on an untrained network."""
     row = replace(cost.row, method=name)
     network = row.build()
-    process = Run(network, samples, row.training, 0)
+    process = Process(network, samples, row.training, 0)
     with training_mode(network, 0):
         start = process_time()
         process.epoch(1)

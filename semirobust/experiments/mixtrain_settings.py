@@ -11,7 +11,7 @@ from torch import nn
 
 from semirobust.attacks.gradient import PGD
 from semirobust.certified.mixtrain import CHAINS, Chain, MixTrain, Verifiable
-from semirobust.experiments.study import Part
+from semirobust.data import Part
 from semirobust.training.fitting import Training
 from semirobust.training.methods import Method, Online, Plain
 
@@ -50,8 +50,8 @@ class Certification:
     @property
     def title(self) -> str:
         """Return what tells the row from others at a glance."""
-        named = f"{self.data.name} {self.epsilon:.3g} {self.method} seed {self.seed}"
-        return f"{named}, {self.epochs} epochs"
+        words = f"{self.data.name} {self.epsilon:.3g} {self.method} seed {self.seed}"
+        return f"{words}, {self.epochs} epochs"
 
     @property
     def training(self) -> Training:

@@ -7,22 +7,19 @@ against the very network that is read. The controls, whose f_a is not semirobust
 read too: they show what rho says by itself.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semirobust.data import Samples, subset
-from semirobust.edge import information
-from semirobust.edge.estimator import Edge
-from semirobust.experiments.audits import OfRow, deepest
-from semirobust.experiments.row import BLOCK, Contender
+from semirobust.experiments.audits import OfRow, at_one_cut, deepest
+from semirobust.experiments.row import Contender, dependence
 from semirobust.experiments.settings import smoke, table_1
-from semirobust.experiments.study import Progress, parts, perturbed
+from semirobust.experiments.stages import Lineup, Memory, Node, made
+from semirobust.experiments.study import Run, perturbed
 from semirobust.training.fitting import accuracy
 
 OWN = "the network itself"
-PRESET = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,38 +44,44 @@ def readings(profile: str) -> tuple[Reading, ...]:
     )
 
 
-def run(
-    row: Reading, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Return the table "rho": one record for each network, set of images and layer.
 
     Every record holds the accuracy of its network on its images.
     """
-    study = row.row.study
-    test = subset(parts(study, root, download=download).test, row.images)
-    fronts = ("robust", *row.row.controls)
-    networks = yield from deepest(row.row, root, fronts=fronts, download=download)
+    nodes, memory = of_reading(row, root, download=download), Memory()
+    samples = yield from made(nodes.data, memory)
+    networks = yield from at_one_cut(nodes, memory)
+    test = subset(samples.test, row.images)
     shared = {"none": test}
-    for one in networks[:2]:
-        shared[one.name] = attacked(row, one, test)
+    for network in networks[:2]:
+        shared[network.name] = attacked(row, network, test)
     table = []
-    for one in networks:
-        own = shared[one.name] if one.name in shared else attacked(row, one, test)
+    for network in networks:
+        name = network.name
+        own = shared[name] if name in shared else attacked(row, network, test)
         for against, images in {**shared, OWN: own}.items():
-            table += [{"against": against, **record} for record in read(one, images)]
+            table += [{"against": against, **record} for record in read(network, images)]
     return {"rho": table}
 
 
-def attacked(row: Reading, one: Contender, test: Samples) -> Samples:
+def of_reading(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+    """Return the nodes of a row's study, the controls among them."""
+    return deepest(row.row, root, fronts=("robust", *row.row.controls), download=download)
+
+
+def targets(row: Reading, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
+    """Return the nodes on which the record of a row waits."""
+    return [entry.network for entry in of_reading(row, root, download=download).entries]
+
+
+def attacked(row: Reading, contender: Contender, test: Samples) -> Samples:
     """Return images attacked against a network as those of Table 1 were: in its precision."""
     study = row.row.study
-    made = perturbed(one.network, test, study.attack, precision=study.standard.precision)
-    return Samples(made, test.labels)
+    return perturbed(contender.network, test, study.attack, precision=study.standard.precision)
 
 
-def read(one: Contender, images: Samples) -> list[dict[str, Any]]:
+def read(contender: Contender, images: Samples) -> list[dict[str, Any]]:
     """Return rho_j of a network as published, with its null, and the accuracy on these images."""
-    edge, block = Edge.preset(PRESET), BLOCK[PRESET]
-    found = information.rho(one.network, images.x, images.y, edge=edge, a=one.a, block=block)
-    who = {**one.where, "accuracy": accuracy(one.network, images)}
-    return [{**who, **record} for record in information.records({one.name: found})]
+    reached = accuracy(contender.network, images)
+    return [{"accuracy": reached, **record} for record in dependence(contender, images)]

@@ -1,7 +1,8 @@
 """The experiments by name: what their rows are, how a row is run, and what is recorded of it.
 
 An experiment is two functions: frozen settings of its rows in a profile (each with a ``title``),
-and a generator of progress that runs one row and returns its flat tables.
+and a generator of progress that runs one row and returns its flat tables. Where a row waits for
+nodes of ``stages``, a third one names them.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -11,19 +12,30 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from semirobust.experiments import audits, readings, revision, rewinding, settings, sparse
-from semirobust.experiments import certified as transfer_experiments
-from semirobust.experiments import linear as connectivity
-from semirobust.experiments import mixtrain as certified_experiments
-from semirobust.experiments import mixtrain_settings as certified_settings
-from semirobust.experiments import row as comparison
-from semirobust.experiments import tickets as ticket_experiments
-from semirobust.experiments.study import Progress, device_name
+from semirobust.experiments import (
+    audits,
+    certified,
+    linear,
+    mixtrain,
+    mixtrain_settings,
+    readings,
+    revision,
+    rewinding,
+    settings,
+    sparse,
+    stages,
+    tickets,
+)
+from semirobust.experiments.stages import Node
+from semirobust.experiments.study import Progress, Run, Tables, device_name
 from semirobust.results import frames
 from semirobust.results import records as results
 from semirobust.results.profiles import DEFAULT, PROFILES
 
-Tables = dict[str, list[dict[str, Any]]]
+
+def nothing(*_: Any, download: bool = False) -> list[Node]:  # noqa: ARG001
+    """Return no nodes, for rows that are made in one process."""
+    return []
 
 
 class Experiment(NamedTuple):
@@ -34,46 +46,63 @@ class Experiment(NamedTuple):
         rows: Profile -> frozen settings, in the order in which they run.
         run: (row, root, download=) -> generator of progress that returns the tables.
         profiles: Those that have settings.
+        targets: (row, root, download=) -> nodes on which its record waits: jobs can make them.
     """
 
     text: str
     rows: Callable[[str], tuple[Any, ...]]
-    run: Callable[..., Generator[Progress, None, Any]]
+    run: Callable[..., Run]
     profiles: tuple[str, ...] = ("smoke", "cpu")
+    targets: Callable[..., list[Node]] = nothing
 
 
+UP_TO_GPU = PROFILES[:3]
 EXPERIMENTS: dict[str, Experiment] = {
     "table-1": Experiment(
         "Table 1: Algorithm 1, both protocols, with controls",
         settings.table_1,
-        comparison.run,
+        stages.run,
         PROFILES,
+        stages.targets,
     ),
-    "figure-2": Experiment("Figure 2: rho_j by size of f_b", settings.figure_2, comparison.run),
-    "methods": Experiment("how f_b is trained", settings.methods, comparison.run),
-    "sweep": Experiment("attack and radius", settings.sweep, comparison.run),
-    "revision": Experiment("Tables S2 to S4: three attacks", settings.revision, revision.run),
-    "audit": Experiment("assumptions of Theorem 2 on these networks", settings.audits, audits.run),
-    "readings": Experiment("rho on four sets of images", readings.readings, readings.run, PROFILES),
-    "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, connectivity.run),
-    "tickets": Experiment(
-        "robust winning tickets", ticket_experiments.hunts, ticket_experiments.run, PROFILES[:3]
+    "figure-2": Experiment(
+        "Figure 2: rho_j by size of f_b", settings.figure_2, stages.run, targets=stages.targets
     ),
-    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse.run, PROFILES[:3]),
+    "methods": Experiment(
+        "how f_b is trained", settings.methods, stages.run, targets=stages.targets
+    ),
+    "sweep": Experiment("attack and radius", settings.sweep, stages.run, targets=stages.targets),
+    "revision": Experiment(
+        "Tables S2 to S4: three attacks",
+        settings.revision,
+        revision.run,
+        targets=revision.targets,
+    ),
+    "audit": Experiment(
+        "assumptions of Theorem 2 on these networks",
+        settings.audits,
+        audits.run,
+        targets=audits.targets,
+    ),
+    "readings": Experiment(
+        "rho on four sets of images", readings.readings, readings.run, PROFILES, readings.targets
+    ),
+    "linear": Experiment(
+        "Table S1: Algorithm S1", settings.connectivity, linear.run, targets=linear.targets
+    ),
+    "tickets": Experiment("robust winning tickets", tickets.hunts, tickets.run, UP_TO_GPU),
+    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse.run, UP_TO_GPU),
     "rewinding": Experiment(
-        "tickets of VGG16 under a cut", rewinding.rewindings, rewinding.run, PROFILES[:3]
+        "tickets of VGG16 under a cut", rewinding.rewindings, rewinding.run, UP_TO_GPU
     ),
     "mixtrain": Experiment(
-        "MixTrain beside its baselines",
-        certified_settings.rows,
-        certified_experiments.run,
-        PROFILES[:3],
+        "MixTrain beside its baselines", mixtrain_settings.rows, mixtrain.run, UP_TO_GPU
     ),
     "certified": Experiment(
         "certified semirobustness: brackets, transfer, readouts at large",
-        transfer_experiments.rows,
-        transfer_experiments.run,
-        PROFILES[:3],
+        certified.rows,
+        certified.run,
+        UP_TO_GPU,
     ),
 }
 
@@ -141,12 +170,13 @@ def run_and_record(
 ) -> Path:
     """Run a row and store its record with where and how it was computed.
 
-    The seconds are those of this run: epochs that it took up from artefacts are counted apart.
+    The seconds are those of this run; epochs that it resumed from artefacts ("taken_up") are
+    counted apart.
     """
     epochs = {"computed": 0, "taken_up": 0}
 
     def count(step: Progress) -> None:
-        epochs["taken_up" if step.taken_up else "computed"] += 1
+        epochs["taken_up" if step.resumed else "computed"] += 1
         seen(step)
 
     with results.measured() as cost:

@@ -6,7 +6,6 @@ those attacked images, and what the revision calls the sensitivity of a layer: t
     mean ‖h_j(x + delta) - h_j(x)‖_1 / mean ‖h_j(x)‖_1.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from torch import nn
 
 from semirobust.attacks.ball import evaluating
 from semirobust.data import Samples, batches, subset
-from semirobust.edge import information
-from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.row import BLOCK, Contender, lineup
-from semirobust.experiments.study import Progress, Study, perturbed
+from semirobust.experiments.row import Contender, dependence
+from semirobust.experiments.stages import Memory, Node, contenders, lineup, made
+from semirobust.experiments.study import Run, Study, Tables, perturbed, titled
 from semirobust.layers import activations
 from semirobust.types import Attack
 
@@ -43,45 +41,39 @@ class Attacked:
     def title(self) -> str:
         """Return what tells the row from others at a glance."""
         study = self.study
-        return f"{study.architecture.name} {study.data.name} {study.protocol} seed {study.seed}"
+        return titled(study.architecture, study.data, study.seed, study.protocol)
 
 
-def run(
-    row: Attacked, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Train what is missing and return the tables "accuracies", "rho" and "sensitivity"."""
-    found = yield from lineup(row.study, root, download=download)
-    few = subset(found.clean.test, row.images)
-    tables: dict[str, list[dict[str, Any]]] = {"accuracies": [], "rho": [], "sensitivity": []}
-    for one in found.contenders:
-        who = {"network": one.name, **one.where}
-        scored(one, who, few, None, "none", tables)
+    nodes, memory = lineup(row.study, root, download=download), Memory()
+    samples = yield from made(nodes.data, memory)
+    few = subset(samples.test, row.images)
+    tables: Tables = {"accuracies": [], "rho": [], "sensitivity": []}
+    for contender in (yield from contenders(nodes, memory)):
+        tables["rho"] += read(contender, few, "none")
         for name, attack in row.attacks:
-            report = robust_accuracy(one.network, few.x, few.y, {name: attack}, batch=250)
-            tables["accuracies"].append({**who, "attack": name, **report.as_record()})
-            images = Samples(perturbed(one.network, few, attack), few.labels)
-            scored(one, who, few, images, name, tables)
+            network, who = contender.network, {**contender.who, "attack": name}
+            report = robust_accuracy(network, few.x, few.y, {name: attack}, batch=250)
+            tables["accuracies"].append({**who, **report.as_record()})
+            images = perturbed(network, few, attack)
+            tables["rho"] += read(contender, images, name)
+            tables["sensitivity"] += [
+                {**who, "j": j, "change": change}
+                for j, change in sensitivity(network, few, images).items()
+            ]
     return tables
 
 
-def scored(
-    one: Contender,
-    who: dict[str, Any],
-    clean: Samples,
-    images: Samples | None,
-    attack: str,
-    tables: dict[str, list[dict[str, Any]]],
-) -> None:
-    """Add rho_j of a network on attacked images, and the sensitivity of its layers to them."""
-    preset = "paper"
-    shown = images or clean
-    edge, block = Edge.preset(preset), BLOCK[preset]
-    found = information.rho(one.network, shown.x, shown.y, edge=edge, a=one.a, block=block)
-    for record in information.records({one.name: found}):
-        tables["rho"].append({**who, "attack": attack, "preset": preset, **record})
-    if images:
-        for j, change in sensitivity(one.network, clean, images).items():
-            tables["sensitivity"].append({**who, "attack": attack, "j": j, "change": change})
+def targets(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
+    """Return the nodes on which the record of a row waits."""
+    return [entry.network for entry in lineup(row.study, root, download=download).entries]
+
+
+def read(contender: Contender, images: Samples, attack: str) -> list[dict[str, Any]]:
+    """Return rho_j of a network on attacked images, as published."""
+    about = {"attack": attack, "preset": "paper"}
+    return [{**about, **record} for record in dependence(contender, images)]
 
 
 @torch.no_grad()

@@ -13,27 +13,29 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import nn
 
 from semirobust.attacks.gradient import NFGSM, PGD, strong_pgd
-from semirobust.data import DataSet, Samples, subset
+from semirobust.data import DataSet, Part, Samples, select, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.study import Part, Progress, perturbed
-from semirobust.experiments.tickets import selected
+from semirobust.experiments.stages import train
+from semirobust.experiments.study import Progress, Run, Tables, perturbed, titled
 from semirobust.layers import cut, splice
 from semirobust.models import Architecture
-from semirobust.results.records import artifacts_root, key
-from semirobust.tickets.batched import Masked
-from semirobust.tickets.pruning import largest_mask, remaining
-from semirobust.training.fitting import Training, fit
+from semirobust.tickets.masks import (
+    NamedMasks,
+    cover,
+    density,
+    prunable,
+    scattered,
+    thinned,
+    uncover,
+)
+from semirobust.training.fitting import Training
 from semirobust.training.methods import Online, Plain
-
-NamedMasks: TypeAlias = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,19 +76,21 @@ class Rewinding:
     @property
     def title(self) -> str:
         """Return what tells the row from others at a glance."""
-        return f"{self.architecture.name} {self.data.name} seed {self.seed}"
+        return titled(self.architecture, self.data, self.seed)
 
 
 def rewindings(profile: str) -> tuple[Rewinding, ...]:
     """Return the rows of a profile: digits at a sixteenth of the width, CIFAR-10 at a quarter."""
     if profile == "smoke":
-        attack, strong = NFGSM(epsilon=16 / 255), strong_pgd(16 / 255)
+        attack = NFGSM(epsilon=16 / 255)
         made = Training(epochs=2, learning_rate=0.05, batch=50, method=Online(attack=attack))
         data, small = (
             Part(name="digits", train=500, test=100),
             Architecture(name="vgg16", width=0.0625),
         )
-        return (_row(small, data, made, strong, levels=1, rate=0.8, early=1, images=50),)
+        return (
+            _row(small, data, made, strong_pgd(16 / 255), levels=1, rate=0.8, early=1, images=50),
+        )
     made = Training(
         epochs=5 if profile == "cpu" else 30,
         method=Online(attack=NFGSM(epsilon=8 / 255)),
@@ -94,65 +98,26 @@ def rewindings(profile: str) -> tuple[Rewinding, ...]:
         precision="bfloat16",
         channels_last=True,
     )
-    network, strong = Architecture(name="vgg16", width=0.25), strong_pgd(8 / 255)
+    network, whitebox = Architecture(name="vgg16", width=0.25), strong_pgd(8 / 255)
     if profile == "cpu":
         data = Part(name="cifar10", train=5000, validation=300)
-        return (_row(network, data, made, strong, levels=2, rate=0.75, early=1, images=500),)
+        return (_row(network, data, made, whitebox, levels=2, rate=0.75, early=1, images=500),)
     return tuple(
-        replace(_row(network, Part(name="cifar10"), made, strong), seed=seed) for seed in range(3)
+        replace(_row(network, Part(name="cifar10"), made, whitebox), seed=seed) for seed in range(3)
     )
 
 
 def _row(
-    network: Architecture, data: Part, training: Training, strong: PGD, **settings: Any
+    network: Architecture, data: Part, training: Training, whitebox: PGD, **settings: Any
 ) -> Rewinding:
     return Rewinding(
-        architecture=network, data=data, training=training, whitebox=strong, n_b=(12,), **settings
+        architecture=network, data=data, training=training, whitebox=whitebox, n_b=(12,), **settings
     )
 
 
-def prunable(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the convolutions and linear maps by name."""
-    parts = network.named_modules()
-    return {name: part for name, part in parts if isinstance(part, nn.Conv2d | nn.Linear)}
-
-
-def cover(network: nn.Module, masks: NamedMasks) -> None:
-    """Put every weight under its mask."""
-    for name, part in prunable(network).items():
-        parametrize.register_parametrization(part, "weight", Masked(masks[name]))
-
-
-def uncover(network: nn.Module) -> None:
-    """Make the weights ordinary ones again, zeros where masks hid them."""
-    for part in prunable(network).values():
-        parametrize.remove_parametrizations(part, "weight")
-
-
-def thinned(network: nn.Sequential, masks: NamedMasks, rate: float) -> NamedMasks:
-    """Return masks without the smallest remaining weights of each layer, the last at half rate."""
-    parts, found = prunable(network), {}
-    for number, (name, part) in enumerate(parts.items(), start=1):
-        own = rate if number < len(parts) else rate / 2
-        size = part.weight.detach().abs().masked_fill(~masks[name], -1.0)
-        found[name] = largest_mask(size[None], remaining(int(masks[name].sum()), own, 1))[0]
-    return found
-
-
-def scattered(masks: NamedMasks, *, seed: int) -> NamedMasks:
-    """Return masks with as many weights in each layer at random places."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
-        for name, mask in masks.items()
-    }
-
-
-def run(
-    row: Rewinding, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Rewinding, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Return the tables "levels", "networks" and "rho": tickets, and what stands behind them."""
-    samples = selected(row.data, root, download=download)
+    samples = select(row.data, root, download=download)
     few, fitted = subset(samples.test, row.images), partial(_fitted, row, samples)
     early = yield from _early(row, samples, seed=row.seed)
     dense = ticket = yield from fitted("dense", early)
@@ -180,21 +145,20 @@ def _early(
 def _fitted(
     row: Rewinding,
     samples: DataSet,
-    stage: str,
+    words: str,
     network: nn.Sequential,
     masks: NamedMasks | None = None,
     *,
     training: Training | None = None,
     a: int = 0,
 ) -> Generator[Progress, None, nn.Sequential]:
-    """Return a trained copy with ordinary weights; a checkpoint keeps finished epochs."""
-    copy, settings = deepcopy(network), training or row.training
+    """Return a trained copy with ordinary weights."""
+    copy = deepcopy(network)
     if masks is not None:
         cover(copy, masks)
-    path = artifacts_root() / "tickets" / f"{key((row, stage))}.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for epoch in fit(copy, samples.train, settings, a=a, checkpoint=path):
-        yield Progress(stage, epoch)
+    settings = (row.architecture, row.data, row.seed, words)
+    method = training or row.training
+    yield from train("rewound", settings, copy, samples.train, method, words=words, a=a)
     if masks is not None:
         uncover(copy)
     return copy
@@ -202,9 +166,9 @@ def _fitted(
 
 def _joined(
     row: Rewinding, samples: DataSet, fronts: dict[str, nn.Sequential], few: Samples
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+) -> Run:
     """Return the tables "networks" and "rho" of f_b standard and trained behind each f_a."""
-    tables: dict[str, list[dict[str, Any]]] = {"networks": [], "rho": []}
+    tables: Tables = {"networks": [], "rho": []}
     clean = replace(row.training, method=Plain())
     start = row.architecture.build(seed=row.seed)
     standard = yield from _fitted(row, samples, "standard", start, training=clean)
@@ -217,16 +181,10 @@ def _joined(
             about = {"front": name, "n_b": n_b, "share": density(front, a)}
             for back, network in (("standard", spliced), ("under attack", tuned)):
                 tables["networks"].append({**about, "back": back, **scored(row, network, few)})
-            images = Samples(perturbed(tuned, few, row.whitebox), few.labels)
+            images = perturbed(tuned, few, row.whitebox)
             rho = information.rho(tuned, images.x, images.y, a=a)
-            tables["rho"] += [{**one, **about} for one in information.records({"tuned": rho})]
+            tables["rho"] += [{**record, **about} for record in information.records({"tuned": rho})]
     return tables
-
-
-def density(network: nn.Sequential, a: int) -> float:
-    """Return the share of weights of the first ``a`` links that are not zero."""
-    weights = [part.weight for part in prunable(network[:a]).values()]
-    return sum(int((w != 0).sum()) for w in weights) / sum(w.numel() for w in weights)
 
 
 def scored(row: Rewinding, network: nn.Sequential, few: Samples) -> dict[str, float]:

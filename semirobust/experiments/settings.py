@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from semirobust.attacks.gradient import FGSM, NFGSM, PGD, TRADES, strong_pgd
+from semirobust.data import Part
 from semirobust.experiments.audits import Audited
 from semirobust.experiments.linear import Linear
 from semirobust.experiments.revision import Attacked
 from semirobust.experiments.row import Row
-from semirobust.experiments.study import Part, Study
+from semirobust.experiments.study import Study
 from semirobust.models import Architecture
 from semirobust.theory.semirobustness import Search
 from semirobust.training.fitting import Training

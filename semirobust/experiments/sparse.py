@@ -10,8 +10,9 @@ f_a is read as well: gamma_a between a certificate and an attack, and rho_j behi
 All fronts and trials train as one batched network.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from semirobust.certified.certificates import Bracket, bracket, certified_margin
 from semirobust.data import DataSet, Samples, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.study import Progress, perturbed
-from semirobust.experiments.tickets import Hunt, checkpoint, hunts, parts, scores
-from semirobust.experiments.tickets import run as hunted
+from semirobust.experiments.stages import content, kept
+from semirobust.experiments.study import Making, Progress, Run, Tables, perturbed
+from semirobust.experiments.tickets import Found, Hunt, hunted, hunts, parts, scores
 from semirobust.layers import split
+from semirobust.results.artefacts import Artefact
 from semirobust.theory.semirobustness import linear_readout, with_readout
-from semirobust.tickets.batched import Masks, Weights, chain, fit, full_masks
-from semirobust.tickets.pruning import initial_weights, restored, seeds_of, sizes_of
+from semirobust.tickets.batched import Masks, Steps, Weights, chain, fit, full_masks
+from semirobust.tickets.pruning import initial_weights, seeds_of, sizes_of
 from semirobust.training.fitting import Epoch
 
 FRESH = 500  # draw of the new initial weights, past those of any level
@@ -84,51 +86,94 @@ def joins(profile: str) -> tuple[Join, ...]:
     return tuple(Join(hunt=row) for row in rows)
 
 
-def run(
-    row: Join, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Join, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Return the tables "networks", "gamma" and "rho" of a row."""
-    tables: dict[str, list[dict[str, Any]]] = {"networks": [], "gamma": [], "rho": []}
-    yield from hunted(replace(row.hunt, images=None), root, download=download)
-    samples = parts(row.hunt, root, download=download)
-    standard = trained(row.hunt, samples.train, attack=False)
-    sources = fronts(row, samples.train)
-    yield Progress("fronts trained", Epoch(0, 0.0))
+    tables: Tables = {"networks": [], "gamma": [], "rho": []}
+    hunt, samples = row.hunt, parts(row.hunt, root, download=download)
+    found = yield from hunted(hunt, samples)
+    standard = yield from trained(hunt, samples.train, "standard", attack=False)
+    sources = yield from fronts(row, found, samples.train)
     for a in row.cuts:
-        for name, weights in backs(row.hunt, sources, standard, samples.train, a):
-            tables["networks"] += accuracies(row.hunt, sources, weights, samples.test, a, name)
-            if name == "under attack":
-                tables["gamma"] += readings(row, sources, weights, samples, a)
-                tables["rho"] += dependence(row, sources, weights, samples.test, a)
-            yield Progress(f"a={a}, f_b {name}", Epoch(a, 0.0))
+        backs = yield from joined(hunt, sources, standard, samples.train, a)
+        for name, weights in backs.items():
+            tables["networks"] += accuracies(hunt, sources, weights, samples.test, a, name)
+        weights = backs["under attack"]
+        tables["gamma"] += readings(row, sources, weights, samples, a)
+        tables["rho"] += dependence(row, sources, weights, samples.test, a)
     return tables
 
 
 def trained(
-    hunt: Hunt, train: Samples, masks: Masks | None = None, *, draw: int = 0, attack: bool = True
-) -> Weights:
+    hunt: Hunt,
+    train: Samples,
+    words: str,
+    masks: Masks | None = None,
+    *,
+    draw: int = 0,
+    attack: bool = True,
+) -> Generator[Progress, None, Weights]:
     """Return networks trained like a level of the hunt, one a trial, zero where a mask hides."""
     settings = hunt.tickets
     first = initial_weights(settings, sizes_of(train, settings), draw=draw)
     masks = full_masks(first) if masks is None else masks
     steps = settings.steps if attack else replace(settings.steps, attack=None)
-    *_, (_, weights) = fit(first, masks, train, steps, seeds_of(settings, draw))
+    seeds = seeds_of(settings, draw)
+    weights = yield from _fitted(hunt, words, first, masks, train, steps=steps, seeds=seeds)
     return tuple(weight * mask for weight, mask in zip(weights, masks, strict=True))
 
 
-def fronts(row: Join, train: Samples) -> list[Front]:
+def _fitted(
+    hunt: Hunt,
+    words: str,
+    first: Weights,
+    masks: Masks,
+    train: Samples,
+    *,
+    steps: Steps,
+    seeds: Sequence[int],
+    a: int = 0,
+) -> Generator[Progress, None, Weights]:
+    """Return trained weights, made now or before; all networks train as one."""
+    about = (hunt.data, hunt.side, words, steps, list(seeds), a)
+    artefact = Artefact(stage="sparse", about=about, code=(last_weights, Samples))
+    inputs = {"weights": content(first), "masks": content(masks), "samples": content(train)}
+    make = partial(last_weights, words, first, masks, train, steps=steps, seeds=seeds, a=a)
+    tensors, _ = yield from kept(artefact, inputs, make)
+    return tuple(tensors[str(layer)] for layer in range(len(first)))
+
+
+def last_weights(
+    words: str,
+    first: Weights,
+    masks: Masks,
+    train: Samples,
+    *,
+    steps: Steps,
+    seeds: Sequence[int],
+    a: int,
+    folder: Path,  # noqa: ARG001
+) -> Making:
+    """Return the weights at the end of a training; it is short, and begins anew when stopped."""
+    *_, (_, weights) = fit(first, masks, train, steps, seeds, a=a)
+    yield Progress(words, Epoch(steps.iterations, 0.0))
+    return {str(layer): weight for layer, weight in enumerate(weights)}, {}
+
+
+def fronts(row: Join, found: Found, train: Samples) -> Generator[Progress, None, list[Front]]:
     """Return the dense networks, and for each level the ticket and the two that are none."""
-    state = restored(checkpoint(row.hunt), row.hunt.tickets)
-    found = [Front("dense", 0, state.tickets[0])]
+    fronts = [Front("dense", 0, found.tickets[0])]
     for level in row.levels:
-        masks = tuple(weight != 0 for weight in state.tickets[level])
+        masks = tuple(weight != 0 for weight in found.tickets[level])
         other = shuffled(masks, seeds_of(row.hunt.tickets, FRESH + level))
-        found += [
-            Front("ticket", level, state.tickets[level]),
-            Front("new weights", level, trained(row.hunt, train, masks, draw=FRESH)),
-            Front("random mask", level, trained(row.hunt, train, other)),
+        words = [f"{name}, level {level}" for name in ("new weights", "random mask")]
+        new = yield from trained(row.hunt, train, words[0], masks, draw=FRESH)
+        random = yield from trained(row.hunt, train, words[1], other)
+        fronts += [
+            Front("ticket", level, found.tickets[level]),
+            Front("new weights", level, new),
+            Front("random mask", level, random),
         ]
-    return found
+    return fronts
 
 
 def shuffled(masks: Masks, seeds: Sequence[int]) -> Masks:
@@ -142,19 +187,21 @@ def shuffled(masks: Masks, seeds: Sequence[int]) -> Masks:
     return tuple(moved)
 
 
-def backs(
+def joined(
     hunt: Hunt, sources: Sequence[Front], standard: Weights, train: Samples, a: int
-) -> Iterator[tuple[str, Weights]]:
-    """Yield (f_a of every source, f_b) with f_b standard, trained clean, trained under attack."""
+) -> Generator[Progress, None, dict[str, Weights]]:
+    """Return (f_a of every source, f_b) with f_b standard, trained clean, trained under attack."""
     f_a = [torch.cat([source.weights[layer] for source in sources]) for layer in range(a)]
     f_b = [weight.repeat(len(sources), 1, 1) for weight in standard[a:]]
     spliced = (*f_a, *f_b)
     seeds = seeds_of(hunt.tickets, FRESH + a) * len(sources)
-    yield "standard", spliced
+    found = {"standard": spliced}
     for name, attack in (("clean", None), ("under attack", hunt.tickets.steps.attack)):
-        steps = replace(hunt.tickets.steps, attack=attack)
-        *_, (_, weights) = fit(spliced, full_masks(spliced), train, steps, seeds, a=a)
-        yield name, weights
+        steps, words = replace(hunt.tickets.steps, attack=attack), f"a={a}, f_b {name}"
+        found[name] = yield from _fitted(
+            hunt, words, spliced, full_masks(spliced), train, steps=steps, seeds=seeds, a=a
+        )
+    return found
 
 
 def accuracies(
@@ -209,8 +256,7 @@ def dependence(
     for place, source in enumerate(sources):
         for trial in range(row.read):
             network = chain(weights, full_masks(weights), place * row.hunt.tickets.trials + trial)
-            images = perturbed(network, test, row.hunt.strong)
-            attacked = Samples(images, test.labels)
+            attacked = perturbed(network, test, row.hunt.strong)
             rho = information.rho(network, attacked.x, attacked.y, a=a)
             about = source.about(a, trial)
             found += [{**record, **about} for record in information.records({"tuned": rho})]

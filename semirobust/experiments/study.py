@@ -1,69 +1,45 @@
-"""One study of a subnetwork: standard and robust training, Algorithm 1 at each cut, the controls.
+"""One study of a subnetwork: its settings, and how its networks and examples are made.
 
-Everything trained here is an artefact: named by the settings and the code that make it, built once,
-gone on with where it was stopped, and shared by all studies that ask for the same.
 Two protocols (two threat models; every number names its own):
 
 static   examples are made once against the standard network and stored as bytes; networks train on
          them and are chosen by the stored validation examples (a transfer evaluation),
 online   examples are made during training against the network as it is.
 
-The functions are generators of progress that return what they built: ``network = yield from ...``.
+What follows from what stands in ``stages``.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
-from hashlib import sha256
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from safetensors.torch import load as from_safetensors
-from safetensors.torch import save as to_safetensors
-from torch import nn
+from torch import Tensor, nn
 
-from semirobust import data
 from semirobust.attacks.ball import fooled, perturbed_batches, share
 from semirobust.attacks.gradient import PGD
-from semirobust.data import DataSet, Samples, subset, to_bytes
+from semirobust.data import DataSet, Part, Samples, to_bytes
 from semirobust.models import Architecture
-from semirobust.results.artefacts import Artefact, held, publish
-from semirobust.training.fitting import (
-    Epoch,
-    Precision,
-    Training,
-    accuracy,
-    fit,
-    load_weights,
-    packed,
-)
+from semirobust.training.fitting import Epoch, Precision, Training, accuracy, fit
 from semirobust.types import Attack
 
-WEIGHTS, EXAMPLES = "network.safetensors", "examples.safetensors"
 Front: TypeAlias = Literal["robust", "standard", "random"]
+Tables: TypeAlias = dict[str, list[dict[str, Any]]]
 
 
 class Progress(NamedTuple):
-    """One finished epoch of one of a study's trainings, or one taken up from an earlier run."""
+    """One finished epoch of a training; ``resumed`` where an earlier run had finished it."""
 
     stage: str
     epoch: Epoch
-    taken_up: bool = False
+    resumed: bool = False
 
 
-Built: TypeAlias = Generator[Progress, None, nn.Sequential]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """How much of a data set a study uses; None is all of a part."""
-
-    name: str = "digits"
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-    size: int | None = None
+Content: TypeAlias = tuple[dict[str, Tensor], dict[str, Any]]  # of an artefact: tensors and facts
+Making: TypeAlias = Generator[Progress, None, Content]
+Run: TypeAlias = Generator[Progress, None, Tables]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +80,11 @@ class Study:
             raise ValueError("n_b names no cut: give the trainable layers of f_b, such as (4, 12)")
 
 
+def titled(model: Architecture, data: Part, seed: int, *words: str) -> str:
+    """Return the title of a row that is one network on one data set."""
+    return " ".join([model.name, data.name, *filter(None, words), f"seed {seed}"])
+
+
 def device() -> torch.device:
     """Return where studies compute: the first GPU that is visible, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -114,107 +95,97 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if device().type == "cuda" else "cpu"
 
 
-def parts(study: Study, root: str | Path | None = None, *, download: bool = False) -> DataSet:
-    """Return the samples that a study uses, on its device."""
-    return _parts(study.data, root, download)
+def seeded(study: Study, training: Training, trial: int = 0) -> Training:
+    """Return a training with the seed of a trial."""
+    return replace(training, seed=1000 * study.seed + trial)
 
 
-@cache
-def _parts(part: Part, root: str | Path | None, download: bool) -> DataSet:  # noqa: FBT001
-    whole = data.load(part.name, root, size=part.size, download=download)
-    return replace(
-        whole,
-        train=subset(whole.train, part.train or len(whole.train)).to(device()),
-        validation=subset(whole.validation, part.validation or len(whole.validation)).to(device()),
-        test=subset(whole.test, part.test or len(whole.test)).to(device()),
-    )
+def fitted(
+    words: str,
+    network: nn.Sequential,
+    samples: Samples,
+    training: Training,
+    *,
+    folder: Path,
+    a: int = 0,
+    validate: Callable[[nn.Sequential], float] | None = None,
+) -> Making:
+    """Train a network after its first ``a`` links, and return its weights."""
+    yield from stepped(words, network, samples, training, folder, a=a, validate=validate)
+    return network.state_dict(), {}
 
 
-def content(*values: DataSet | Samples | nn.Module | torch.Tensor) -> str:
-    """Return the digest of samples or weights: what an artefact was made from, to the last bit."""
-    state = sha256()
-    for value in values:
-        for tensor in _tensors(value):
-            state.update(tensor.detach().cpu().contiguous().numpy().data)
-    return state.hexdigest()[:16]
+def stepped(
+    words: str,
+    network: nn.Sequential,
+    samples: Samples,
+    training: Training,
+    folder: Path,
+    *,
+    a: int = 0,
+    validate: Callable[[nn.Sequential], float] | None = None,
+) -> Iterator[Progress]:
+    """Fit with a checkpoint in a folder; epochs that it holds already count as resumed."""
+    path = folder / "checkpoint.pt"
+    known = path.stat().st_mtime_ns if path.exists() else None
+    for epoch in fit(network, samples, training, a=a, validate=validate, checkpoint=path):
+        yield Progress(words, epoch, known == path.stat().st_mtime_ns)
 
 
-def _tensors(value: DataSet | Samples | nn.Module | torch.Tensor) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, nn.Module):
-        return list(value.state_dict().values())
-    if isinstance(value, Samples):
-        return [value.images, value.labels]
-    return [one for part in (value.train, value.validation, value.test) for one in _tensors(part)]
+def trained(
+    words: str,
+    architecture: Architecture,
+    seed: int,
+    training: Training,
+    *,
+    samples: DataSet,
+    folder: Path,
+) -> Making:
+    """Train a network from its initial weights on images, clean or static examples."""
+    network = architecture.build(seed=seed).to(device())
+    return (yield from fitted(words, network, samples.train, training, folder=folder))
 
 
-def standard_artefact(study: Study) -> Artefact:
-    """Return what (f_a, f_b) is named by."""
-    about = (study.architecture, study.data, study.seed, seeded(study, study.standard))
-    return Artefact(stage="standard", about=about, code=(standard_network, Samples))
+def rebuilt(
+    architecture: Architecture, seed: int, training: Training, content: Content, **_: object
+) -> nn.Sequential:
+    """Return the network that ``trained`` has made."""
+    return loaded(architecture.build(seed=seed).to(device()), training, content[0])
 
 
-def standard_network(study: Study, samples: DataSet) -> Built:
-    """Train (f_a, f_b) on clean images."""
-    network = _untrained(study, samples)
-    training = seeded(study, study.standard)
-    yield from _fitted(standard_artefact(study), network, samples, training)
-    return network
+def loaded(network: nn.Sequential, training: Training, weights: dict[str, Tensor]) -> nn.Sequential:
+    """Load the weights of a finished training, and return the network as that left it."""
+    if training.channels_last:
+        network.to(memory_format=torch.channels_last)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
-def robust_artefact(study: Study) -> Artefact:
-    """Return what (f_a*, f_b*) is named by."""
-    about = ("robust", *_origin(study), study.seed, seeded(study, study.robust))
-    return Artefact(stage="robust", about=about, code=(robust_network, Samples))
+def attacked_parts(
+    attack: PGD,
+    precision: Precision,
+    parts: tuple[str, ...],
+    *,
+    samples: DataSet,
+    network: nn.Sequential,
+    folder: Path,  # noqa: ARG001
+) -> Content:
+    """Return the images of parts of a data set, attacked once against a network."""
+    made = {
+        name: perturbed(network, getattr(samples, name), attack, precision=precision).images
+        for name in parts
+    }
+    return made, {}
 
 
-def robust_network(study: Study, samples: DataSet) -> Built:
-    """Train (f_a*, f_b*): on ``samples``, which hold the static examples, or online."""
-    network = _untrained(study, samples)
-    training = seeded(study, study.robust)
-    yield from _fitted(robust_artefact(study), network, samples, training)
-    return network
-
-
-def _untrained(study: Study, samples: DataSet) -> nn.Sequential:
-    return study.architecture.build(seed=study.seed).to(samples.train.labels.device)
-
-
-def random_network(study: Study) -> nn.Sequential:
-    """Return the network at its initial weights, for the control with a random f_a."""
-    return study.architecture.build(seed=study.seed + 1).to(device())
-
-
-def examples_artefact(study: Study) -> Artefact:
-    """Return what the static examples are named by."""
-    about = (*standard_artefact(study).about, study.attack)
-    return Artefact(stage="examples", about=about, code=(static_examples, Samples))
-
-
-def static_examples(study: Study, samples: DataSet, standard: nn.Sequential) -> DataSet:
-    """Return the data set attacked once against the standard network, stored as bytes."""
-    clean = {name: getattr(samples, name) for name in ("train", "validation", "test")}
-    made = stored_examples(examples_artefact(study), study, clean, standard)
-    return replace(samples, train=made["train"], validation=made["validation"], test=made["test"])
-
-
-def stored_examples(
-    artefact: Artefact, study: Study, clean: dict[str, Samples], network: nn.Sequential
-) -> dict[str, Samples]:
-    """Return samples attacked once with the study's attack, by name, stored as bytes."""
-    inputs = {"samples": content(*clean.values()), "network": content(network)}
-    half = study.standard.precision
-    with held(artefact, inputs) as work:
-        if work.record is None:
-            images = {
-                name: perturbed(network, part, study.attack, precision=half)
-                for name, part in clean.items()
-            }
-            publish(work, {EXAMPLES: to_safetensors(images)}, device=device_name())
-        else:
-            images = from_safetensors(work.payload(EXAMPLES))
-    return {name: Samples(images[name].to(one.y.device), one.y) for name, one in clean.items()}
+def with_images(content: Content, *, samples: DataSet, **_: object) -> DataSet:
+    """Return the data set with attacked images in the place of its own."""
+    here = samples.test.labels.device
+    made: dict[str, Any] = {
+        name: Samples(images.to(here), getattr(samples, name).labels)
+        for name, images in content[0].items()
+    }
+    return replace(samples, **made)
 
 
 def perturbed(
@@ -224,13 +195,14 @@ def perturbed(
     *,
     seed: int = 0,
     precision: Precision = "float32",
-) -> torch.Tensor:
+) -> Samples:
     """Return attacked images as bytes; rounding never leaves a ball of a whole number of 255ths."""
     generator = torch.Generator().manual_seed(seed)
     half = precision == "bfloat16"
     with torch.autocast(samples.labels.device.type, torch.bfloat16, enabled=half):
         attacked = perturbed_batches(network, samples, attack, generator=generator)
-        return torch.cat([to_bytes(x_adv) for x_adv, _ in attacked])
+        images = torch.cat([to_bytes(x_adv) for x_adv, _ in attacked])
+    return Samples(images, samples.labels)
 
 
 def share_standing(network: nn.Module, samples: Samples, attack: Attack, *, seed: int = 0) -> float:
@@ -246,51 +218,3 @@ def score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
         return partial(accuracy, samples=samples.validation)
     attack = replace(study.attack, stop_when_fooled=True)
     return partial(share_standing, samples=samples.validation, attack=attack)
-
-
-def seeded(study: Study, training: Training, trial: int = 0) -> Training:
-    """Return a training with the seed of a trial."""
-    return replace(training, seed=1000 * study.seed + trial)
-
-
-def _origin(study: Study) -> tuple[Any, ...]:
-    """Return what the robust network depends on besides its own training."""
-    shared = (study.protocol, study.architecture, study.data)
-    if study.protocol == "online":
-        return shared
-    return (*shared, seeded(study, study.standard), study.attack)
-
-
-def _fitted(
-    artefact: Artefact, network: nn.Sequential, samples: DataSet, training: Training
-) -> Iterator[Progress]:
-    """Fit, or load what was fitted before to the same samples and yield its epochs again."""
-    with held(artefact, {"samples": content(samples.train)}) as work:
-        if work.record is None:
-            path, epochs = work.folder / "checkpoint.pt", []
-            for step in stepped(artefact.stage, network, samples.train, training, path):
-                epochs.append(asdict(step.epoch))
-                yield step
-            publish(work, {WEIGHTS: packed(network)}, {"epochs": epochs}, device=device_name())
-        else:
-            if training.channels_last:
-                network.to(memory_format=torch.channels_last)
-            load_weights(network, from_safetensors(work.payload(WEIGHTS)), work.folder / WEIGHTS)
-            for epoch in work.facts["epochs"]:
-                yield Progress(artefact.stage, Epoch(**epoch), taken_up=True)
-
-
-def stepped(
-    stage: str,
-    network: nn.Sequential,
-    samples: Samples,
-    training: Training,
-    checkpoint: Path,
-    *,
-    a: int = 0,
-    validate: Callable[[nn.Sequential], float] | None = None,
-) -> Iterator[Progress]:
-    """Fit with a checkpoint; epochs that it holds already count as taken up."""
-    known = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
-    for epoch in fit(network, samples, training, a=a, validate=validate, checkpoint=checkpoint):
-        yield Progress(stage, epoch, known == checkpoint.stat().st_mtime_ns)

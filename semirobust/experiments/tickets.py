@@ -8,17 +8,18 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import FGSM, PGD
-from semirobust.data import DataSet, Samples, load, subset, to_bytes
+from semirobust.data import DataSet, Part, Samples, select, subset, to_bytes
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.study import Part, Progress
-from semirobust.results.records import artifacts_root, key
+from semirobust.experiments.stages import content, kept
+from semirobust.experiments.study import Making, Progress, Run
+from semirobust.results.artefacts import Artefact
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, correct, full_masks
 from semirobust.tickets.pruning import Tickets, last_networks, levels, restored
 from semirobust.training.fitting import Epoch
@@ -59,7 +60,7 @@ class Hunt:
 
     @property
     def strong(self) -> PGD:
-        """Return the attack of the test images: 20 steps from a random start."""
+        """Return the attack of the test images: 20 steps of a sixth of the radius, as published."""
         return PGD(epsilon=self.epsilon, step_size=self.epsilon / 6, steps=20)
 
 
@@ -112,46 +113,63 @@ def grey(samples: Samples, side: int) -> Samples:
     return Samples(to_bytes(x), samples.labels)
 
 
-def selected(part: Part, root: str | Path | None = None, *, download: bool = False) -> DataSet:
-    """Return as much of a data set as is asked for."""
-    whole_set = load(part.name, root, size=part.size, download=download)
-    chosen: dict[str, Any] = {}
-    for name in ("train", "validation", "test"):
-        every, count = getattr(whole_set, name), getattr(part, name)
-        chosen[name] = every if count is None else subset(every, count)
-    return replace(whole_set, **chosen)
-
-
 def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
     """Return the samples that a row uses."""
-    found = selected(row.data, root, download=download)
+    colour = select(row.data, root, download=download)
     return replace(
-        found,
-        train=grey(found.train, row.side),
-        validation=grey(found.validation, row.side),
-        test=grey(found.test, row.side),
+        colour,
+        train=grey(colour.train, row.side),
+        validation=grey(colour.validation, row.side),
+        test=grey(colour.test, row.side),
     )
 
 
-def checkpoint(row: Hunt) -> Path:
-    """Return where a row keeps its networks."""
-    return artifacts_root() / "tickets" / f"{key((row.tickets, row.data, row.side))}.pt"
+class Found(NamedTuple):
+    """What a hunt finds: records of all levels, tickets of the published ones, last networks."""
+
+    records: list[dict[str, Any]]
+    tickets: dict[int, Weights]
+    last: dict[str, Weights]
 
 
-def run(
-    row: Hunt, root: str | Path | None = None, *, download: bool = False
-) -> Generator[Progress, None, dict[str, list[dict[str, Any]]]]:
+def run(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Prune level by level and return the tables; a level is a step of progress."""
-    samples, table = parts(row, root, download=download), []
-    path = checkpoint(row)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = parts(row, root, download=download)
+    found = yield from hunted(row, samples)
+    return {
+        "levels": found.records,
+        "autoattack": attacked(row, found, samples.test) if row.images else [],
+    }
+
+
+def hunted(row: Hunt, samples: DataSet) -> Generator[Progress, None, Found]:
+    """Return what a hunt finds, now or before."""
+    about = (row.tickets, row.data, row.side, row.epsilon)
+    artefact = Artefact(stage="tickets", about=about, code=(pruned, Samples))
+    make = partial(pruned, row, samples)
+    tensors, facts = yield from kept(artefact, {"samples": content(samples)}, make)
+
+    def weights(name: Any) -> Weights:
+        layers = range(len(row.tickets.rates))
+        return tuple(tensors[f"{name}.{layer}"] for layer in layers)
+
+    tickets = {level: weights(level) for level in facts["tickets"]}
+    return Found(facts["levels"], tickets, {reset: weights(reset) for reset in row.tickets.resets})
+
+
+def pruned(row: Hunt, samples: DataSet, *, folder: Path) -> Making:
+    """Prune level by level; a level is a step of progress."""
+    path, records = folder / "checkpoint.pt", []
     score = partial(scores, samples=samples.test, row=row)
     for level in levels(row.tickets, samples.train, samples.validation, score, checkpoint=path):
-        table += level.records
+        records += level.records
         best = max(record["validation"] for record in level.records)
         share = level.records[0]["share"]
-        yield Progress(f"{share:.1%} left", Epoch(level.number, 0.0, best), level.taken_up)
-    return {"levels": table, "autoattack": attacked(row, samples.test) if row.images else []}
+        yield Progress(f"{share:.1%} left", Epoch(level.number, 0.0, best), level.resumed)
+    state = restored(path, row.tickets)
+    groups: dict[Any, Weights] = {**state.tickets, **last_networks(row.tickets, state)}
+    tensors = {f"{name}.{j}": w for name, group in groups.items() for j, w in enumerate(group)}
+    return tensors, {"levels": records, "tickets": list(state.tickets)}
 
 
 def scores(weights: Weights, masks: Masks, *, samples: Samples, row: Hunt) -> dict[str, Tensor]:
@@ -161,13 +179,12 @@ def scores(weights: Weights, masks: Masks, *, samples: Samples, row: Hunt) -> di
     return {name: flag.double().mean(dim=1) for name, flag in flags.items()}
 
 
-def attacked(row: Hunt, test: Samples) -> list[dict[str, Any]]:
+def attacked(row: Hunt, found: Found, test: Samples) -> list[dict[str, Any]]:
     """Return AutoAttack's records of the dense networks and of the last level's, one each."""
-    state, few = restored(checkpoint(row), row.tickets), subset(test, row.images or len(test))
-    networks = {"dense": state.tickets[0], **last_networks(row.tickets, state)}
+    few = subset(test, row.images or len(test))
     return [
         {"reset": reset, "trial": trial, **official(row, weights, trial, few)}
-        for reset, weights in networks.items()
+        for reset, weights in {"dense": found.tickets[0], **found.last}.items()
         for trial in range(min(row.attacked, row.tickets.trials))
     ]
 

@@ -4,158 +4,136 @@ Every trial is an artefact of its own, its record and its f_b: trials run in any
 processes, and whoever asks for more of them gets the earlier ones as they are.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, replace
-from functools import cache, partial
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from safetensors.torch import load as from_safetensors
 from torch import nn
 
-from semirobust.algorithm1 import Algorithm1, Measure, Trial, trials
+from semirobust.algorithm1 import Algorithm1, Trial, trials
 from semirobust.data import DataSet, Samples, batches
+from semirobust.edge import information
+from semirobust.edge.estimator import Edge
 from semirobust.experiments.study import (
+    Content,
     Front,
+    Making,
     Progress,
     Study,
-    content,
-    device_name,
-    robust_artefact,
     score,
     seeded,
     stepped,
 )
 from semirobust.layers import cut, splice, split
-from semirobust.results.artefacts import Artefact, Held, held, publish
-from semirobust.training.fitting import Epoch, accuracy, load_weights, packed
+from semirobust.training.fitting import Epoch, accuracy
 
+RECORDED = ("number", "spliced_accuracy", "accuracy", "epochs", "accuracies", "rho")
 CACHE_BYTES = 1_500_000_000  # a larger block of activations is computed anew in every epoch
-F_B = "f_b.safetensors"
-Networks = dict[str, nn.Sequential]
+Reading = Callable[..., dict[int, float]]
 
 
-class Cut(NamedTuple):
-    """What all trials at one cut and behind one front share.
-
-    ``target`` (Acc*) and ``features`` (h_a of the stored examples) are computed when a trial first
-    asks for them, and once.
-    """
-
-    study: Study
-    samples: DataSet
-    networks: Networks
-    a: int
-    front: Front
-    measure: Measure
-    target: Callable[[], float]
-    features: Callable[[], DataSet | None]
-
-
-def tuned_artefact(
-    study: Study, n_b: int, front: Front, measure: Measure, number: int = 0
-) -> Artefact:
-    """Return what one trial at one cut is named by."""
-    about = (*robust_artefact(study).about, seeded(study, study.standard), study.attack)
-    about = (*about, study.tuning, study.tolerance, n_b, front, number)
-    return Artefact(stage="tuned", about=about, code=(tuned_networks, measure, Samples))
-
-
-def tuned_networks(
+def tried(
     study: Study,
-    samples: DataSet,
-    networks: Networks,
+    front: Front,
+    number: int,
     *,
-    n_b: int,
-    measure: Measure,
-    front: Front = "robust",
-    numbers: Sequence[int] | None = None,
-) -> Generator[Progress, None, list[Trial]]:
-    """Run Algorithm 1 at one cut and return its trials.
+    samples: DataSet,
+    standard: nn.Sequential,
+    robust: nn.Sequential,
+    source: nn.Sequential,
+    attacked: DataSet,
+    folder: Path,
+    measure: Reading,
+) -> Making:
+    """Run one trial of Algorithm 1 at the one cut of a study.
 
     Args:
-        study: Its settings.
-        samples: The static examples, or the clean images of the online protocol.
-        networks: "standard", "robust" and "random".
-        n_b: Trainable layers of f_b.
-        measure: Reads rho_j of a finished trial.
+        study: With the one cut.
         front: Whose f_a is frozen; another than "robust" is a control.
-        numbers: Which trials; by default all of the study, from 0.
+        number: Of the trial, from 0.
+        samples: The static examples, or the clean images of the online protocol.
+        standard: (f_a, f_b), from which f_b starts.
+        robust: (f_a*, f_b*), whose accuracy is aimed at.
+        source: The network whose f_a is frozen.
+        attacked: On whose test images rho_j is read.
+        folder: Where a checkpoint is kept.
+        measure: Reads rho_j of the finished trial.
     """
-    a = cut(networks["standard"], n_b)
-    target = cache(partial(score(study, samples), networks["robust"]))
-    features = cache(partial(cached, split(networks[front], a)[0], samples))
-    at = Cut(study, samples, networks, a, front, measure, target, features)
-    inputs = {str(name): content(networks[name]) for name in ("standard", "robust", front)}
-    inputs["samples"] = content(samples)
-    outcomes = []
-    for number in range(study.trials) if numbers is None else numbers:
-        with held(tuned_artefact(study, n_b, front, measure, number), inputs) as work:
-            if work.record is None:
-                trial, made = _tried(at, number, work.folder)
-                stage = f"f_b={n_b} behind {front} f_a, trial {number + 1}"
-                made = [step._replace(stage=stage) for step in made]
-                yield from made
-                epochs = [(step.stage, asdict(step.epoch)) for step in made]
-                facts = {"epochs": epochs, "trial": as_record(trial)}
-                f_b = packed(split(trial.network, a)[1])
-                publish(work, {F_B: f_b}, facts, device=device_name())
-            else:
-                for stage, epoch in work.facts["epochs"]:
-                    yield Progress(stage, Epoch(**epoch), taken_up=True)
-                trial = _restored(at, work)
-            outcomes.append(trial)
-    return outcomes
+    a = cut(standard, study.n_b[0])
+    steps: list[Progress] = []
 
-
-def _tried(at: Cut, number: int, folder: Path) -> tuple[Trial, list[Progress]]:
-    """Return a trial with its epochs."""
-    made: list[Progress] = []
-
-    def tune(network: nn.Sequential, number: int) -> Iterator[Epoch]:
-        for step in _fit_f_b(at, network, number, folder):
-            made.append(step)
+    def tune(network: nn.Sequential, _: int) -> Iterator[Epoch]:
+        for step in _fit_f_b(study, number, network, source, a, samples=samples, folder=folder):
+            steps.append(step)
             yield step.epoch
 
     (trial,) = trials(
-        Algorithm1(a=at.a, tolerance=at.study.tolerance, first=number),
-        at.networks[at.front],
-        at.networks["standard"],
-        target=at.target(),
+        Algorithm1(a=a, tolerance=study.tolerance, first=number),
+        source,
+        standard,
+        target=_target(study, samples, robust),
         tune=tune,
-        accuracy=score(at.study, at.samples),
-        measure=at.measure,
+        accuracy=score(study, samples),
+        measure=partial(measure, samples=attacked.test, a=a),
     )
-    return trial, made
+    words = f"f_b={study.n_b[0]} behind {front} f_a, trial {number + 1}"
+    yield from (step._replace(stage=words) for step in steps)
+    return split(trial.network, a)[1].state_dict(), as_record(trial)
 
 
-def _fit_f_b(at: Cut, network: nn.Sequential, number: int, folder: Path) -> Iterator[Progress]:
-    """Fit f_b of a network: on cached h_a where they are small enough, else behind f_a."""
-    training, path = seeded(at.study, at.study.tuning, number), folder / "checkpoint.pt"
-    features = at.features() if at.study.protocol == "static" else None
-    if features is None:
-        check = score(at.study, at.samples)
-        return stepped("", network, at.samples.train, training, path, a=at.a, validate=check)
-    stored = partial(accuracy, samples=features.validation)
-    return stepped("", split(network, at.a)[1], features.train, training, path, validate=stored)
-
-
-def as_record(trial: Trial) -> dict[str, Any]:
-    """Return a trial without its network."""
-    fields = ("number", "spliced_accuracy", "accuracy", "epochs", "accuracies", "rho")
-    return {name: getattr(trial, name) for name in fields}
-
-
-def _restored(at: Cut, work: Held) -> Trial:
+def restored(
+    study: Study,
+    content: Content,
+    *,
+    standard: nn.Sequential,
+    source: nn.Sequential,
+    **_: object,
+) -> Trial:
     """Return a trial as it was published."""
-    record = work.facts["trial"]
-    network = splice(at.networks[at.front], at.networks["standard"], at.a)
-    rho = {int(j): value for j, value in record["rho"].items()}
-    more = {"rho": rho, "accuracies": tuple(record["accuracies"]), "network": network}
-    trial = Trial(**{**record, **more})
-    load_weights(split(network, at.a)[1], from_safetensors(work.payload(F_B)), work.folder / F_B)
-    return trial
+    weights, facts = content
+    record = {name: facts[name] for name in RECORDED}
+    record["accuracies"] = tuple(record["accuracies"])
+    record["rho"] = {int(j): value for j, value in record["rho"].items()}
+    a = cut(standard, study.n_b[0])
+    network = splice(source, standard, a)
+    split(network, a)[1].load_state_dict(weights)
+    return Trial(**record, network=network.eval())
+
+
+@lru_cache(maxsize=1)
+def _target(study: Study, samples: DataSet, robust: nn.Sequential) -> float:
+    """Return Acc*, at which all trials of a study aim."""
+    return score(study, samples)(robust)
+
+
+@lru_cache(maxsize=1)
+def _features(source: nn.Sequential, a: int, samples: DataSet) -> DataSet | None:
+    """Return h_a of all samples, which the trials at one cut share."""
+    return cached(split(source, a)[0], samples)
+
+
+def _fit_f_b(
+    study: Study,
+    number: int,
+    network: nn.Sequential,
+    source: nn.Sequential,
+    a: int,
+    *,
+    samples: DataSet,
+    folder: Path,
+) -> Iterator[Progress]:
+    """Fit f_b of a network: on cached h_a where they are small enough, else behind f_a."""
+    training = seeded(study, study.tuning, number)
+    features = _features(source, a, samples) if study.protocol == "static" else None
+    if features is None:
+        check = score(study, samples)
+        return stepped("", network, samples.train, training, folder, a=a, validate=check)
+    stored = partial(accuracy, samples=features.validation)
+    f_b = split(network, a)[1]
+    return stepped("", f_b, features.train, training, folder, validate=stored)
 
 
 def cached(f_a: nn.Sequential, samples: DataSet) -> DataSet | None:
@@ -176,3 +154,20 @@ def cached(f_a: nn.Sequential, samples: DataSet) -> DataSet | None:
 
 def _through(f_a: nn.Sequential, samples: Samples) -> Samples:
     return Samples(torch.cat([f_a(x) for x, _, _ in batches(samples, 250)]), samples.labels)
+
+
+def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:
+    """Return rho_j in bits as the paper estimates it, without the null."""
+    edge = Edge.preset("paper", permutations=0)
+    rho = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=None)
+    return {j: dependence.value for j, dependence in rho.items()}
+
+
+def unread(_: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:  # noqa: ARG001
+    """Return nothing: rho of a single trial is read once, with its null."""
+    return {}
+
+
+def as_record(trial: Trial) -> dict[str, Any]:
+    """Return a trial without its network."""
+    return {name: getattr(trial, name) for name in RECORDED}

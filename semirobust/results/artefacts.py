@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from getpass import getuser
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +54,7 @@ class Artefact:
         """Return the functions and classes whose code, with all it reaches, is in the name."""
         return [*self.code, *_types(self.about)]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Return its name: twelve hex digits of stage, settings and code."""
         return results.key([self.stage, *self.about, sources.salt(self.entries)])
@@ -104,7 +105,7 @@ def _types(value: Any) -> list[type]:
 
 @contextmanager
 def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
-    """Hold an artefact: wait for its lock, take up what is valid, forget what is of other inputs.
+    """Hold an artefact: wait for its lock, use what is valid, forget what is of other inputs.
 
     Args:
         artefact: What is wanted.

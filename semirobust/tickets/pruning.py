@@ -87,7 +87,7 @@ class Level:
 
     number: int
     records: list[dict[str, Any]]
-    taken_up: bool = False
+    resumed: bool = False
 
 
 @dataclass
@@ -198,7 +198,7 @@ def levels(
         first = initial_weights(settings, sizes_of(train, settings))
         state = State(first, full_masks(first))
     for number, records in enumerate(state.history):
-        yield Level(number, records, taken_up=True)
+        yield Level(number, records, resumed=True)
     for number in range(len(state.history), settings.levels + 1):
         _advance(state, settings, number, train, validation, measure)
         if checkpoint:

@@ -42,7 +42,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _add_repro(command: Callable[..., argparse.ArgumentParser]) -> None:
     text = (
         "Run experiments by Snakemake, on one machine or a Slurm cluster.\n\n"
-        "Whatever is done, here or by `semirobust run`, is taken up; stop it whenever you like.\n\n"
+        "Whatever is done, here or by `semirobust run`, is used; stop it whenever you like.\n\n"
         "  semirobust repro table-1                          digits, all cores\n"
         "  semirobust repro table-1 --profile cpu --dry-run  what it would do\n"
         "  semirobust repro --profile gpu --on node --gpus 4 four GPUs of this machine\n"
@@ -103,7 +103,7 @@ def jobs_of(
 ) -> tuple[list[Job], list[Job]]:
     """Return the jobs of experiments and pages, inputs first, and those that nobody needs."""
     from semirobust.experiments import registry as experiments
-    from semirobust.workflow import jobs as grid
+    from semirobust.workflow.jobs import jobs as jobs_of_experiment
 
     chosen = [name for name in names if name != PAGES]
     if not chosen:
@@ -112,7 +112,7 @@ def jobs_of(
     found: dict[str, Job] = {}
     records: dict[str, list[str]] = {}
     for name in chosen:
-        jobs = grid.jobs(name, profile, only, download=download)
+        jobs = jobs_of_experiment(name, profile, only, download=download)
         found |= {job.name: job for job in jobs}
         records[name] = [job.name for job in jobs if job.stage == "record"]
     if PAGES in names or not names:
@@ -209,12 +209,13 @@ def step(chosen: argparse.Namespace) -> int:
 def _make(chosen: argparse.Namespace) -> None:
     import torch
 
-    from semirobust.workflow import stages
+    from semirobust.workflow import jobs
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if chosen.stage in ("table", "figure"):
-        stages.summarise(chosen.stage, chosen.name, chosen.profile, chosen.only)
+        jobs.summarise(chosen.stage, chosen.name, chosen.profile, chosen.only)
         return
-    place = stages.Place(chosen.name, chosen.profile, chosen.row)
-    where = stages.Where(chosen.network, chosen.n_b, chosen.front, chosen.trial)
-    stages.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)
+    place = jobs.Place(chosen.name, chosen.profile, chosen.row)
+    named = {name: getattr(chosen, name) for name in ("network", "n_b", "front", "trial")}
+    where = {name: value for name, value in named.items() if value is not None}
+    jobs.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)

@@ -1,7 +1,7 @@
 """Jobs, where they stand, what they will cost, and Snakemake as what starts them.
 
 A job is one artefact: a command that makes it, and the artefacts that must be there before. Which
-jobs there are is for ``grid`` to say; here is no torch.
+jobs there are is for ``jobs`` to say; here is no torch.
 """
 
 import json

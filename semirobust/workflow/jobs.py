@@ -1,40 +1,48 @@
-"""The grid of an experiment as jobs: what each row needs, and how each of it is made.
+"""The stages of the experiments as jobs of an engine: which there are, and how each is made.
 
-The jobs make, one by one and in any number of processes, the artefacts that ``experiments.run``
-makes in one: both call the same functions, so both end with the same numbers.
-
-    data -> standard -> examples -> robust -> attacked -> tuned -> evaluation -> record -> table
+The jobs make, one by one and in any number of processes, the nodes of ``experiments.stages`` that
+one run makes: so both end with the same numbers. A job may find that it is done, resume from a
+checkpoint, or begin; what it needs and is not there it makes as well, so every command works on its
+own. After the nodes of its rows come record, table and figure.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from semirobust.experiments import registry as experiments
-from semirobust.experiments import revision
-from semirobust.experiments import row as comparison
-from semirobust.experiments.row import attacked_artefact, evaluation_artefact
-from semirobust.experiments.study import (
-    Front,
-    Study,
-    examples_artefact,
-    robust_artefact,
-    standard_artefact,
-)
-from semirobust.experiments.tuning import tuned_artefact
+from semirobust.experiments import stages
+from semirobust.experiments.registry import finish
+from semirobust.experiments.stages import Node, content, listed, made, stored
 from semirobust.results import records as results
-from semirobust.results.artefacts import Artefact
+from semirobust.results.artefacts import Artefact, held, publish
 from semirobust.workflow.engine import Job
-from semirobust.workflow.stages import (
-    Place,
-    Where,
-    chosen_rows,
-    data_artefact,
-    figure_artefact,
-    record_artefact,
-    recorded,
-    table_artefact,
-)
+
+Frames = dict[str, pd.DataFrame]
+
+
+class Place(NamedTuple):
+    """Where a row stands: experiment, profile, and the row's key."""
+
+    experiment: str
+    profile: str
+    key: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the words of the command line that choose the row."""
+        return self.experiment, "--profile", self.profile, "--row", self.key
+
+    @property
+    def record(self) -> Artefact:
+        """Return what says that the row is recorded."""
+        return Artefact(stage="record", about=tuple(self), code=())
 
 
 def jobs(
@@ -50,100 +58,173 @@ def jobs(
     """
     found: dict[str, Job] = {}
     records = []
-    rows = chosen_rows(experiment, profile, only)
+    rows, known = chosen_rows(experiment, profile, only), experiments.experiment(experiment)
     for row in rows:
         place = Place(experiment, profile, results.key(row))
-        needed = [] if recorded(place) else list(_of_row(row, place))
-        record = _job(record_artefact(place), place, Where(), row, needed=_last(row, needed))
-        records.append(record)
-        for job in (*needed, record):
+        targets = [] if recorded(place) else known.targets(row)
+        for job in (_job(node, row, place) for node in listed(targets)):
             found.setdefault(job.name, job)
-    names = tuple(job.name for job in records)
-    drawn = [table_artefact(experiment, profile, rows)]
-    if experiments.experiment(experiment).run == comparison.run:
-        drawn.append(figure_artefact(experiment, profile, rows))
-    for artefact in drawn:
-        chosen = ("--only", *only) if only else ()
-        words = ("step", artefact.stage, experiment, "--profile", profile, *chosen)
-        about = f"{artefact.stage} of {experiment}"
-        job = Job(stage=artefact.stage, key=artefact.key, words=words, inputs=names, about=about)
-        found[job.name] = job
-    return [_downloading(job) if download else job for job in found.values()]
+        inputs = tuple(_name(node.artefact) for node in stored(targets))
+        words = ("step", "record", *place.words)
+        key = place.record.key
+        records.append(Job(stage="record", key=key, words=words, inputs=inputs, about=row.title))
+    drawn = SUMMARIES if known.run == stages.run else ("table",)
+    return [
+        *(_downloading(job) if download else job for job in found.values()),
+        *records,
+        *(_summary(stage, experiment, profile, only, records) for stage in drawn),
+    ]
 
 
 def _downloading(job: Job) -> Job:
     return replace(job, words=(*job.words, "--download")) if job.stage == "data" else job
 
 
-def fronts(row: Any) -> tuple[Front, ...]:
-    """Return whose f_a is frozen at each cut of a row, as its experiment runs it."""
-    if isinstance(row, comparison.Row):
-        return ("robust", *row.controls)
-    return ("robust",) if isinstance(row, revision.Attacked) else ()
+def _name(artefact: Artefact) -> str:
+    return f"{artefact.stage}/{artefact.key}"
 
 
-def _last(row: Any, needed: list[Job]) -> list[Job]:
-    """Return the jobs on which the record of a row waits."""
-    stages = ("evaluation", "tuned") if fronts(row) else ("robust",)
-    return [job for job in needed if job.stage in stages]
-
-
-def _of_row(row: Any, place: Place) -> Iterator[Job]:
-    """Yield the jobs of a row's networks, inputs first."""
-    study: Study | None = getattr(row, "study", None)
-    if study is None:
-        return
-    data = _job(data_artefact(study), place, Where(), row)
-    standard = _job(standard_artefact(study), place, Where(), row, needed=[data])
-    examples = _job(examples_artefact(study), place, Where(), row, needed=[standard])
-    static = study.protocol == "static"
-    source = examples if static else data
-    robust = _job(robust_artefact(study), place, Where(), row, needed=[source])
-    yield data
-    if static or fronts(row):
-        yield from (standard, examples)
-    yield robust
-    if not fronts(row):
-        return
-    ready = [examples, robust]
-    if not static:
-        ready.append(_job(attacked_artefact(study), place, Where(), row, needed=ready))
-        yield ready[-1]
-    yield from _networks(row, place, study, ready)
-
-
-def _networks(row: Any, place: Place, study: Study, ready: list[Job]) -> Iterator[Job]:
-    """Yield the trials at each cut and front, and the evaluation of every network."""
-    is_row = isinstance(row, comparison.Row)
-    for name in ("standard", "robust") if is_row else ():
-        yield _evaluation(row, place, Where(name), ready)
-    for n_b in study.n_b:
-        if is_row:
-            yield _evaluation(row, place, Where("spliced", n_b), ready)
-        for front in fronts(row):
-            measure = comparison.measured_by(study, front)
-            tried = []
-            for number in range(study.trials):
-                artefact = tuned_artefact(study, n_b, front, measure, number)
-                where = Where(None, n_b, front, number)
-                tried.append(_job(artefact, place, where, row, needed=ready))
-            yield from tried
-            if is_row:
-                yield _evaluation(row, place, Where("tuned", n_b, front), [*ready, *tried])
-
-
-def _evaluation(row: comparison.Row, place: Place, where: Where, needed: list[Job]) -> Job:
-    artefact = evaluation_artefact(row, str(where.network), where.columns)
-    return _job(artefact, place, where, row, needed=needed)
-
-
-def _job(
-    artefact: Artefact, place: Place, where: Where, row: Any, *, needed: list[Job] | None = None
-) -> Job:
+def _job(node: Node, row: Any, place: Place) -> Job:
+    options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in node.where.items()]
+    which = {name: value for name, value in node.where.items() if name != "trial"}
+    trial = [f"trial {node.where['trial'] + 1}"] if "trial" in node.where else []  # from 1
     return Job(
-        stage=artefact.stage,
-        key=artefact.key,
-        words=("step", artefact.stage, *place.words, *where.words),
-        inputs=tuple(job.name for job in needed or ()),
-        about=f"{row.title} {where.told}".strip(),
+        stage=node.stage,
+        key=node.artefact.key,
+        words=("step", node.stage, *place.words, *(word for pair in options for word in pair)),
+        inputs=tuple(_name(need.artefact) for need in stored(node.needs.values())),
+        about=" ".join(map(str, [row.title, *which.values(), *trial])),
     )
+
+
+def _summary(
+    stage: str, experiment: str, profile: str, only: Sequence[str], records: Sequence[Job]
+) -> Job:
+    artefact = summary(stage, experiment, profile, chosen_rows(experiment, profile, only))
+    chosen = ("--only", *only) if only else ()
+    return Job(
+        stage=stage,
+        key=artefact.key,
+        words=("step", stage, experiment, "--profile", profile, *chosen),
+        inputs=tuple(job.name for job in records),
+        about=f"{stage} of {experiment}",
+    )
+
+
+def step(
+    stage: str,
+    place: Place,
+    where: dict[str, Any],
+    root: str | Path | None = None,
+    *,
+    download: bool = False,
+) -> None:
+    """Make one artefact of a row, and whatever it needs that is not there."""
+    row, known = row_of(place), experiments.experiment(place.experiment)
+    if stage == "record":
+        _record(row, place, root, download=download)
+        return
+    for node in listed(known.targets(row, root, download=download)):
+        if (node.stage, node.where) == (stage, where):
+            value = finish(made(node, {}))
+            if stage == "data":
+                keep_data(node, content(value))
+            return
+    words = " ".join([stage, *map(str, where.values())])
+    raise ValueError(f"{row.title} has no {words}: see what semirobust plan prints")
+
+
+def _record(row: Any, place: Place, root: str | Path | None, *, download: bool) -> None:
+    if not recorded(place):
+        with held(place.record, {"result": "not there yet"}):
+            experiments.run_and_record(
+                place.experiment, row, place.profile, root, download=download
+            )
+        recorded(place)
+
+
+def recorded(place: Place) -> bool:
+    """Return whether a row is recorded, and let the manifest say the same."""
+    path = results.path_of(place.experiment, place.key)
+    if not path.exists():
+        (place.record.folder / "manifest.json").unlink(missing_ok=True)
+        return False
+    digest = sha256(path.read_bytes()).hexdigest()
+    with held(place.record, {"result": digest}) as work:
+        if work.record is None:
+            publish(work, {})
+    return True
+
+
+def keep_data(node: Node, digest: str) -> None:
+    """Keep the digest of a data set, or refuse another one than the jobs began with."""
+    with held(node.artefact, {}) as work:
+        if work.record is None:
+            publish(work, {}, facts=digest)
+        elif work.facts != digest:
+            raise ValueError(
+                f"{node.settings[0].name} is not the data set that this grid began with: bring "
+                f"back the former files, or delete {work.folder} to begin anew"
+            )
+
+
+def row_of(place: Place) -> Any:
+    """Return a row by its key."""
+    for row in experiments.rows(place.experiment, place.profile):
+        if results.key(row) == place.key:
+            return row
+    raise ValueError(
+        f"{place.experiment} has no row {place.key} in profile {place.profile}: the settings have "
+        "changed; write the plan again"
+    )
+
+
+def make_table(tables: Frames) -> dict[str, bytes]:
+    """Return tables as CSV files."""
+    return {f"{name}.csv": table.to_csv(index=False).encode() for name, table in tables.items()}
+
+
+def make_figure(tables: Frames) -> dict[str, bytes]:
+    """Return one picture of accuracies for each network that has both protocols."""
+    from semirobust.figures import plotting
+
+    found = {}
+    for model, part in tables["networks"].groupby("model"):
+        if part["protocol"].nunique() == 2:
+            memory = BytesIO()
+            figure = plotting.plot_protocols(part, title=str(model))
+            figure.savefig(memory, format="png", dpi=160, metadata={"Software": None})
+            found[f"{model}.png"] = memory.getvalue()
+    return found
+
+
+SUMMARIES: dict[str, Callable[[Frames], dict[str, bytes]]] = {
+    "table": make_table,
+    "figure": make_figure,
+}
+
+
+def summary(stage: str, experiment: str, profile: str, rows: Sequence[Any]) -> Artefact:
+    """Return what the tables or the pictures of rows are named by."""
+    about = (experiment, profile, [results.key(row) for row in rows])
+    return Artefact(stage=stage, about=about, code=(SUMMARIES[stage],))
+
+
+def summarise(stage: str, experiment: str, profile: str, only: Sequence[str] = ()) -> None:
+    """Make the tables or the pictures of recorded rows, unless they are of these already."""
+    rows = chosen_rows(experiment, profile, only)
+    metrics = [results.load(experiment, results.key(row)).metrics for row in rows]
+    inputs = {"results": sha256(json.dumps(metrics).encode()).hexdigest()}
+    with held(summary(stage, experiment, profile, rows), inputs) as work:
+        if work.record is None:
+            tables = experiments.joined(zip(rows, metrics, strict=True))
+            publish(work, SUMMARIES[stage](tables))
+
+
+def chosen_rows(experiment: str, profile: str, only: Sequence[str] = ()) -> list[Any]:
+    """Return the rows of an experiment whose titles hold all the words."""
+    rows = experiments.rows(experiment, profile)
+    found = [row for row in rows if all(word in row.title for word in only)]
+    if not found:
+        raise ValueError(f"no row of {experiment} has all of: {', '.join(only)}")
+    return found

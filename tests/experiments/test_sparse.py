@@ -5,16 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from semirobust.data import load
+from semirobust.data import Part, load
 from semirobust.experiments import sparse
 from semirobust.experiments import tickets as ticket_experiments
 from semirobust.experiments.registry import finish
-from semirobust.experiments.sparse import Front, Join, backs, shuffled
-from semirobust.experiments.study import Part
-from semirobust.experiments.tickets import checkpoint, grey, hunts, parts
+from semirobust.experiments.sparse import Front, Join, joined, shuffled
+from semirobust.experiments.tickets import grey, hunted, hunts, parts
 from semirobust.results import records as results
 from semirobust.tickets.batched import full_masks, glorot_weights
-from semirobust.tickets.pruning import pruned, restored
+from semirobust.tickets.pruning import pruned
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def test_f_a_is_bit_equal_behind_every_f_b():
     row, weights = tiny(), glorot_weights((64, 20, 10, 10), range(2))
     source = Front("ticket", 1, tuple(w * m for w, m in zip(weights, masks(), strict=True)))
     standard = glorot_weights((64, 20, 10, 10), range(5, 7))
-    found = dict(backs(row, [source], standard, parts(row).train, 2))
+    found = finish(joined(row, [source], standard, parts(row).train, 2))
     assert list(found) == ["standard", "clean", "under attack"]
     for name, network in found.items():
         assert all(torch.equal(network[j], source.weights[j]) for j in range(2))
@@ -84,7 +83,7 @@ def test_the_tickets_of_a_hunt_are_kept_at_the_published_levels_with_their_zeros
     row = tiny()
     found = finish(ticket_experiments.run(row))
     assert {record["level"] for record in found["levels"]} == {0, 1, 2}
-    kept = restored(checkpoint(row), row.tickets).tickets
+    kept = finish(hunted(row, parts(row))).tickets
     assert set(kept) == {0, 2}
     total = sum(int((weight[0] != 0).sum()) for weight in kept[2])
     assert total == found["levels"][-1]["remaining"]

@@ -237,7 +237,7 @@ def test_a_stopped_run_goes_on_at_its_level_and_ends_with_the_same_bits(tmp_path
     next(halted), next(halted)
     halted.close()
     resumed = run(checkpoint=second)
-    assert [level.taken_up for level in resumed] == [True, True, False, False]
+    assert [level.resumed for level in resumed] == [True, True, False, False]
     assert [level.records for level in resumed] == [level.records for level in uninterrupted]
     one, two = (tickets.restored(path, BRIEF) for path in (first, second))
     assert all(torch.equal(a, b) for a, b in zip(one.weights, two.weights, strict=True))

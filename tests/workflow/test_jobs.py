@@ -8,14 +8,15 @@ import pytest
 
 from semirobust import cli
 from semirobust.attacks.gradient import NFGSM, PGD
+from semirobust.data import Part
 from semirobust.experiments import registry as experiments
-from semirobust.experiments.study import Part
+from semirobust.experiments import stages
 from semirobust.models import Architecture
 from semirobust.results import records as results
 from semirobust.training.fitting import Training
 from semirobust.training.methods import Online
 from semirobust.workflow import commands as grid_cli
-from semirobust.workflow import engine, stages
+from semirobust.workflow import engine
 from semirobust.workflow import jobs as grid
 
 
@@ -125,21 +126,28 @@ def test_a_result_that_was_taken_away_is_due_again(store):
     ran("run", "table-1", "--only", "online")
     rows = experiments.rows("table-1", "smoke")
     (row,) = [row for row in rows if row.study.protocol == "online"]
-    place = stages.Place("table-1", "smoke", results.key(row))
-    assert stages.recorded(place)
+    place = grid.Place("table-1", "smoke", results.key(row))
+    assert grid.recorded(place)
     assert len(grid.jobs("table-1", "smoke", ["online"])) == 3
     results.path_of("table-1", place.key).unlink()
-    assert not stages.recorded(place)
+    assert not grid.recorded(place)
     found = Counter(job.stage for job in grid.jobs("table-1", "smoke", ["online"]))
     assert found["evaluation"] == 8
 
 
 def test_other_data_than_the_grid_began_with_are_refused(store):
-    study = experiments.rows("table-1", "smoke")[0].study
-    stages.keep_data(study, "a")
-    stages.keep_data(study, "a")
-    with pytest.raises(ValueError, match="is not the data set that this grid began with"):
-        stages.keep_data(study, "b")
+    node = stages.lineup(experiments.rows("table-1", "smoke")[0].study).data
+    grid.keep_data(node, "a")
+    grid.keep_data(node, "a")
+    with pytest.raises(ValueError, match="digits is not the data set that this grid began with"):
+        grid.keep_data(node, "b")
+
+
+def test_a_step_that_a_row_does_not_have_is_refused(capsys):
+    row = experiments.rows("table-1", "smoke")[0]
+    words = ["step", "tuned", "table-1", "--row", results.key(row), "--n-b", "3"]
+    assert cli.main(words) == 1
+    assert "has no tuned 3: see what semirobust plan prints" in capsys.readouterr().err
 
 
 def test_a_row_that_the_settings_no_longer_hold_is_named(capsys):

@@ -1,0 +1,55 @@
+"""Masks over the weights of an ordinary network: of its convolutions and linear maps, by name."""
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from semirobust.tickets.batched import Masked
+from semirobust.tickets.pruning import largest_mask, remaining
+
+NamedMasks: TypeAlias = dict[str, Tensor]
+
+
+def prunable(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the convolutions and linear maps by name."""
+    parts = network.named_modules()
+    return {name: part for name, part in parts if isinstance(part, nn.Conv2d | nn.Linear)}
+
+
+def cover(network: nn.Module, masks: NamedMasks) -> None:
+    """Put every weight under its mask."""
+    for name, part in prunable(network).items():
+        parametrize.register_parametrization(part, "weight", Masked(masks[name]))
+
+
+def uncover(network: nn.Module) -> None:
+    """Make the weights ordinary ones again, zeros where masks hid them."""
+    for part in prunable(network).values():
+        parametrize.remove_parametrizations(part, "weight")
+
+
+def thinned(network: nn.Sequential, masks: NamedMasks, rate: float) -> NamedMasks:
+    """Return masks without the smallest remaining weights of each layer, the last at half rate."""
+    parts, found = prunable(network), {}
+    for number, (name, part) in enumerate(parts.items(), start=1):
+        own = rate if number < len(parts) else rate / 2
+        size = part.weight.detach().abs().masked_fill(~masks[name], -1.0)
+        found[name] = largest_mask(size[None], remaining(int(masks[name].sum()), own, 1))[0]
+    return found
+
+
+def scattered(masks: NamedMasks, *, seed: int) -> NamedMasks:
+    """Return masks with as many weights in each layer at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
+        for name, mask in masks.items()
+    }
+
+
+def density(network: nn.Sequential, a: int) -> float:
+    """Return the share of weights of the first ``a`` links that are not zero."""
+    weights = [part.weight for part in prunable(network[:a]).values()]
+    return sum(int((w != 0).sum()) for w in weights) / sum(w.numel() for w in weights)
