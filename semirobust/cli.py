@@ -284,13 +284,13 @@ def _architecture(checkpoint: Path) -> str:
 def figure(chosen: argparse.Namespace) -> None:
     """Draw a recorded experiment, with the keys of its results in the file's description."""
     from semirobust.experiments import registry as experiments
-    from semirobust.figures import plotting
+    from semirobust.figures import networks as drawing
 
     networks = experiments.tables(chosen.name, chosen.profile, only=chosen.only)["networks"]
     about = networks.iloc[0]
     seeds = networks["seed"].nunique()
     title = f"{about['model']}, {about['data']}, profile {chosen.profile}, seeds: {seeds}"
-    plotting.plot_protocols(networks, title=title).savefig(chosen.file, dpi=160)
+    drawing.plot_protocols(networks, title=title).savefig(chosen.file, dpi=160)
     print(chosen.file)
 
 

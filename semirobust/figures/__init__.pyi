@@ -1,24 +1,19 @@
 from . import gallery
-from .curves import plot_course, plot_levels, plot_pairs, plot_panels
-from .densities import plot_densities
-from .plotting import (
-    plot_accuracies,
+from .curves import plot_course, plot_densities, plot_levels, plot_pairs, plot_panels
+from .networks import plot_accuracies, plot_protocols, plot_radius, plot_rho, with_labels
+from .sliders import Slider
+from .theory import (
     plot_bounds,
     plot_constants,
     plot_gamma,
     plot_growth,
     plot_line,
     plot_parts,
-    plot_protocols,
-    plot_radius,
     plot_replica,
-    plot_rho,
     plot_sizes,
     plot_slack,
     plot_truth,
-    with_labels,
 )
-from .sliders import Slider
 
 __all__ = [
     "Slider",

@@ -1,18 +1,58 @@
-"""Figures of the experiments that vary one thing: a course, or points, one series for each value.
+"""Figures of any experiment: a course, levels or points, one series for each value of a column."""
 
-Kept apart from ``plotting`` for its length; the style is set there.
-"""
-
-from collections.abc import Sequence
-
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
-from semirobust.figures.plotting import LINE, MARKERS, axes_of
-from semirobust.figures.words import told
+from semirobust.figures.alt_text import as_mathtext, with_data
+from semirobust.figures.style import (
+    LINE,
+    axes_of,
+    label_axes,
+    legend_above,
+    panels_of,
+    series,
+)
+
+PERCENT = (100, 50, 20, 10, 5, 2, 1)
+
+
+def draw_courses(
+    ax: Axes,
+    data: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    dashed: str | None = None,
+    spread: bool = False,
+) -> None:
+    """Draw the mean of ``y`` along ``x``, a line for each value of ``by``.
+
+    Args:
+        ax: Where to draw.
+        data: One row for each point; rows of one place are averaged.
+        x: Column along the first axis; few whole numbers, such as layers, are its ticks.
+        y: Column that is drawn.
+        by: Column whose values are the series.
+        dashed: Column drawn as a thin dashed line of the same colour, such as a null.
+        spread: Draw a standard deviation to both sides as a band.
+    """
+    for name, part, look, shape in series(data, by):
+        places = part.groupby(x)
+        mean = places[y].mean()
+        ax.plot(mean, label=as_mathtext(name), **look.marks(shape))
+        if dashed:
+            line = {"color": look.outline or look.colour, "linestyle": "dashed", "linewidth": 1}
+            ax.plot(places[dashed].mean(), **line)
+        if spread:
+            deviation = places[y].std()
+            ends = (mean - deviation, mean + deviation)
+            ax.fill_between(mean.index, *ends, color=look.colour, alpha=0.15, linewidth=0)
+    if is_integer_dtype(data[x]) and data[x].nunique() < 20:
+        ax.set_xticks(sorted(data[x].unique()))
 
 
 def plot_course(
@@ -25,38 +65,12 @@ def plot_course(
     labels: tuple[str, str] = ("", ""),
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the mean course of ``y`` along ``x``, a line for each value of ``by``.
-
-    Numbers as series get colours from dark to bright, names get those told apart best.
-
-    Args:
-        records: One row for each point; rows of one place are averaged.
-        x: Column along the first axis.
-        y: Column that is drawn.
-        by: Column whose values are the series.
-        dashed: Column drawn as a thin dashed line of the same colour, such as a null.
-        labels: Names of the two axes with their units.
-        ax: Where to draw.
-    """
-    ax = axes_of(ax, width=5.6, height=3.2)
-    groups = records.groupby(by, sort=False)
-    ordered = pd.api.types.is_numeric_dtype(records[by])
-    # the palest of the palette have no contrast
-    dark = sns.color_palette("rocket", len(groups) + 3)[: len(groups)]
-    palette = dark if ordered else sns.color_palette("colorblind")
-    for (name, part), colour, marker in zip(groups, palette, MARKERS * 2, strict=False):
-        mean = part.groupby(x)[[y, *([dashed] if dashed else [])]].mean()
-        ax.plot(mean.index, mean[y], color=colour, marker=marker, markersize=4, label=str(name))
-        if dashed:
-            ax.plot(mean.index, mean[dashed], color=colour, linestyle="dashed", linewidth=1)
-    ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
-    if pd.api.types.is_integer_dtype(records[x]) and records[x].nunique() < 20:
-        ax.set_xticks(sorted(records[x].unique()))
-    ax.legend(title=by if ordered else None)
-    place = {"bbox_to_anchor": (0, 1), "ncols": 4, "fontsize": "x-small"}  # over no line
-    sns.move_legend(ax, "lower left", **place, title_fontsize="x-small")
-    drawn: Axes = told(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
-    return drawn
+    """Draw the courses of ``draw_courses``; ``labels`` name the two axes with their units."""
+    ax = axes_of(ax, width=5.6)
+    draw_courses(ax, records, x=x, y=y, by=by, dashed=dashed)
+    label_axes(ax, labels[0] or x, labels[1] or y)
+    legend_above(ax, title=by if is_numeric_dtype(records[by]) else None)
+    return with_data(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
 
 
 def plot_panels(
@@ -70,53 +84,33 @@ def plot_panels(
 ) -> Figure:
     """Draw the courses of ``plot_course``, a panel for each value of ``panels``, on one scale."""
     parts = list(records.groupby(panels, sort=False))
-    columns = min(2, len(parts))
-    rows = -(-len(parts) // columns)
-    size = (3.2 * columns + 0.4, 2.3 * rows + 0.4)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
-    for ax in grid.flat[len(parts) :]:
-        ax.remove()
-    for (name, part), ax in zip(parts, grid.flat, strict=False):
-        plot_course(part, x=x, y=y, by=by, labels=labels, ax=ax)
-        ax.set_title(name, fontsize="small")
-        ax.get_legend().remove()
-    handles = grid.flat[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper left", ncols=4, fontsize="x-small")
+    figure, axes = panels_of(len(parts), width=3.4, height=2.5, sharey=True)
+    for (name, part), ax in zip(parts, axes, strict=True):
+        draw_courses(ax, part, x=x, y=y, by=by)
+        label_axes(ax, labels[0] or x, labels[1] or y)
+        ax.set_title(str(name), fontsize="small")
+        with_data(ax, part, x=x, y=y, by=by)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 
 def plot_levels(
-    records: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    by: str,
-    order: Sequence[str] | None = None,
-    label: str = "",
-    ax: Axes | None = None,
+    records: pd.DataFrame, *, x: str, y: str, by: str, label: str = "", ax: Axes | None = None
 ) -> Axes:
-    """Draw ``x`` of each value of ``y`` as points, mean and spread, a marker for each ``by``."""
-    ax = axes_of(ax, width=6.4, height=0.5 + 0.42 * records[y].nunique())
-    sns.pointplot(
-        records,
-        x=x,
-        y=y,
-        hue=by,
-        order=order,
-        palette="colorblind",
-        markers=list((MARKERS * 2)[: records[by].nunique()]),
-        linestyle="none",
-        dodge=0.4,
-        errorbar="sd",
-        ax=ax,
-    )
-    ax.set(xlabel=label or x, ylabel="")
-    place = {"bbox_to_anchor": (0, 1), "ncols": 4, "fontsize": "x-small", "markerscale": 0.7}
-    sns.move_legend(ax, "lower left", **place, frameon=False, title=None)
-    drawn: Axes = told(ax, records, x=y, y=x, by=by)
-    return drawn
+    """Draw ``x`` of each value of ``y`` as points, mean and spread, a mark for each ``by``."""
+    rows = list(records[y].unique())
+    ax = axes_of(ax, width=6.4, height=0.5 + 0.42 * len(rows))
+    shifts = np.linspace(-0.2, 0.2, records[by].nunique())
+    for shift, (name, part, look, shape) in zip(shifts, series(records, by), strict=True):
+        levels = part.groupby(y, sort=False)[x].agg(["mean", "std"])
+        places = [rows.index(row) + shift for row in levels.index]
+        marks = look.marks(shape, markersize=6, linestyle="none", label=as_mathtext(name))
+        ax.errorbar(levels["mean"], places, xerr=levels["std"], **marks)
+    ax.set_yticks(range(len(rows)), [as_mathtext(str(row)) for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    label_axes(ax, label or x, "")
+    legend_above(ax)
+    return with_data(ax, records, x=y, y=x, by=by)
 
 
 def plot_pairs(
@@ -130,9 +124,43 @@ def plot_pairs(
 ) -> Axes:
     """Draw one point for each record, ``y`` against ``x``, marked by the value of ``by``."""
     ax = axes_of(ax, width=4.6, height=3.4)
-    sns.scatterplot(records, x=x, y=y, hue=by, style=by, palette="colorblind", s=36, ax=ax)
-    ax.set(xlabel=labels[0] or x, ylabel=labels[1] or y)
+    for name, part, look, shape in series(records, by):
+        marks = look.marks(shape, markersize=6, linestyle="none", label=as_mathtext(name))
+        ax.plot(part[x], part[y], **marks)
+    label_axes(ax, labels[0] or x, labels[1] or y)
     ax.axhline(0, color=LINE, linewidth=0.8, linestyle="dotted")
-    ax.legend(fontsize="x-small", title=None)
-    drawn: Axes = told(ax, records, x=x, y=y, by=by, points=True)
-    return drawn
+    ax.legend()
+    return with_data(ax, records, x=x, y=y, by=by, points=True)
+
+
+def plot_densities(
+    records: pd.DataFrame,
+    *,
+    by: str = "reset",
+    y: str = "pgd",
+    panels: str = "row",
+    label: str = "",
+) -> Figure:
+    """Draw ``y`` by the share of weights left, mean and spread over trials, two panels in a line.
+
+    Args:
+        records: One row a network, with its ``share`` in 0..1.
+        by: Column whose values are the series.
+        y: Column that is drawn.
+        panels: Column whose values are the panels.
+        label: Name of the second axis.
+    """
+    parts = list(records.groupby(panels, sort=False))
+    width = 6.4 if len(parts) == 1 else 3.4
+    figure, axes = panels_of(len(parts), width=width, height=3.2, sharex=True)
+    for (name, part), ax in zip(parts, axes, strict=True):
+        percent = part.assign(share=100 * part["share"])
+        draw_courses(ax, percent, x="share", y=y, by=by, spread=True)
+        ax.set(title=str(name), xscale="log", ylim=(0, None))
+        ax.set_xticks(PERCENT, [str(tick) for tick in PERCENT])
+        ax.minorticks_off()
+        label_axes(ax, "weights left, %", label or y)
+        ax.legend()
+        with_data(ax, part, x="share", y=y, by=by)
+    axes[0].set_xlim(115, 85 * records["share"].min())  # shared; dense on the left
+    return figure

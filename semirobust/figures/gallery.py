@@ -1,6 +1,6 @@
 """Attacked images beside their perturbations and the network's answers, to be looked at.
 
-Draws like ``plotting``, whose style it takes; only images that may be shown go in (the digits).
+Only images that may be shown go in: the digits.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from torch import Generator, nn
 
 from semirobust.attacks.ball import evaluating
 from semirobust.data import Samples
-from semirobust.figures.words import CSV, Bundle
+from semirobust.figures.alt_text import CSV, Bundle
 from semirobust.types import Attack, Classifier, Images, Labels
 
 

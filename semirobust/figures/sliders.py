@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from semirobust.figures.words import CSV, Bundle, course
+from semirobust.figures.alt_text import CSV, Bundle, describe_course
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 480, 260, 52, 44, 26, 16
 COLOURS = ("#2f7fb5", "#d4722a", "#20966b")  # seen on white and on black
@@ -54,11 +54,12 @@ class Slider:
     def text(self, data: pd.DataFrame) -> str:
         """Return what is seen at the first and the last place of the slider."""
         words, values = self.words, data[self.move].unique()
-        ends = [
-            f"{words[self.move]} {value}: {course(data[data[self.move] == value], self.x, self.y)}"
-            for value in (values[0], values[-1])
+        ends = {value: data[data[self.move] == value] for value in (values[0], values[-1])}
+        texts = [
+            f"{words[self.move]} {value}: {describe_course(part, self.x, self.y)}"
+            for value, part in ends.items()
         ]
-        return f"{words[self.y]} against {words[self.x]}, with a slider. " + "; ".join(ends) + "."
+        return f"{words[self.y]} against {words[self.x]}, with a slider. " + "; ".join(texts) + "."
 
     @property
     def words(self) -> dict[str, str]:

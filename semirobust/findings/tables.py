@@ -14,7 +14,7 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.experiments.settings import CLASSES
-from semirobust.figures.plotting import with_labels
+from semirobust.figures.networks import with_labels
 
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
 

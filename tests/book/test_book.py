@@ -21,7 +21,7 @@ from book._ext import chapters, executed, execution, notebooks, values
 from book._ext.build import build
 from book._ext.pictures import with_addresses
 from book._ext.print import FLAGS
-from semirobust.figures import words as telling
+from semirobust.figures import alt_text
 from semirobust.results import code
 from semirobust.results.records import ROOT
 
@@ -344,14 +344,14 @@ def test_the_parameters_of_the_run_are_shown_and_the_defaults_folded_away(checko
 def test_pictures_have_a_lasting_address_their_data_and_a_text(ran, notebook):
     kept, _ = executed.kept(notebook, "smoke")
     content = notebooks.read(kept)
-    data = {"image/png": "aGVsbG8=", telling.CSV: "j\n1\n"}
-    metadata = {telling.CSV: {"alt": "A line that rises."}}
+    data = {"image/png": "aGVsbG8=", alt_text.CSV: "j\n1\n"}
+    metadata = {alt_text.CSV: {"alt": "A line that rises."}}
     content.cells[-1].outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
     page, files = with_addresses(content, notebook.name)
     assert files["figures/11-tiny-cell-3.png"] == b"hello"
     assert files["figures/11-tiny-cell-3.csv"] == b"j\n1\n"
     assert page.cells[-2].metadata.mystnb.image.alt == "A line that rises."
-    assert telling.CSV not in page.cells[-2].outputs[0].data
+    assert alt_text.CSV not in page.cells[-2].outputs[0].data
     assert "../figures/11-tiny-cell-3.png" in page.cells[-1].source
     assert "../figures/11-tiny-cell-3.csv" in page.cells[-1].source
 

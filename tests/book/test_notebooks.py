@@ -11,7 +11,7 @@ import yaml
 from nbformat import NotebookNode
 
 from book._ext import colab, notebooks, pictures
-from semirobust.figures import words as telling
+from semirobust.figures import alt_text
 from semirobust.results.records import ROOT
 
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -90,9 +90,9 @@ def _of_code(content: NotebookNode) -> Iterator[str]:
 def _of_figures(content: NotebookNode) -> Iterator[str]:
     for cell in code_cells(content):
         for output in cell.outputs:
-            if not {"image/png", telling.CSV} & set(output.get("data", {})):
+            if not {"image/png", alt_text.CSV} & set(output.get("data", {})):
                 continue
-            if telling.CSV not in output.data:
+            if alt_text.CSV not in output.data:
                 yield f"the figure of cell {cell.id} has no data"
             if len(pictures.alternative(output) or "") < SHORTEST:
                 yield f"the figure of cell {cell.id} has no text that says what is seen"
@@ -177,8 +177,8 @@ def drawn(**metadata: object):
     """Put a picture into the first code cell, with or without its data and its text."""
 
     def damage(content: NotebookNode) -> None:
-        data = {"image/png": "aGVsbG8=", **({telling.CSV: "j\n1\n"} if metadata else {})}
-        show = nbformat.v4.new_output("display_data", data=data, metadata={telling.CSV: metadata})
+        data = {"image/png": "aGVsbG8=", **({alt_text.CSV: "j\n1\n"} if metadata else {})}
+        show = nbformat.v4.new_output("display_data", data=data, metadata={alt_text.CSV: metadata})
         content.cells[1].outputs = [show]
 
     return damage

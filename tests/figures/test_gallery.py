@@ -10,8 +10,7 @@ from torch import nn
 
 from semirobust.attacks import gradient as attacks
 from semirobust.data import Samples
-from semirobust.figures import gallery
-from semirobust.figures import words as telling
+from semirobust.figures import alt_text, gallery
 
 EPSILON = 0.1
 
@@ -56,8 +55,8 @@ def test_the_table_tells_labels_answers_and_sizes():
 
 def test_the_picture_carries_its_table_and_says_what_is_read():
     data, metadata = gallery.plot(shown(), EPSILON)._repr_mimebundle_()
-    assert len(pd.read_csv(io.StringIO(data[telling.CSV]))) == 4
-    assert "1 read as 0, 0 read as 1, 1 read as 1" in metadata[telling.CSV]["alt"]
+    assert len(pd.read_csv(io.StringIO(data[alt_text.CSV]))) == 4
+    assert "1 read as 0, 0 read as 1, 1 read as 1" in metadata[alt_text.CSV]["alt"]
 
 
 def test_the_picture_shows_three_rows_and_marks_wrong_answers():

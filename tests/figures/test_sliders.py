@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from semirobust.figures import words as telling
+from semirobust.figures import alt_text
 from semirobust.figures.sliders import Axes, Slider
 
 ROWS = [
@@ -43,8 +43,8 @@ def test_the_slider_has_a_label_and_a_place_for_each_value():
 
 def test_the_figure_carries_its_data_and_says_what_is_seen_at_both_ends():
     data, metadata = made()
-    assert data[telling.CSV].count("\n") == 1 + len(ROWS)
-    text = metadata[telling.CSV]["alt"]
+    assert data[alt_text.CSV].count("\n") == 1 + len(ROWS)
+    text = metadata[alt_text.CSV]["alt"]
     assert "radius 0: 1 at 1, 1 at 3" in text
     assert "radius 2: 0.5 at 1, -0.5 at 3" in text
 

@@ -1,0 +1,167 @@
+"""What a figure says to those who do not see it: its data as a table, and an alternative text.
+
+A function that draws ends in ``with_data``, which keeps the records on the figure. A notebook then
+stores a table and a text with the picture; the book puts the one beside the figure and makes the
+other its alternative text. Neither is written by hand, so neither can say what is not drawn.
+
+Labels are drawn as mathtext and read as plain text; ``SYMBOLS`` has both.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+CSV = "application/vnd.semirobust.csv"
+LONGEST = 1200  # characters of a text
+Bundle: TypeAlias = tuple[dict[str, str], dict[str, Any]]
+SYMBOLS = {
+    "γ_j": r"$\gamma_j$",
+    "γ_n": r"$\gamma_n$",
+    "ρ_j": r"$\rho_j$",
+    "ρ": r"$\rho$",
+    "h_j": "$h_j$",
+    "f_a": "$f_a$",
+    "f_b*": "$f_b^*$",
+    "f̃_b": r"$\tilde f_b$",
+    "f_b": "$f_b$",
+    "n_b": "$n_b$",
+    "n - j": "$n - j$",
+    "layer j": "layer $j$",
+    "log₂ U": r"$\log_2 U$",
+    "(U - 1) / ln 2": r"$(U - 1) / \ln 2$",
+    "U - 1": "$U - 1$",
+}
+PLAIN = {mathtext: plain for plain, mathtext in SYMBOLS.items()}
+
+
+def as_mathtext(label: str) -> str:
+    """Return a plain label with its symbols as mathtext.
+
+    Example:
+        >>> as_mathtext("layers of f_b")
+        'layers of $f_b$'
+    """
+    return _replaced(label, SYMBOLS)
+
+
+def as_plain_text(label: str) -> str:
+    """Return a label with its mathtext as plain symbols."""
+    return _replaced(label, PLAIN)
+
+
+def _replaced(label: str, words: dict[str, str]) -> str:
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), lambda hit: words[hit[0]], label)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawn set of records: where, which columns, one series for each value of ``by``."""
+
+    ax: Any
+    data: pd.DataFrame
+    x: str
+    y: tuple[str, ...]
+    by: str | None
+    points: bool
+
+    def text(self) -> str:
+        """Return what is seen: the axes, then each series in numbers."""
+        labels = [as_plain_text(label) for label in (self.ax.get_ylabel(), self.ax.get_xlabel())]
+        title = f"{self.ax.get_title()}: " if self.ax.get_title() else ""
+        return (
+            f"{title}{' against '.join(filter(None, labels))}. " + "; ".join(self._series()) + "."
+        )
+
+    def _series(self) -> Iterator[str]:
+        groups = self.data.groupby(self.by, sort=False) if self.by else [("", self.data)]
+        for name, part in groups:
+            for column in self.y:
+                names = [str(name), column if len(self.y) > 1 else ""]
+                label = ", ".join(filter(None, names))
+                describe = describe_points if self.points else describe_course
+                text = describe(part, self.x, column)
+                yield f"{label}: {text}" if label else text
+
+
+def with_data(
+    ax: Any,
+    data: pd.DataFrame,
+    *,
+    x: str,
+    y: str | tuple[str, ...],
+    by: str | None = None,
+    points: bool = False,
+) -> Any:
+    """Return the axes, after keeping on their figure what was drawn on them.
+
+    Args:
+        ax: The axes.
+        data: The records.
+        x: Column along the first axis.
+        y: Column, or columns, drawn against it.
+        by: Column whose values are the series.
+        points: Whether a cloud of points was drawn and not a course.
+    """
+    figure, columns = ax.figure, (y,) if isinstance(y, str) else tuple(y)
+    panels = [*getattr(figure, "panels", ()), Panel(ax, data, x, columns, by, points)]
+    figure.panels = panels
+    figure._repr_mimebundle_ = partial(mime_bundle, panels)
+    return ax
+
+
+def mime_bundle(panels: list[Panel], **_: Any) -> Bundle:
+    """Return what a notebook stores with the picture: the table, and the text in its metadata."""
+    tables = [panel.data.assign(panel=number) for number, panel in enumerate(panels, start=1)]
+    table = pd.concat(tables) if len(tables) > 1 else panels[0].data
+    text = " ".join(panel.text() for panel in panels)
+    return {CSV: table.to_csv(index=False)}, {CSV: {"alt": shortened(text)}}
+
+
+def shortened(text: str) -> str:
+    """Return the text, cut after a series if it is longer than ``LONGEST``."""
+    if len(text) <= LONGEST:
+        return text
+    return text[:LONGEST].rpartition(";")[0] + "; and so on, see the data."
+
+
+def describe_course(part: pd.DataFrame, x: str, y: str) -> str:
+    """Return the course of the mean of y along x: its ends and its extremes, or every value.
+
+    Example:
+        >>> describe_course(pd.DataFrame({"j": [1, 2, 3], "gamma": [0.1, 0.7, 0.4]}), "j", "gamma")
+        '0.1 at 1, 0.4 at 3, highest 0.7 at 2'
+    """
+    mean = part.groupby(x, sort=is_numeric_dtype(part[x]))[y].mean().dropna()
+    if mean.empty:
+        return "nothing"
+    if not is_numeric_dtype(part[x]) or len(mean) < 3:
+        return ", ".join(value_at(mean, place) for place in mean.index)
+    ends = (mean.index[0], mean.index[-1])
+    extremes = {"highest": mean.idxmax(), "lowest": mean.idxmin()}
+    texts = [value_at(mean, place) for place in ends]
+    texts += [f"{word} {value_at(mean, at)}" for word, at in extremes.items() if at not in ends]
+    return ", ".join(texts)
+
+
+def value_at(values: "pd.Series[float]", place: Any) -> str:
+    """Return one value and its place, in three digits."""
+    where = f"{place:.3g}" if isinstance(place, float) else str(place)
+    return f"{values[place]:.3g} at {where}"
+
+
+def describe_points(part: pd.DataFrame, x: str, y: str) -> str:
+    """Return the number of points, their ranges and their correlation.
+
+    Example:
+        >>> describe_points(pd.DataFrame({"noise": [1.0, 2.0], "rho": [3.0, 5.0]}), "noise", "rho")
+        '2 points, noise from 1 to 2, rho from 3 to 5, correlation 1'
+    """
+    ranges = [f"{name} from {part[name].min():.3g} to {part[name].max():.3g}" for name in (x, y)]
+    tie = f", correlation {part[x].corr(part[y]):.2g}" if len(part) > 1 else ""
+    return f"{len(part)} points, {ranges[0]}, {ranges[1]}{tie}"

@@ -1,0 +1,80 @@
+"""Figures of the four networks and the controls: accuracies by threat model, rho_j by depth."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from semirobust.figures.alt_text import as_mathtext, with_data
+from semirobust.figures.curves import draw_courses
+from semirobust.figures.style import (
+    LINE,
+    NETWORKS,
+    THREATS,
+    axes_of,
+    label_axes,
+    panels_of,
+    threat_legend,
+)
+
+EXAMPLES = {"static": "stored examples", "online": "examples made in training"}
+
+
+def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with a column ``label``: controls are named by the f_a that is frozen."""
+    control = networks["front"].isin(["standard", "random"])
+    label = networks["network"].where(~control, "frozen " + networks["front"].astype(str) + " f_a")
+    return networks.assign(label=label)
+
+
+def plot_accuracies(networks: pd.DataFrame, *, legend: bool = True, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
+    ax, table = axes_of(ax, width=6.4, height=3.2), with_labels(networks)
+    labels = [label for label in NETWORKS if label in set(table["label"])]
+    for row, label in enumerate(labels):
+        look, part = NETWORKS[label], table[table["label"] == label]
+        for shift, (threat, (_, mark)) in zip((-0.2, 0, 0.2), THREATS.items(), strict=True):
+            marks = look.marks(**{"markersize": 6, **mark})
+            spread = part[threat].std() if len(part) > 1 else np.nan
+            ax.errorbar(part[threat].mean(), row + shift, xerr=spread, linestyle="none", **marks)
+    ax.set(xlim=(-0.03, 1.03), ylim=(len(labels) - 0.5, -0.5))
+    ax.set_yticks(range(len(labels)), list(map(as_mathtext, labels)))
+    label_axes(ax, "accuracy on test images", "")
+    ax.grid(visible=True, axis="y", alpha=0.3)
+    if legend:
+        threat_legend(ax, loc="lower left", bbox_to_anchor=(0, 1))
+    return with_data(ax, table, x="label", y=tuple(THREATS))
+
+
+def plot_protocols(networks: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw the accuracies under both protocols side by side, of the deepest cut."""
+    figure, axes = panels_of(2, width=4.5, height=3.1, sharey=True)
+    deepest = networks["n_b"].isna() | (networks["n_b"] == networks["n_b"].max())
+    for ax, (protocol, part) in zip(axes, networks[deepest].groupby("protocol"), strict=True):
+        plot_accuracies(part, legend=False, ax=ax)
+        ax.set_title(f"made robust to {EXAMPLES[str(protocol)]}", fontsize="medium")
+    threat_legend(figure, loc="outside upper center", title=title)
+    return figure
+
+
+def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw ρ_j by layer, a line a network, with the shuffled null of each as a dashed line."""
+    ax, table = axes_of(ax, width=6.4, height=3.0), with_labels(rho)
+    draw_courses(ax, table, x="j", y="value", by="label", dashed="null_mean")
+    label_axes(ax, "layer j", "ρ_j in bits (dashed: shuffled)")
+    ax.legend(ncols=2)
+    return with_data(ax, table, x="j", y=("value", "null_mean"), by="label")
+
+
+def plot_radius(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw accuracy under attack by radius (the index, in 255ths), a line a column."""
+    ax = axes_of(ax, width=6.4)
+    long = curves.rename_axis("radius").reset_index().melt("radius", None, "network", "accuracy")
+    draw_courses(ax, long, x="radius", y="accuracy", by="network")
+    ax.axhline(0.1, color=LINE, linestyle="dotted", linewidth=1)
+    ax.set(xscale="symlog", ylim=(-0.05, 1.05))
+    ax.set_xlim(curves.index.min() - 0.1, 1.1 * curves.index.max())  # no blank on the left of 0
+    ax.set_xticks(list(curves.index), [str(radius) for radius in curves.index])
+    label_axes(ax, "radius over 255", "accuracy")
+    ax.legend()
+    return with_data(ax, long, x="radius", y="accuracy", by="network")

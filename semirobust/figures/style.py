@@ -1,0 +1,140 @@
+"""How the figures of the book look: one palette by network, one set of marks by threat model.
+
+Colours say which network: standard grey, robust blue, spliced light blue, tuned orange, with a
+black outline behind a standard front; readers who are colour-blind tell them apart. Marks say how
+it was attacked: filled for white-box, open for transfer, a bar for clean images. Series that are no
+networks get the colours of seaborn's colour-blind palette, and shapes of their own.
+
+Importing this module sets the theme: on white, which the page inverts where it is dark.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, TypeAlias
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas.api.types import is_numeric_dtype
+
+from semirobust.figures.alt_text import as_mathtext
+
+Records: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
+
+BLUE, ORANGE, GREEN, RED, PINK, BROWN, _, GREY, _, LIGHT_BLUE = sns.color_palette("colorblind")
+PALE, LINE = "#b8b8b8", "#333333"  # what is no result, such as a null; limits and axes
+COLOUR = BLUE  # of a single series
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a series is drawn: its colour, and the outline of its marks."""
+
+    colour: Any
+    outline: Any = None
+
+    def marks(self, marker: str = "o", **settings: Any) -> dict[str, Any]:
+        """Return the settings of matplotlib for its marks and lines."""
+        edge = {"markeredgecolor": self.outline or self.colour}
+        return {"color": self.colour, "marker": marker, "markersize": 4, **edge, **settings}
+
+
+NETWORKS = {
+    "standard": Look(GREY),
+    "robust": Look(BLUE),
+    "spliced": Look(LIGHT_BLUE),
+    "tuned": Look(ORANGE),
+    "frozen standard f_a": Look(ORANGE, "black"),
+    "frozen random f_a": Look(PINK),
+}
+THREATS: dict[str, tuple[str, dict[str, Any]]] = {  # column: name, and mark
+    "clean": ("clean", {"marker": "|", "markersize": 9}),
+    "static": ("static transfer", {"marker": "o", "markerfacecolor": "white"}),
+    "whitebox": ("white-box PGD-20", {"marker": "o"}),
+}
+OTHERS = (BLUE, ORANGE, GREEN, RED, PINK, BROWN, GREY, LIGHT_BLUE)  # of series
+SHAPES = ("o", "s", "^", "D", "v", "P")
+THEME = {
+    "figure.dpi": 130,
+    "axes.grid": True,
+    "grid.alpha": 0.35,
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": LINE,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "legend.frameon": False,
+    "legend.fontsize": "x-small",
+    "legend.title_fontsize": "x-small",
+    "lines.linewidth": 1.5,
+}
+sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85, rc=THEME)
+
+
+def looks(values: pd.Series) -> dict[Any, Look]:
+    """Return the look of each value: its network's; numbers go from dark to bright."""
+    names = list(values.unique())
+    if is_numeric_dtype(values):  # the palest of the palette have no contrast
+        colours = sns.color_palette("rocket", len(names) + 3)
+        return {name: Look(colour) for name, colour in zip(names, colours, strict=False)}
+    known = {name.removesuffix(" f_a"): look for name, look in NETWORKS.items()} | NETWORKS
+    networks = {name: known[name] for name in names if name in known}
+    free = cycle(OTHERS[2:] if networks else OTHERS)
+    return {name: networks[name] if name in networks else Look(next(free)) for name in names}
+
+
+def series(data: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame, Look, str]]:
+    """Yield each value of a column with its rows, its look and its shape."""
+    look, shapes = looks(data[by]), cycle(SHAPES)
+    for (name, part), shape in zip(data.groupby(by, sort=False), shapes, strict=False):
+        yield str(name), part, look[name], shape
+
+
+def frame(records: Records) -> pd.DataFrame:
+    """Return the records as a frame."""
+    return records if isinstance(records, pd.DataFrame) else pd.DataFrame(list(records))
+
+
+def axes_of(ax: Axes | None, *, width: float = 4.5, height: float = 3.2) -> Axes:
+    """Return the axes, new ones of this size in inches if there are none."""
+    if ax is None:
+        ax = plt.subplots(figsize=(width, height), layout="constrained")[1]
+    sns.despine(ax=ax)
+    return ax
+
+
+def panels_of(
+    count: int, *, width: float, height: float, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many axes of one size in inches, two in a line."""
+    columns, rows = min(count, 2), -(-count // 2)
+    size: dict[str, Any] = {"figsize": (width * columns, height * rows), "layout": "constrained"}
+    figure, grid = plt.subplots(rows, columns, squeeze=False, **size, **shared)
+    axes = list(grid.flat)
+    for empty in axes[count:]:
+        empty.remove()
+        axes[count - columns].tick_params(labelbottom=True)  # the last of its column now
+    for ax in axes[:count]:
+        sns.despine(ax=ax)
+    return figure, axes[:count]
+
+
+def label_axes(ax: Axes, x: str, y: str) -> None:
+    """Label both axes, symbols as mathtext."""
+    ax.set(xlabel=as_mathtext(x), ylabel=as_mathtext(y))
+
+
+def legend_above(ax: Axes, *, title: str | None = None, columns: int = 4) -> None:
+    """Put the legend above the axes, over no line."""
+    ax.legend(title=title, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)
+
+
+def threat_legend(place: Axes | Figure, **settings: Any) -> None:
+    """Add the legend of the marks by threat model."""
+    marks = THREATS.values()
+    handles = [Line2D([], [], color=LINE, linestyle="none", **mark) for _, mark in marks]
+    place.legend(handles, [name for name, _ in marks], ncols=len(THREATS), **settings)
