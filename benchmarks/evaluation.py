@@ -20,13 +20,13 @@ from pathlib import Path
 from time import process_time
 
 import torch
+from published_attacks import Published, published
 from torch import Tensor, nn
 
 from semirobust.attacks.autoattack import AutoAttack, FastEnsemble
 from semirobust.attacks.ball import distance, fooled
 from semirobust.attacks.carlini_wagner import CarliniWagner
 from semirobust.attacks.gradient import NFGSM, PGD
-from semirobust.attacks.torchattacks import Published, published
 from semirobust.data import Samples, load, subset
 from semirobust.evaluation.report import Counted, Report, robust_accuracy
 from semirobust.evaluation.stand_in import stand_in

@@ -5,7 +5,6 @@ from .carlini_wagner import CarliniWagner
 from .fab import FAB
 from .gradient import FGSM, IFGSM, NFGSM, PGD, TRADES, from_name
 from .square import Square
-from .torchattacks import published
 
 __all__ = [
     "APGD",
@@ -23,5 +22,4 @@ __all__ = [
     "TargetedAPGD",
     "adaptive_attacks",
     "from_name",
-    "published",
 ]

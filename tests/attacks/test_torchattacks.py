@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torchattacks
+from published_attacks import NAMED, Published, published
 from torch import nn
 
 from semirobust.attacks.ball import distance, fooled
 from semirobust.attacks.gradient import FGSM, IFGSM
-from semirobust.attacks.torchattacks import NAMED, Published, published
 from semirobust.evaluation.report import robust_accuracy
 
 EPSILON = 8 / 255

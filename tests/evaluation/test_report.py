@@ -425,7 +425,7 @@ def test_pooling_moves_before_the_relu_and_changes_nothing():
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "epsilon"), [("standard", 4), ("robust", 12)])
 def test_no_flag_is_more_optimistic_than_the_library_s(kind, epsilon, samples, request):
-    from semirobust.attacks.torchattacks import Published, published
+    from published_attacks import Published, published
 
     network, (x, y), radius = request.getfixturevalue(kind), batch(samples, 12), epsilon / 255
     ours = robust_accuracy(network, x, y, AutoAttack(epsilon=radius))

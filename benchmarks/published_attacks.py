@@ -3,8 +3,7 @@
 The library sets every module's mode, re-seeds the global generator, leaves gradients in the weights
 and needs contiguous images. Here it meets a plain function behind a module of its own, and what it
 touches is put back. Its AutoAttack gives APGD and FAB 10 steps where the official one gives 100.
-These are the rows "as published" and the peer in tests and benchmarks; the numbers that are
-reported are the project's own.
+It is a peer in tests and benchmarks: no number of the book comes from it.
 """
 
 import random
@@ -23,7 +22,7 @@ from semirobust.attacks.ball import check_radius, prepared
 from semirobust.attacks.gradient import STEP_SIZE, iterations
 from semirobust.types import Classifier, Images, Labels, Logits
 
-SEVERAL = ("AutoAttack", "APGDT", "FAB")  # those that ask how many classes there are
+NEED_CLASSES = ("AutoAttack", "APGDT", "FAB")  # attacks that ask for the number of classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +52,17 @@ class Published:
     ) -> Images:
         """Return the perturbed inputs, and leave network and generators as they were."""
         seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-        with prepared(network, x, y) as classifier, untouched(network, seed), torch.enable_grad():
+        with prepared(network, x, y) as classifier, restoring(network, seed), torch.enable_grad():
             settings = dict(self.settings)
-            if self.kind in SEVERAL:
+            if self.kind in NEED_CLASSES:
                 with torch.no_grad():
                     settings |= {"n_classes": classifier(x[:1]).shape[1]}
-            attack = getattr(torchattacks, self.kind)(Behind(classifier, x), **settings)
-            found = attack(x.contiguous(), y)
-        return torch.empty_like(x).copy_(found.detach())  # in the layout of x
+            attack = getattr(torchattacks, self.kind)(Wrapped(classifier, x), **settings)
+            x_adv = attack(x.contiguous(), y)
+        return torch.empty_like(x).copy_(x_adv.detach())  # in the layout of x
 
 
-class Behind(nn.Module):
+class Wrapped(nn.Module):
     """A function behind a module with modes of its own, and a weight that tells the device."""
 
     def __init__(self, classifier: Classifier, x: Images) -> None:
@@ -77,7 +76,7 @@ class Behind(nn.Module):
 
 
 @contextmanager
-def untouched(network: Classifier, seed: int) -> Iterator[None]:
+def restoring(network: Classifier, seed: int) -> Iterator[None]:
     """Seed the global generators for a while; put them, and the weights' gradients, back after."""
     weights = list(network.parameters()) if isinstance(network, nn.Module) else []
     gradients = [weight.grad for weight in weights]
@@ -98,7 +97,7 @@ def untouched(network: Classifier, seed: int) -> Iterator[None]:
             weight.grad = gradient
 
 
-def signed(kind: str) -> Callable[[float], Published]:
+def iterated(kind: str) -> Callable[[float], Published]:
     """Return the maker of an iterated attack with the paper's step and number of steps."""
 
     def made(epsilon: float) -> Published:
@@ -110,8 +109,8 @@ def signed(kind: str) -> Callable[[float], Published]:
 
 NAMED: dict[str, Callable[[float], Published]] = {
     "fgsm": lambda epsilon: Published(kind="FGSM", settings={"eps": epsilon}),
-    "i-fgsm": signed("BIM"),
-    "pgd": signed("PGD"),
+    "i-fgsm": iterated("BIM"),
+    "pgd": iterated("PGD"),
     "cw": lambda _: Published(kind="CW", settings={"c": 1, "kappa": 0, "steps": 50, "lr": 0.01}),
     "autoattack": lambda epsilon: Published(
         kind="AutoAttack", settings={"eps": epsilon, "norm": "Linf", "seed": 0}
