@@ -1,0 +1,179 @@
+"""Every experiment resumes what is valid, and nothing that other code or other samples made."""
+
+from dataclasses import replace
+
+import pytest
+
+from semirobust import data
+from semirobust.attacks.gradient import NFGSM, PGD
+from semirobust.data import Part
+from semirobust.experiments import (
+    audits,
+    certified,
+    linear,
+    mixtrain,
+    readings,
+    revision,
+    rewinding,
+    settings,
+    sparse,
+    stages,
+    tickets,
+)
+from semirobust.experiments.mixtrain_settings import Certification
+from semirobust.experiments.registry import finish
+from semirobust.models import Architecture
+from semirobust.results import code as sources
+from semirobust.theory.semirobustness import Search
+from semirobust.training.fitting import Training
+from semirobust.training.methods import Online
+
+RADIUS = 16 / 255
+ATTACK = PGD(epsilon=RADIUS, step_size=RADIUS / 2, steps=2)
+
+
+def row():
+    brief = Training(epochs=1, learning_rate=0.05, batch=32)
+    whole = settings.smoke("vgg16", "online")
+    study = replace(
+        whole.study,
+        architecture=Architecture(name="cnn", width=0.25),
+        data=Part(train=120, validation=60, test=250),
+        attack=ATTACK,
+        n_b=(2,),
+        standard=brief,
+        robust=replace(brief, epochs=2, method=Online(attack=NFGSM(epsilon=RADIUS))),
+        tuning=brief,
+    )
+    return replace(whole, study=study, images=30, controls=(), presets=("paper",))
+
+
+def hunt():
+    whole = tickets.hunts("smoke")[0]
+    steps = replace(whole.tickets.steps, iterations=3)
+    few = replace(whole.tickets, steps=steps, levels=2, trials=2, hidden=(20, 10))
+    return replace(whole, tickets=few, data=Part(name="digits", test=60))
+
+
+def rewound():
+    return rewinding.Rewinding(
+        architecture=Architecture(name="cnn", width=0.25),
+        data=Part(name="digits", train=80, test=80),
+        training=Training(epochs=2, learning_rate=0.05, batch=40),
+        whitebox=ATTACK,
+        n_b=(2,),
+        early=1,
+        levels=1,
+        rate=0.5,
+        images=80,
+    )
+
+
+def certification():
+    return Certification(
+        method="mixtrain-1",
+        data=Part(name="digits", size=8, train=128, test=40),
+        chain="digits-small",
+        epsilon=0.1,
+        epochs=2,
+        ramp=1,
+        every=1,
+    )
+
+
+def audited():
+    search = Search(epsilon=RADIUS, steps=1, restarts=1)
+    return audits.Audited(row=row(), search=search, fitting=100, images=60, searched=10)
+
+
+CASES = {
+    "table-1": (stages.run, row),
+    "audit": (audits.run, audited),
+    "readings": (readings.run, lambda: readings.Reading(row=row(), images=250)),
+    "revision": (
+        revision.run,
+        lambda: revision.Attacked(study=row().study, attacks=(("PGD", ATTACK),), images=250),
+    ),
+    "linear": (
+        linear.run,
+        lambda: linear.Linear(
+            study=row().study, attacks=(("PGD", ATTACK),), images=50, solving=50, batch=50
+        ),
+    ),
+    "tickets": (tickets.run, hunt),
+    "sparse": (
+        sparse.run,
+        lambda: sparse.Join(hunt=hunt(), levels=(2,), cuts=(1,), read=1, images=20),
+    ),
+    "rewinding": (rewinding.run, rewound),
+    "mixtrain": (mixtrain.run, certification),
+    "certified": (
+        certified.run,
+        lambda: certified.Transfer(
+            front=certification(), cuts=(1,), tails=("standard", "boxes"), epochs=1, pairs=20
+        ),
+    ),
+}
+TRAINERS = {("training.fitting", "fit"), ("tickets.batched", "fit")}
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path / "first"))
+    data.select.cache_clear()
+    yield tmp_path
+    data.select.cache_clear()
+
+
+def ran(name, steps=None):
+    """Return the steps and the tables of a run, or of one that is stopped after some steps."""
+    run, settings_of = CASES[name]
+    seen = []
+    if steps is None:
+        return seen, finish(run(settings_of()), seen.append)
+    progress = run(settings_of())
+    seen += [next(progress) for _ in range(steps)]
+    progress.close()
+    return seen, None
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_stopped_run_resumes_and_a_finished_one_is_not_repeated(name, store, monkeypatch):
+    ran(name, steps=1)
+    resumed, tables = ran(name)
+    assert resumed[0].resumed
+    again, same = ran(name)
+    assert all(step.resumed for step in again)
+    assert [step.stage for step in again] == [step.stage for step in resumed]
+    assert same == tables
+    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(store / "second"))
+    anew, uninterrupted = ran(name)
+    assert not any(step.resumed for step in anew)
+    assert uninterrupted == tables
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_other_code_has_trained_is_not_resumed(name, monkeypatch):
+    """The digest of all code that reaches a trainer is made another: nothing else changes."""
+    ran(name, steps=2)
+    salt = sources.salt
+
+    def edited(entries):
+        reached = {(place.module, place.name) for place in sources.reached(entries)}
+        return salt(entries) + ("-edited" if reached & TRAINERS else "")
+
+    monkeypatch.setattr(sources, "salt", edited)
+    first, _ = ran(name, steps=2)
+    assert not any(step.resumed for step in first)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_was_trained_on_other_samples_is_not_resumed(name, store, monkeypatch):
+    ran(name, steps=2)
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *words, **how: load(*words, **how, seed=1))
+    data.select.cache_clear()
+    steps, tables = ran(name)
+    assert not any(step.resumed for step in steps)
+    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(store / "second"))
+    assert ran(name)[1] == tables
