@@ -148,8 +148,8 @@ def stages(classes: int, n: int, d: int, repetitions: int) -> dict[str, float]:
     widths = [hashing.widths(one, d, 3334) for one in u]
     zero = np.zeros(u[0].shape[-2])
     codes = [hashing.width_codes(one, e, zero) for one, e in zip(u, widths, strict=True)]
-    score = Formula.plug_in(n, lower=0.001, upper=10)
-    pair = DependenceGraph(*map(cells, codes), score)
+    formula = Formula.plug_in(n, lower=0.001, upper=10)
+    pair = DependenceGraph(*map(cells, codes), formula)
     works: dict[str, Callable[[], object]] = {
         "draw directions": lambda: projection.published_directions(d, d, n, 3334),
         "column deviations": lambda: [

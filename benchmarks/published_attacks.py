@@ -3,7 +3,7 @@
 The library sets every module's mode, re-seeds the global generator, leaves gradients in the weights
 and needs contiguous images. Here it meets a plain function behind a module of its own, and what it
 touches is put back. Its AutoAttack gives APGD and FAB 10 steps where the official one gives 100.
-It is a peer in tests and benchmarks: no number of the book comes from it.
+It is a peer in tests and benchmarks; the accuracies that the book reports are the project's own.
 """
 
 import random

@@ -63,8 +63,8 @@ class Formula:
     def entropy(self, sums: Floats, once: Floats, twice: Floats) -> Floats:
         """Return Ĥ in bits from Σ N_i g(N_i) and the numbers of cells seen once and twice."""
         n = len(self.table) - 1
-        found = self.table[n] - sums / n
-        return found + unseen_entropy(n, once, twice) if self.corrected else found
+        entropy = self.table[n] - sums / n
+        return entropy + unseen_entropy(n, once, twice) if self.corrected else entropy
 
 
 def unseen_entropy(n: int, once: Floats, twice: Floats) -> Floats:
@@ -112,12 +112,12 @@ def cells(codes: Codes) -> Cells:
     return Cells(ranks, counts)
 
 
-def entropy(found: Cells, score: Formula) -> Floats:
+def entropy(cells: Cells, formula: Formula) -> Floats:
     """Return the entropy of each row's cells in bits."""
-    counts = found.counts
-    sums: Floats = (counts * score.table[counts]).sum(axis=-1)
+    counts = cells.counts
+    sums: Floats = (counts * formula.table[counts]).sum(axis=-1)
     once, twice = ((counts == times).sum(axis=-1, dtype=np.float64) for times in (1, 2))
-    return score.entropy(sums, once, twice)
+    return formula.entropy(sums, once, twice)
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,11 @@ class DependenceGraph:
 
     x: Cells
     y: Cells
-    score: Formula
+    formula: Formula
 
     def information(self) -> tuple[Floats, Floats]:
         """Return Î of each row in bits, and the share of its samples alone in their joint cell."""
-        return self._sums(self._left() | self.y.ranks.astype(self._kind()))
+        return self._sums(self._left_codes() | self.y.ranks.astype(self._dtype()))
 
     def constant(self) -> NDArray[np.bool_]:
         """Return whether a row of X or of Y lies in a single cell."""
@@ -148,28 +148,28 @@ class DependenceGraph:
         if permutations == 0:
             return np.empty((0, len(self.x.ranks)))
         x, y = _in_own_order(self.x, sets), _in_own_order(self.y, sets)
-        pair = DependenceGraph(
-            *((y, x) if x.ranks.tobytes() > y.ranks.tobytes() else (x, y)), self.score
+        graph = DependenceGraph(
+            *((y, x) if x.ranks.tobytes() > y.ranks.tobytes() else (x, y)), self.formula
         )
-        left, right = pair._left(), pair.y.ranks.astype(pair._kind())
+        left, right = graph._left_codes(), graph.y.ranks.astype(graph._dtype())
         values = np.empty((permutations, len(left)))
         step = max(1, CHUNK // left.size)
         for start in range(0, permutations, step):
             count = min(step, permutations - start)
             joint = left | _shuffled(right, sets, count, generator)
-            found, _ = pair._sums(joint.reshape(-1, left.shape[-1]))
-            values[start : start + count] = found.reshape(count, -1)
+            estimates, _ = graph._sums(joint.reshape(-1, left.shape[-1]))
+            values[start : start + count] = estimates.reshape(count, -1)
         return values
 
     def _bits(self) -> int:
         return int(self.y.counts.shape[-1] - 1).bit_length()
 
-    def _kind(self) -> type[np.unsignedinteger]:
+    def _dtype(self) -> type[np.unsignedinteger]:
         cells_of_x = self.x.counts.shape[-1]
         return np.uint32 if cells_of_x << self._bits() <= 2**32 else np.uint64
 
-    def _left(self) -> NDArray[np.unsignedinteger]:
-        return (self.x.ranks << self._bits()).astype(self._kind())
+    def _left_codes(self) -> NDArray[np.unsignedinteger]:
+        return (self.x.ranks << self._bits()).astype(self._dtype())
 
     def _sums(self, joint: NDArray[np.unsignedinteger]) -> tuple[Floats, Floats]:
         """Return Î and the share of single samples of rows of joint codes, B or a multiple of B."""
@@ -177,32 +177,32 @@ class DependenceGraph:
         joint = np.sort(joint, axis=-1)
         starts, lengths = run_lengths(joint)
         row = starts // n
-        terms = self.score.table[lengths]
+        terms = self.formula.table[lengths]
         once: Floats = np.bincount(row, weights=lengths == 1, minlength=rows).astype(np.float64)
-        if self.score.clips:
+        if self.formula.clips:
             terms += self._expected(joint.ravel()[starts], row % len(self.x.ranks))
-            np.clip(terms, self.score.lower, self.score.upper, out=terms)
+            np.clip(terms, self.formula.lower, self.formula.upper, out=terms)
             return np.bincount(row, weights=lengths * terms, minlength=rows) / n, once / n
         sums: Floats = np.bincount(row, weights=lengths * terms, minlength=rows).astype(np.float64)
         twice: Floats = np.bincount(row, weights=lengths == 2, minlength=rows).astype(np.float64)
-        marginals: Floats = np.add(entropy(self.x, self.score), entropy(self.y, self.score))
-        both = self.score.entropy(sums, once, twice)
+        marginals: Floats = np.add(entropy(self.x, self.formula), entropy(self.y, self.formula))
+        both = self.formula.entropy(sums, once, twice)
         return np.tile(marginals, rows // len(marginals)) - both, once / n
 
     def _expected(self, joint: NDArray[np.unsignedinteger], row: NDArray[np.intp]) -> Floats:
         """Return log₂ N - g(N_i) - g(M_j) of each joint cell."""
-        g, n, bits = self.score.table, self.x.ranks.shape[-1], self._bits()
+        g, n, bits = self.formula.table, self.x.ranks.shape[-1], self._bits()
         i = row * self.x.counts.shape[-1] + (joint >> bits).astype(np.intp)
         j = row * self.y.counts.shape[-1] + (joint & ((1 << bits) - 1)).astype(np.intp)
         return (np.log2(n) - g[self.x.counts]).ravel()[i] - g[self.y.counts].ravel()[j]
 
 
-def _in_own_order(found: Cells, sets: int) -> Cells:
+def _in_own_order(cells: Cells, sets: int) -> Cells:
     """Return the cells with each class's samples sorted by their ranks in all codings."""
-    ranks = found.ranks.reshape(sets, -1, found.ranks.shape[-1])
+    ranks = cells.ranks.reshape(sets, -1, cells.ranks.shape[-1])
     order = np.lexsort(ranks[::-1], axis=-1)
     ordered = np.take_along_axis(ranks, order[None], axis=-1)
-    return Cells(ordered.reshape(found.ranks.shape), found.counts)
+    return Cells(ordered.reshape(cells.ranks.shape), cells.counts)
 
 
 def _shuffled(

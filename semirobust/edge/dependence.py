@@ -113,14 +113,14 @@ class ClassEstimate:
 
 
 def combined(
-    settings: Any, found: Mapping[int, ClassEstimate], shares: Mapping[int, float] | None
+    settings: Any, classes: Mapping[int, ClassEstimate], shares: Mapping[int, float] | None
 ) -> Dependence:
     """Return Σ_y π(y) of the classes' estimates; without π, their shares of the samples."""
-    total = sum(one.n for one in found.values())
-    share = shares or {c: one.n / total for c, one in found.items()}
+    total = sum(estimate.n for estimate in classes.values())
+    share = shares or {c: estimate.n / total for c, estimate in classes.items()}
 
     def mean(name: str) -> Any:
-        return sum(share[c] * getattr(one, name) for c, one in found.items())
+        return sum(share[c] * getattr(estimate, name) for c, estimate in classes.items())
 
     values, null = np.atleast_1d(mean("values")), mean("null")
     value, shuffled = float(values.mean()), len(null) > 0
@@ -134,12 +134,12 @@ def combined(
         entropy_y=float(mean("entropy_y")),
         singletons=float(mean("singletons")),
         spread=float(values.std(ddof=1)) if len(values) > 1 else None,
-        per_class={c: float(one.values.mean()) for c, one in found.items()},
-        samples={c: one.n for c, one in found.items()},
+        per_class={c: float(estimate.values.mean()) for c, estimate in classes.items()},
+        samples={c: estimate.n for c, estimate in classes.items()},
         notes=tuple(
             f"class {c}: constant, all samples in one cell"
-            for c, one in found.items()
-            if one.constant
+            for c, estimate in classes.items()
+            if estimate.constant
         ),
         settings=settings,
     )

@@ -153,12 +153,13 @@ class Edge:
 
         ``shares`` are the classes' weights π(y); without them, their shares of the samples.
         """
-        found: dict[int, ClassEstimate] = {}
-        for n in sorted({one.values.shape[-1] for one in u.values()}):
-            group = [c for c in u if u[c].values.shape[-1] == n]
-            estimates = self._estimates([u[c] for c in group], [v[c] for c in group])
-            found |= zip(group, estimates, strict=True)
-        return combined(self, {c: found[c] for c in u}, shares)
+        estimates: dict[int, ClassEstimate] = {}
+        sizes = {c: samples.values.shape[-1] for c, samples in u.items()}
+        for n in sorted(set(sizes.values())):
+            group = [c for c in u if sizes[c] == n]
+            of_group = self._estimates([u[c] for c in group], [v[c] for c in group])
+            estimates |= zip(group, of_group, strict=True)
+        return combined(self, {c: estimates[c] for c in u}, shares)
 
     def sides(self, dx: int, dy: int, n: int, of: str) -> tuple[int | None, int | None]:
         """Return the number of directions of X and of Y; None where coordinates are used as is."""
@@ -206,7 +207,7 @@ class Edge:
                     along = projection.scaled(normals, projection.deviations(x, rows, kind))
                 values = projection.project(x, rows, along, kind)
         if not np.all(np.isfinite(values)):
-            raise ValueError(projection.first_bad(x, name))
+            raise ValueError(projection.where_not_finite(x, name))
         return Coordinates(values, x.shape[1])
 
     def _estimates(self, u: list[Coordinates], v: list[Coordinates]) -> list[ClassEstimate]:
@@ -214,9 +215,9 @@ class Edge:
         n, classes = u[0].values.shape[-1], len(u)
         sets = max(len(u[0].values), len(v[0].values))
         shape = (sets, self.members, classes)
-        pair = self._pair(_stacked(u, sets), _stacked(v, sets), (u[0].d, v[0].d))
-        values, alone = pair.information()
-        shuffles = pair.null(
+        graph = self._graph(_stacked(u, sets), _stacked(v, sets), (u[0].d, v[0].d))
+        values, alone = graph.information()
+        shuffles = graph.null(
             sets=sets * self.members,
             permutations=self.permutations,
             generator=np.random.default_rng((self.seed, n)),
@@ -224,36 +225,37 @@ class Edge:
         values = np.median(values.reshape(shape), axis=1)
         null = np.median(shuffles.reshape(-1, *shape), axis=2).mean(axis=1)
         h_x, h_y = (
-            np.minimum(entropy(one, pair.score), log2(n)).reshape(shape) for one in (pair.x, pair.y)
+            np.minimum(entropy(side, graph.formula), log2(n)).reshape(shape)
+            for side in (graph.x, graph.y)
         )
         means = [
-            np.median(one.reshape(shape), axis=1).mean(axis=0)
-            for one in (np.minimum(h_x, h_y), h_x, h_y, alone, pair.constant())
+            np.median(number.reshape(shape), axis=1).mean(axis=0)
+            for number in (np.minimum(h_x, h_y), h_x, h_y, alone, graph.constant())
         ]
         return [
-            ClassEstimate(n, values[:, c], null[:, c], *(float(one[c]) for one in means))
+            ClassEstimate(n, values[:, c], null[:, c], *(float(mean[c]) for mean in means))
             for c in range(classes)
         ]
 
-    def _pair(self, u: Real, v: Real, d: tuple[int, int]) -> DependenceGraph:
+    def _graph(self, u: Real, v: Real, d: tuple[int, int]) -> DependenceGraph:
         """Return the cells of sets x classes x m x n; rows are sets, members, classes."""
-        score = Formula.plug_in(u.shape[-1], lower=self.lower, upper=self.upper)
+        formula = Formula.plug_in(u.shape[-1], lower=self.lower, upper=self.upper)
         if self.correction != "none":
-            score = Formula.chao_wang_jost(u.shape[-1])
+            formula = Formula.chao_wang_jost(u.shape[-1])
         if self.hashing == "rank":
-            return DependenceGraph(cells(rank_codes(u)), cells(rank_codes(v)), score)
+            return DependenceGraph(cells(rank_codes(u)), cells(rank_codes(v)), formula)
         width_u = self.smoothness * widths(u, d[0], self.seed)
         width_v = self.smoothness * widths(v, d[1], self.seed)
-        pair = self._width_pair(u, v, width_u, width_v, score)
+        graph = self._width_graph(u, v, width_u, width_v, formula)
         if self.normalise:
             sets, classes = u.shape[:2]
-            first = np.median(pair.information()[0].reshape(sets, self.members, classes), axis=1)
+            first = np.median(graph.information()[0].reshape(sets, self.members, classes), axis=1)
             factor = (0.4 * 2 ** (-np.sqrt(2 * first) + 1 / (2 * first)))[..., None]
-            pair = self._width_pair(u, v, factor * width_u, factor * width_v, score)
-        return pair
+            graph = self._width_graph(u, v, factor * width_u, factor * width_v, formula)
+        return graph
 
-    def _width_pair(
-        self, u: Real, v: Real, width_u: Real, width_v: Real, score: Formula
+    def _width_graph(
+        self, u: Real, v: Real, width_u: Real, width_v: Real, formula: Formula
     ) -> DependenceGraph:
         """Return the cells of all members for these widths."""
         shifts = member_shifts(
@@ -262,12 +264,12 @@ class Edge:
         drawn = list(shifts)
         x = [width_codes(u, scale * width_u, shift) for scale, shift, _ in drawn]
         y = [width_codes(v, scale * width_v, shift) for scale, _, shift in drawn]
-        return DependenceGraph(cells(np.stack(x, axis=1)), cells(np.stack(y, axis=1)), score)
+        return DependenceGraph(cells(np.stack(x, axis=1)), cells(np.stack(y, axis=1)), formula)
 
 
-def _stacked(found: list[Coordinates], sets: int) -> Real:
+def _stacked(classes: list[Coordinates], sets: int) -> Real:
     """Return the coordinates of some classes as sets x classes x m x n."""
-    values = np.stack([one.values for one in found], axis=1)
+    values = np.stack([coordinates.values for coordinates in classes], axis=1)
     return np.broadcast_to(values, (sets, *values.shape[1:]))
 
 

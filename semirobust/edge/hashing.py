@@ -70,7 +70,7 @@ def member_shifts(
 def width_codes(u: Real, epsilon: Real, shift: Real) -> Codes:
     """Return the codes ⌊(u + shift ε) / ε⌋ of coordinates ... x m x n."""
     epsilon = epsilon.astype(u.dtype)[..., None]
-    return fold(np.floor((u + shift.astype(u.dtype)[:, None] * epsilon) / epsilon))
+    return joint_codes(np.floor((u + shift.astype(u.dtype)[:, None] * epsilon) / epsilon))
 
 
 def rank_codes(u: Real) -> Codes:
@@ -81,9 +81,9 @@ def rank_codes(u: Real) -> Codes:
     """
     m, n = u.shape[-2:]
     value, middle = _ties(u)
-    distinct = fold(value)
+    distinct = joint_codes(value)
     cut = max(2, floor(isqrt(n) ** (1 / m) + TINY))
-    equal_shares = fold(cut * middle // (2 * n))
+    equal_shares = joint_codes(cut * middle // (2 * n))
     few = np.empty((*u.shape[:-2], 1), dtype=bool)
     for place in np.ndindex(u.shape[:-2]):
         few[place] = len(np.unique(distinct[place])) <= 2 * isqrt(n)
@@ -104,11 +104,11 @@ def _ties(u: Real) -> tuple[Codes, Codes]:
     starts, lengths = run_lengths(number)
     middle = np.repeat(2 * (starts % n) + lengths, lengths).reshape(lines.shape)
     back = np.argsort(order, axis=-1)
-    number, middle = (np.take_along_axis(found, back, axis=-1) for found in (number, middle))
+    number, middle = (np.take_along_axis(values, back, axis=-1) for values in (number, middle))
     return number.reshape(u.shape), middle.reshape(u.shape)
 
 
-def fold(numbers: NDArray[Any]) -> Codes:
+def joint_codes(numbers: NDArray[Any]) -> Codes:
     """Return one code for each tuple of whole numbers, ... x m x n to ... x n; no two collide."""
     codes, span = np.zeros(numbers.shape[:-2] + numbers.shape[-1:], dtype=np.int64), 1
     for line in np.moveaxis(numbers - numbers.min(axis=-1, keepdims=True), -2, 0):
@@ -122,7 +122,7 @@ def fold(numbers: NDArray[Any]) -> Codes:
 
 
 def _numbered(column: NDArray[Any]) -> Codes:
-    found = np.empty(column.shape, dtype=np.int64)
+    numbers = np.empty(column.shape, dtype=np.int64)
     for place in np.ndindex(column.shape[:-1]):
-        found[place] = np.unique(column[place], return_inverse=True)[1]
-    return found
+        numbers[place] = np.unique(column[place], return_inverse=True)[1]
+    return numbers

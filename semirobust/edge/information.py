@@ -89,12 +89,12 @@ def compare(
     return {name: rho(network, x, y, **how) for name, network in networks.items()}
 
 
-def records(found: Mapping[str, Mapping[int, Dependence]]) -> list[dict[str, Any]]:
+def records(networks: Mapping[str, Mapping[int, Dependence]]) -> list[dict[str, Any]]:
     """Return one row per network and layer: its name, j, samples per class and the numbers."""
     return [
-        {"network": name, "j": j, "per_class": min(one.samples.values()), **one.record()}
-        for name, layers in found.items()
-        for j, one in layers.items()
+        {"network": name, "j": j, "per_class": min(rho_j.samples.values()), **rho_j.record()}
+        for name, layers in networks.items()
+        for j, rho_j in layers.items()
     ]
 
 
@@ -138,7 +138,7 @@ class _Images:
 
 def _held(network: nn.Sequential, images: _Images, edge: Edge, a: int) -> dict[int, Dependence]:
     """Return ρ_j with two layers held, each pair and class with directions of its own."""
-    found: dict[int, Dependence] = {}
+    rho: dict[int, Dependence] = {}
     ((h, labels),) = images.blocks(len(images.index))
     for j, link in enumerate(network, start=1):
         # A clone, because an in-place activation would overwrite the layer before.
@@ -146,9 +146,9 @@ def _held(network: nn.Sequential, images: _Images, edge: Edge, a: int) -> dict[i
         following = torch.cat(parts)
         if j > a:
             u, v = edge.coordinates(h, following, labels)
-            found[j] = edge.measure(u, v, shares=images.shares)
+            rho[j] = edge.measure(u, v, shares=images.shares)
         h = following
-    return found
+    return rho
 
 
 def _streamed(

@@ -79,10 +79,10 @@ def project(x: Rows, index: Index, directions: Real, kind: Any) -> Real:
     k, d = flat.shape
     thin = np.zeros((d, -(-k // LANES) * LANES), kind)
     thin[:, :k] = flat.T
-    found = np.empty((size(index), thin.shape[1]), kind)
+    product = np.empty((size(index), thin.shape[1]), kind)
     for place, block in blocks(x, index, kind):
-        np.matmul(block, thin, out=found[place])
-    return np.ascontiguousarray(found[:, :k].T).reshape(*directions.shape[:-1], -1)
+        np.matmul(block, thin, out=product[place])
+    return np.ascontiguousarray(product[:, :k].T).reshape(*directions.shape[:-1], -1)
 
 
 def number_of_directions(n: int, d: int) -> int:
@@ -127,9 +127,9 @@ def principal_directions(
             image += (block - mean).T @ ((block - mean) @ basis.astype(kind))
         basis, stretch = np.linalg.qr(image)
     turn = np.linalg.svd(stretch)[0][:, :m]
-    found = (basis @ turn).T
-    largest = np.take_along_axis(found, np.abs(found).argmax(axis=1, keepdims=True), axis=1)
-    return found * np.where(largest < 0, -1.0, 1.0)
+    rows = (basis @ turn).T
+    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
+    return rows * np.where(largest < 0, -1.0, 1.0)
 
 
 def as_rows(x: Any, name: str) -> Rows:
@@ -157,8 +157,8 @@ def classes(labels: Any, n: int) -> dict[int, Index]:
     counts = np.bincount(y)
     if not counts.all():
         raise ValueError(f"class {np.flatnonzero(counts == 0)[0]} has no samples: number 0..K-1")
-    found = np.split(np.argsort(y, kind="stable"), np.cumsum(counts)[:-1])
-    return {c: _as_slice(rows) for c, rows in enumerate(found)}
+    by_class = np.split(np.argsort(y, kind="stable"), np.cumsum(counts)[:-1])
+    return {c: _as_slice(rows) for c, rows in enumerate(by_class)}
 
 
 def _as_slice(rows: NDArray[np.intp]) -> Index:
@@ -167,12 +167,12 @@ def _as_slice(rows: NDArray[np.intp]) -> Index:
 
 
 def size(rows: Index) -> int:
-    """Return how many rows are meant."""
+    """Return the number of rows of an index."""
     return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
-def first_bad(x: Rows, name: str) -> str:
-    """Return where the first number that is not finite stands."""
+def where_not_finite(x: Rows, name: str) -> str:
+    """Return the place of the first number that is not finite, in words."""
     for place, block in blocks(x, slice(0, len(x)), np.float64):
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):

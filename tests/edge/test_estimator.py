@@ -16,7 +16,7 @@ from semirobust.edge.dependence import (
     UnequalSamplesWarning,
 )
 from semirobust.edge.estimator import Edge
-from semirobust.edge.hashing import fold, rank_codes
+from semirobust.edge.hashing import joint_codes, rank_codes
 
 PUBLISHED = {
     "paper": {},
@@ -322,8 +322,8 @@ def test_the_sum_over_cells_is_the_difference_of_entropies(rng):
     free, clipped = Formula.plug_in(80), Formula.plug_in(80, lower=-99)
     joint = entropy(cells(x.ranks * 6 + y.ranks), free)
     expected = entropy(x, free) + entropy(y, free) - joint
-    for score in (free, clipped):
-        assert DependenceGraph(x, y, score).information()[0] == pytest.approx(expected)
+    for formula in (free, clipped):
+        assert DependenceGraph(x, y, formula).information()[0] == pytest.approx(expected)
 
 
 def test_unseen_entropy_is_the_published_sum():
@@ -345,13 +345,14 @@ def test_corrected_entropy_of_equal_counts_is_digamma():
 
 def test_the_null_recounts_what_a_shuffle_of_the_codes_gives(rng):
     x, y = rng.integers(0, 3, 6), rng.integers(0, 2, 6)
-    score = Formula.plug_in(6)
-    null = DependenceGraph(cells(x[None]), cells(y[None]), score).null(
+    formula = Formula.plug_in(6)
+    null = DependenceGraph(cells(x[None]), cells(y[None]), formula).null(
         sets=1, permutations=500, generator=np.random.default_rng(0)
     )
     shuffles = [rng.permutation(y) for _ in range(500)]
     direct = [
-        DependenceGraph(cells(x[None]), cells(s[None]), score).information()[0][0] for s in shuffles
+        DependenceGraph(cells(x[None]), cells(s[None]), formula).information()[0][0]
+        for s in shuffles
     ]
     assert null.mean() == pytest.approx(np.mean(direct), abs=0.05)
     assert set(np.round(null[:, 0], 9)) == set(np.round(direct, 9))
@@ -371,7 +372,7 @@ def test_all_codings_of_a_class_share_a_shuffle(rng):
 def test_codes_far_apart_are_numbered_rather_than_multiplied(rng):
     far = np.floor(rng.standard_normal((2, 5, 30)) * 1e15)
     far[:, :, 15:] = far[:, :, :15]
-    codes = fold(far)
+    codes = joint_codes(far)
     assert [len(np.unique(row)) for row in codes] == [15, 15]
     assert np.array_equal(codes[:, :15], codes[:, 15:])
 
