@@ -32,6 +32,9 @@ from semirobust.certified.operators import (
     Relu,
     Scale,
     around,
+    back,
+    constant,
+    image_of,
 )
 from semirobust.certified.parsing import operators
 from semirobust.certified.receptive_fields import box_by_receptive_fields, undilated
@@ -91,9 +94,9 @@ class Bounded:
                 offset = concretise(rows, self.relaxation.intercept)
                 return rows.new_zeros((len(offset.lower), rows.shape[1], *shape)), offset
             return self.relaxation.back(rows)
-        constant = self.operator.constant(rows)
-        offset = _zero(rows) if constant is None else Box(constant, constant)
-        return self.operator.back(rows, shape), offset
+        added = constant(self.operator, rows)
+        offset = _zero(rows) if added is None else Box(added, added)
+        return back(self.operator, rows, shape), offset
 
 
 def _total(parts: Sequence[Tensor]) -> Tensor:
@@ -130,9 +133,9 @@ def relax(operator: Nonlinear, box: Box, bound: Bound) -> Relaxation | None:
     if bound == "ibp":
         return None
     if not isinstance(operator, Relu):
-        image = operator.image(box)
-        flat = torch.zeros_like(image.lower)
-        return Relaxation(flat, flat, image)
+        ends = image_of(operator, box)
+        flat = torch.zeros_like(ends.lower)
+        return Relaxation(flat, flat, ends)
     low, high = box.lower.clamp(max=0), box.upper.clamp(min=0)
     above = high / (high - low).clamp(min=TINY)
     below = above if bound == "zonotope" else (high > -low).to(high.dtype)
@@ -160,10 +163,10 @@ class Propagation:
             elif isinstance(operator, Nonlinear):
                 box = self.tightened(history, box)
                 bounded = Bounded(operator, box, relax(operator, box, self.bound))
-                box = operator.image(box)
+                box = image_of(operator, box)
             else:
                 bounded = Bounded(operator, box)
-                box = operator.image(box)
+                box = image_of(operator, box)
             history = (*history, bounded)
         return history, box
 

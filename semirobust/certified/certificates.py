@@ -1,4 +1,4 @@
-"""Certified semirobustness: verified accuracy, and gamma between a sound lower and an upper end.
+"""Certificates: verified accuracy, and gamma of Definition 1 between a sound and an upper end.
 
 For a readout G_j and the score ±1 (right or wrong at the worst point), gamma_j of Definition 1 is
 2 RA - 1 with RA the robust accuracy. So with the verified accuracy VRA and RA under attack

@@ -53,35 +53,6 @@ class Convolution:
     padding: Pair
     dilation: Pair
 
-    def image(self, box: Box) -> Box:
-        """Return the smallest box that holds the image."""
-        how = (self.stride, self.padding, self.dilation)
-        centre = conv2d(box.centre, self.weight, self.bias, *how)
-        return around(centre, conv2d(box.radius, self.weight.abs(), None, *how))
-
-    def back(self, rows: Tensor, shape: torch.Size) -> Tensor:
-        """Return rows of coefficients of the output as rows of the input."""
-        kernel, flat = self.weight.shape[2:], rows.flatten(0, 1)
-        if shape[0] < FEW:
-            windows = self.weight.flatten(1).T @ flat.flatten(2)
-            flat = fold(windows, shape[1:], kernel, self.dilation, self.padding, self.stride)
-        else:
-            left = [  # pixels that the stride leaves over
-                shape[i + 1]
-                + 2 * self.padding[i]
-                - self.dilation[i] * (kernel[i] - 1)
-                - 1
-                - (flat.shape[i + 2] - 1) * self.stride[i]
-                for i in range(2)
-            ]
-            how = (self.stride, self.padding, left, 1, self.dilation)
-            flat = conv_transpose2d(flat, self.weight, None, *how)
-        return flat.view(*rows.shape[:2], *shape)
-
-    def constant(self, rows: Tensor) -> Tensor | None:
-        """Return what the bias adds to each row."""
-        return None if self.bias is None else rows.sum(dim=(-1, -2)) @ self.bias
-
 
 @dataclass(frozen=True, eq=False)
 class Dense:
@@ -89,19 +60,6 @@ class Dense:
 
     weight: Tensor
     bias: Tensor | None
-
-    def image(self, box: Box) -> Box:
-        """Return the smallest box that holds the image."""
-        centre = linear(box.centre, self.weight, self.bias)
-        return around(centre, linear(box.radius, self.weight.abs()))
-
-    def back(self, rows: Tensor, shape: torch.Size) -> Tensor:  # noqa: ARG002
-        """Return rows of coefficients of the output as rows of the input."""
-        return rows @ self.weight
-
-    def constant(self, rows: Tensor) -> Tensor | None:
-        """Return what the bias adds to each row."""
-        return None if self.bias is None else rows @ self.bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,65 +69,29 @@ class Scale:
     scale: Tensor
     shift: Tensor
 
-    def image(self, box: Box) -> Box:
-        """Return the image, which is a box; a negative scale turns it round."""
-        return around(box.centre * self.scale + self.shift, box.radius * self.scale.abs())
-
-    def back(self, rows: Tensor, shape: torch.Size) -> Tensor:  # noqa: ARG002
-        """Return rows of coefficients of the output as rows of the input."""
-        return rows * self.scale
-
-    def constant(self, rows: Tensor) -> Tensor | None:
-        """Return what the shift adds to each row."""
-        return (rows * self.shift).flatten(2).sum(dim=2)
-
 
 @dataclass(frozen=True, eq=False)
 class Positive:
     """A linear map without negative weights: average pooling, or a change of shape."""
 
-    module: Callable[[Tensor], Tensor]
-
-    def image(self, box: Box) -> Box:
-        """Return the smallest box that holds the image."""
-        return Box(self.module(box.lower), self.module(box.upper))
-
-    def back(self, rows: Tensor, shape: torch.Size) -> Tensor:
-        """Return rows of coefficients of the output as rows of the input."""
-        with torch.enable_grad():
-            origin = rows.new_zeros((len(rows.flatten(0, 1)), *shape), requires_grad=True)
-            flat = self.module(origin)
-        (pulled,) = torch.autograd.grad(flat, origin, rows.flatten(0, 1), create_graph=True)
-        return pulled.view(*rows.shape[:2], *shape)
-
-    def constant(self, rows: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return None: there is no bias."""
-        return None
+    function: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Relu:
     """x -> max(x, 0)."""
 
-    def image(self, box: Box) -> Box:
-        """Return the image of a box."""
-        return Box(box.lower.relu(), box.upper.relu())
-
 
 @dataclass(frozen=True, eq=False)
 class MaxPool:
     """Max pooling."""
 
-    pool: Callable[[Tensor], Tensor]
-
-    def image(self, box: Box) -> Box:
-        """Return the smallest box that holds the image."""
-        return Box(self.pool(box.lower), self.pool(box.upper))
+    function: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Branches:
-    """x -> the sum of all branches of x; a branch without steps is x itself."""
+    """x -> the sum of all branches of x; a branch without operators is x itself."""
 
     branches: tuple[tuple["Operator", ...], ...]
 
@@ -177,3 +99,68 @@ class Branches:
 Affine: TypeAlias = Convolution | Dense | Scale | Positive
 Nonlinear: TypeAlias = Relu | MaxPool
 Operator: TypeAlias = Affine | Nonlinear | Branches
+
+
+def image_of(operator: Affine | Nonlinear, box: Box) -> Box:
+    """Return the smallest box that holds the operator's image of a box."""
+    match operator:
+        case Convolution(weight, bias):
+            geometry = (operator.stride, operator.padding, operator.dilation)
+            centre = conv2d(box.centre, weight, bias, *geometry)
+            return around(centre, conv2d(box.radius, weight.abs(), None, *geometry))
+        case Dense(weight, bias):
+            centre = linear(box.centre, weight, bias)
+            return around(centre, linear(box.radius, weight.abs()))
+        case Scale(scale, shift):  # a negative scale turns the box round
+            return around(box.centre * scale + shift, box.radius * scale.abs())
+        case Positive(rising) | MaxPool(rising):
+            return Box(rising(box.lower), rising(box.upper))
+        case Relu():
+            return Box(box.lower.relu(), box.upper.relu())
+
+
+def back(operator: Affine, rows: Tensor, shape: torch.Size) -> Tensor:
+    """Return rows of coefficients of the output as rows of the input, which has this shape."""
+    match operator:
+        case Convolution():
+            flat = _transposed(operator, rows.flatten(0, 1), shape)
+            return flat.view(*rows.shape[:2], *shape)
+        case Dense(weight):
+            return rows @ weight
+        case Scale(scale):
+            return rows * scale
+        case Positive(function):
+            with torch.enable_grad():
+                origin = rows.new_zeros((len(rows.flatten(0, 1)), *shape), requires_grad=True)
+                flat = function(origin)
+            (slope,) = torch.autograd.grad(flat, origin, rows.flatten(0, 1), create_graph=True)
+            return slope.view(*rows.shape[:2], *shape)
+
+
+def _transposed(operator: Convolution, rows: Tensor, shape: torch.Size) -> Tensor:
+    kernel, stride, padding = operator.weight.shape[2:], operator.stride, operator.padding
+    if shape[0] < FEW:
+        windows = operator.weight.flatten(1).T @ rows.flatten(2)
+        return fold(windows, shape[1:], kernel, operator.dilation, padding, stride)
+    left = [  # pixels that the stride leaves over
+        shape[i + 1]
+        + 2 * padding[i]
+        - operator.dilation[i] * (kernel[i] - 1)
+        - 1
+        - (rows.shape[i + 2] - 1) * stride[i]
+        for i in range(2)
+    ]
+    geometry = (stride, padding, left, 1, operator.dilation)
+    return conv_transpose2d(rows, operator.weight, None, *geometry)
+
+
+def constant(operator: Affine, rows: Tensor) -> Tensor | None:
+    """Return what the bias or the shift adds to each row; None where there is none."""
+    match operator:
+        case Convolution(bias=Tensor() as bias):
+            return rows.sum(dim=(-1, -2)) @ bias
+        case Dense(bias=Tensor() as bias):
+            return rows @ bias
+        case Scale(shift=shift):
+            return (rows * shift).flatten(2).sum(dim=2)
+    return None

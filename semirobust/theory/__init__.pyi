@@ -1,5 +1,5 @@
 from . import algorithm_s1, curvature, worlds
-from .assumptions import Audit, audit
+from .assumptions import Audit, audit, slack
 from .norm_bounds import weight_norm_bounds
 from .semirobustness import (
     Gamma,
@@ -10,7 +10,6 @@ from .semirobustness import (
     nested_gamma,
     profile,
     robust_readout,
-    slack,
 )
 
 __all__ = [

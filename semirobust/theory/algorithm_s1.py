@@ -1,4 +1,4 @@
-"""Algorithm S1: the last layer as a linear combination of the layers of f_a (Theorem 3, Lemma 2).
+"""Theorem 3, Lemma 2, Algorithm S1: the last layer as a linear combination of those of f_a.
 
 With F_a the activations of all layers of f_a side by side and F_n the network's outputs, λ solves
 
@@ -90,7 +90,7 @@ def random_coefficients(solution: Tensor, *, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """How a combination does.
+    """The accuracies of a combination.
 
     Attributes:
         a: Number of layers of f_a.
@@ -134,22 +134,22 @@ def scores(
     generator = Generator().manual_seed(seed)
     transfer = attacked(network, test, attack, generator=generator)
     for a in cuts:
-        own = [coefficients(network, a, part, batch=batch) for part in (test, transfer)]
+        own = [coefficients(network, a, scored, batch=batch) for scored in (test, transfer)]
         honest = coefficients(network, a, train, batch=len(train))
         solved: list[tuple[Solved, list[Tensor]]] = [
             ("scored images", own),
             ("training images", [honest, honest]),
             ("random numbers", [random_coefficients(honest, generator=generator)] * 2),
         ]
-        for name, (plain, hard) in solved:
-            chosen = Combination(network, a, hard)
-            through = attacked(chosen, test, attack, generator=generator)
+        for name, (for_clean, for_attacked) in solved:
+            combination = Combination(network, a, for_attacked)
+            whitebox = attacked(combination, test, attack, generator=generator)
             yield Score(
                 a=a,
                 solved_on=name,
-                clean=accuracy(Combination(network, a, plain), test, batch=BATCH),
-                transfer=accuracy(chosen, transfer, batch=BATCH),
-                whitebox=accuracy(chosen, through, batch=BATCH),
+                clean=accuracy(Combination(network, a, for_clean), test, batch=BATCH),
+                transfer=accuracy(combination, transfer, batch=BATCH),
+                whitebox=accuracy(combination, whitebox, batch=BATCH),
             )
 
 
@@ -184,7 +184,7 @@ def recursive_constants(gammas: Sequence[float], n: int) -> list[float]:
     """
     if not 1 <= len(gammas) < n:
         raise ValueError(f"need 1 <= a < n, got a={len(gammas)}, n={n}")
-    found = list(gammas)
-    while len(found) < n:
-        found.append(sum(found))
-    return found
+    constants = list(gammas)
+    while len(constants) < n:
+        constants.append(sum(constants))
+    return constants

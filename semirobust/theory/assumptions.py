@@ -1,4 +1,4 @@
-"""Which assumptions of Theorem 2 hold on a network, layer pair by layer pair, with which numbers.
+"""Assumptions A1 to B2 of Theorem 2 and Lemma 1, audited on each pair of a network's layers.
 
     A1:  Σ_y π(y) I(h_{j-1}; h_j | y) >= ρ_j
     A2:  E[p(h_{j-1}, h_j | y) / (p(h_{j-1} | y) p(h_j | y))] <= U_j    and
@@ -11,10 +11,11 @@ belongs to the codes of a hash, and cannot exceed what the number of samples all
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Generator, Tensor, nn
 
 from semirobust.attacks.ball import evaluating
@@ -25,7 +26,7 @@ from semirobust.edge.estimator import Edge
 from semirobust.edge.hashing import rank_codes
 from semirobust.edge.projection import Coordinates
 from semirobust.layers import activations
-from semirobust.theory.semirobustness import Gamma, Search, gamma, score, slack, with_readout
+from semirobust.theory.semirobustness import Gamma, Search, gamma, score, with_readout
 from semirobust.types import Attack, Images, Labels, Logits
 
 SIGNIFICANT = 0.05  # of the permutation test of dependence
@@ -125,7 +126,7 @@ def audit(
     with evaluating(network):
         h = activations(network, attack(network, x, y, generator=Generator().manual_seed(seed)))
         h[0] = x
-        found = {
+        gammas = {
             j: gamma(network, j, G, scored, search, generator=Generator().manual_seed(seed))
             for j, G in readouts.items()
         }
@@ -141,13 +142,13 @@ def audit(
                 slack_null=coded_slack(u, v, shuffle=np.random.default_rng(seed)),
                 growth=float(worst.mean()),
                 growth_clean=float(growth(both(scored.x), scored.y).mean()),
-                before=found[j - 1],
-                after=found[j],
+                before=gammas[j - 1],
+                after=gammas[j],
             )
 
 
 class TwoReadouts(nn.Module):
-    """The logits of two readouts side by side, so that one attack sees both."""
+    """Two readouts with their logits side by side, so that one attack sees both."""
 
     def __init__(self, before: nn.Module, after: nn.Module) -> None:
         super().__init__()
@@ -169,22 +170,16 @@ def worst_growth(
 ) -> Tensor:
     """Return the least s_j - s_{j-1} found in the ball around each sample."""
 
-    def rise(objective: Objective) -> Objective:
-        def climbed(logits: Logits, labels: Labels) -> Tensor:
+    def growth_of(objective: Objective) -> Objective:
+        def difference(logits: Logits, labels: Labels) -> Tensor:
             before, after = logits.chunk(2, dim=1)
             return objective(after, labels) - objective(before, labels)
 
-        return climbed
+        return difference
 
-    climbs = tuple(rise(objective) for objective in (cross_entropy, negative_margin))
-    hunt = Search(
-        epsilon=search.epsilon,
-        step_size=search.step_size,
-        steps=search.steps,
-        restarts=search.restarts,
-        climbs=climbs,
-    )
-    return growth(both(hunt(both, x, y, generator=generator, scored=growth)), y)
+    climbs = tuple(growth_of(objective) for objective in (cross_entropy, negative_margin))
+    search = replace(search, climbs=climbs)
+    return growth(both(search(both, x, y, generator=generator, scored=growth)), y)
 
 
 def coded_slack(
@@ -194,7 +189,7 @@ def coded_slack(
     shuffle: np.random.Generator | None = None,
 ) -> float:
     """Return U_j from the cells of equal shares that dependence is counted in: mean over sets."""
-    total, n = 0.0, sum(one.values.shape[-1] for one in u.values())
+    total, n = 0.0, sum(coordinates.values.shape[-1] for coordinates in u.values())
     for c in u:
         pairs = [rank_codes(side[c].values) for side in (u, v)]
         size = pairs[0].shape[-1]
@@ -203,4 +198,25 @@ def coded_slack(
         g, h = (np.broadcast_to(codes, (sets, size)) for codes in pairs)
         values = [slack(g[s], h[s][order], np.zeros(size)) for s in range(sets)]
         total += size / n * float(np.mean(values))
+    return total
+
+
+def slack(g: ArrayLike, h: ArrayLike, y: ArrayLike) -> float:
+    """Return U_j of Assumption A2 from paired codes: Σ_y π(y) Σ_gh p(g, h | y)² / (p(g|y) p(h|y)).
+
+    The plug-in estimate. Where the code h is a function of the code g it is the mean number of
+    codes h that a class takes; it never exceeds the number of samples of a class.
+
+    Example:
+        >>> slack([0, 0, 1, 1], [0, 1, 0, 1], [0] * 4), slack([0, 1, 2], [0, 1, 2], [0] * 3)
+        (1.0, 3.0)
+    """
+    total, labels = 0.0, np.asarray(y)
+    for c in np.unique(labels):
+        codes = (np.asarray(side)[labels == c] for side in (g, h))
+        (_, i), (_, j) = (np.unique(own, return_inverse=True) for own in codes)
+        counts = np.zeros((i.max() + 1, j.max() + 1))
+        np.add.at(counts, (i, j), 1)
+        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0))
+        total += float((counts**2 / expected).sum()) * len(i) / len(labels)
     return total

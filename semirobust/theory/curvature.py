@@ -1,4 +1,4 @@
-"""How far apart are two last parts behind one f_a: curvature and the line between them.
+"""Bounds (9) to (11) on the gap of two losses, by curvature: two last parts f_b behind one f_a.
 
 With ω the weights of f_b, L(ω) the mean cross-entropy of f_b on given h_a = f_a(x + δ), Δ = ω̃ - ω*:
 
@@ -89,7 +89,7 @@ def lanczos(
     if not start.norm() > 0:
         raise ValueError("the start must not be zero: draw it at random")
     basis, diagonal, off = [start / start.norm()], [], []
-    found = Extremes(0.0, 0.0, torch.inf, 0, converged=False)
+    extremes = Extremes(0.0, 0.0, torch.inf, 0, converged=False)
     for step in range(1, min(steps, start.numel()) + 1):
         image = product(basis[-1])
         diagonal.append(float(image @ basis[-1]))
@@ -97,20 +97,20 @@ def lanczos(
         for _ in range(2):  # twice is enough (Kahan and Parlett)
             image = image - Q.T @ (Q @ image)
         off.append(float(image.norm()))
-        found = _extremes(diagonal, off, tolerance, start.numel())
-        if found.converged or step == steps:
+        extremes = _extremes(diagonal, off, tolerance, start.numel())
+        if extremes.converged or step == steps:
             break
         basis.append(image / image.norm())
-    return found
+    return extremes
 
 
 def _extremes(
     diagonal: Sequence[float], off: Sequence[float], tolerance: float, dimension: int
 ) -> Extremes:
     """Return the extreme eigenvalues of the tridiagonal matrix, with their residuals."""
-    k, beside = len(diagonal), torch.tensor(off[:-1], dtype=torch.float64)
+    k, off_diagonal = len(diagonal), torch.tensor(off[:-1], dtype=torch.float64)
     T = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-    T += torch.diag(beside, 1) + torch.diag(beside, -1)
+    T += torch.diag(off_diagonal, 1) + torch.diag(off_diagonal, -1)
     values, vectors = torch.linalg.eigh(T)
     least, largest = float(values[0]), float(values[-1])
     residual = off[-1] * float(vectors[-1, [0, -1]].abs().max()) if k < dimension else 0.0
@@ -182,7 +182,7 @@ def taylor(
 ) -> Taylor:
     """Return bound (10) from ω* to ω̃, with eigenvalues at ``points`` places of the line."""
     shares = torch.linspace(0, 1, points).tolist()
-    found = [
+    extremes = [
         lambda_max(loss, w + t * (other - w), generator=generator, steps=steps) for t in shares
     ]
     distance = float((other - w).norm())
@@ -190,10 +190,10 @@ def taylor(
         difference=float(loss(other)) - float(loss(w)),
         distance=distance,
         slope=float(gradient(loss, w) @ (other - w)),
-        lambda_max=found[0].largest,
-        bound=0.5 * found[0].largest * distance**2,
-        steepest=max(one.largest for one in found),
-        converged=all(one.converged for one in found),
+        lambda_max=extremes[0].largest,
+        bound=0.5 * extremes[0].largest * distance**2,
+        steepest=max(found.largest for found in extremes),
+        converged=all(found.converged for found in extremes),
     )
 
 

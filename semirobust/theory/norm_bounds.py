@@ -1,4 +1,4 @@
-"""Bounds (12) to (15): how far apart the losses of two networks are, by the norms of their weights.
+"""Bounds (12) to (15) on the gap of two losses, by the norms of the weights.
 
     L(ω̃) - L(ω*) <= C E‖f̃(x) - f*(x)‖ <= C C_x Π_(j in a) ‖W_j‖_F ‖Δ‖    (Eqs. 12 to 15)
 
@@ -57,7 +57,7 @@ def weight_norm_bounds(
     before, after = robust(h), tuned(h)
     norm = float(z.flatten(1).norm(dim=1).max())
     at_cut = float(h.flatten(1).norm(dim=1).max())
-    through_a = [(leaf, leaf) for leaf in flat_layers(f_a)]
+    through_a = [(layer, layer) for layer in flat_layers(f_a)]
     through_b = list(zip(flat_layers(robust), flat_layers(tuned), strict=True))
     frobenius = prod(_norm(leaf.weight) for leaf in flat_layers(f_a) if isinstance(leaf, Weighted))
     distance = float((weights(tuned) - weights(robust)).norm())

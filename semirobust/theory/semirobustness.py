@@ -1,4 +1,4 @@
-"""Semirobustness measured: readouts G_j behind F^(j) and their gamma_j (Definition 1, Eq. 1).
+"""Definition 1 and Theorem 1 measured: readouts G_j behind F^(j), and their gamma_j (Eq. 1).
 
     γ_j = E_(x, y) [ inf over δ in S_x of  s_y(G_j ∘ F^(j)(x + δ)) ],    s_y = 2 p_y - 1
 
@@ -16,9 +16,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy as mean_cross_entropy
 
@@ -279,31 +277,11 @@ def nested_gamma(found: dict[int, Gamma]) -> dict[int, float]:
 
 def gamma_records(curves: Mapping[str, Mapping[int, Gamma | float]]) -> list[dict[str, Any]]:
     """Return one row per readout and layer: its name, j, gamma and the interval's ends if known."""
-    return [
-        {"readout": name, "j": j, "gamma": found.value, "low": found.low, "high": found.high}
-        if isinstance(found, Gamma)
-        else {"readout": name, "j": j, "gamma": found, "low": found, "high": found}
-        for name, curve in curves.items()
-        for j, found in curve.items()
-    ]
-
-
-def slack(g: ArrayLike, h: ArrayLike, y: ArrayLike) -> float:
-    """Return U_j of Assumption A2 from paired codes: Σ_y π(y) Σ_gh p(g, h | y)² / (p(g|y) p(h|y)).
-
-    The plug-in estimate. Where the code h is a function of the code g it is the mean number of
-    codes h that a class takes; it never exceeds the number of samples of a class.
-
-    Example:
-        >>> slack([0, 0, 1, 1], [0, 1, 0, 1], [0] * 4), slack([0, 1, 2], [0, 1, 2], [0] * 3)
-        (1.0, 3.0)
-    """
-    total, labels = 0.0, np.asarray(y)
-    for c in np.unique(labels):
-        codes = (np.asarray(side)[labels == c] for side in (g, h))
-        (_, i), (_, j) = (np.unique(own, return_inverse=True) for own in codes)
-        counts = np.zeros((i.max() + 1, j.max() + 1))
-        np.add.at(counts, (i, j), 1)
-        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0))
-        total += float((counts**2 / expected).sum()) * len(i) / len(labels)
-    return total
+    rows = []
+    for name, curve in curves.items():
+        for j, found in curve.items():
+            ends = {"gamma": found, "low": found, "high": found}
+            if isinstance(found, Gamma):
+                ends = {"gamma": found.value, "low": found.low, "high": found.high}
+            rows.append({"readout": name, "j": j, **ends})
+    return rows

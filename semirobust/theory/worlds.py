@@ -1,4 +1,4 @@
-"""Worlds in which the quantities of the theory are known exactly: what estimates are checked on.
+"""Exact worlds, where the quantities of the theory are known: what estimates are checked on.
 
 - *Finite*: a few inputs, a table of what an attack can turn into what, layers as tables. The
   supremum of gamma_j over all readouts, or over affine ones, is a linear programme.
@@ -87,8 +87,8 @@ class Finite:
         held = np.hstack([np.vstack([basis, -basis]), np.zeros((2 * len(basis), 2 * m))])
         limits = np.concatenate([np.zeros(2 * len(x)), np.ones(2 * len(basis))])
         gain = np.concatenate([np.zeros(d), self.p.ravel()])
-        found = linprog(-gain, np.vstack([*constraints, held]), limits, bounds=(None, None))
-        solution = np.asarray(found.x)
+        programme = linprog(-gain, np.vstack([*constraints, held]), limits, bounds=(None, None))
+        solution = np.asarray(programme.x)
         return float(gain @ solution), basis @ solution[:d]
 
 
