@@ -37,7 +37,7 @@ def artefact(name):
 
 
 def made(name):
-    """Return the content of a node, made now or taken up."""
+    """Return the content of a node, made now or before."""
     node = graph()[name]
     inputs = {one: sha256(made(one)).hexdigest() for one in node["upstream"]}
     with held(artefact(name), inputs) as work:

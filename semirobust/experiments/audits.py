@@ -12,8 +12,9 @@ from pathlib import Path
 from torch import nn
 
 from semirobust.data import Samples, subset
+from semirobust.experiments.nodes import Memory, Node, made
 from semirobust.experiments.row import Contender, Row
-from semirobust.experiments.stages import Lineup, Memory, Node, contenders, lineup, made
+from semirobust.experiments.stages import Lineup, contenders, lineup
 from semirobust.experiments.study import Front, Progress, Run
 from semirobust.theory.assumptions import audit
 from semirobust.theory.semirobustness import Search, linear_readout

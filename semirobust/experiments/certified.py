@@ -35,7 +35,7 @@ from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.mixtrain import trained
 from semirobust.experiments.mixtrain_settings import DIGITS, Certification, architecture, method_of
-from semirobust.experiments.stages import train
+from semirobust.experiments.nodes import train
 from semirobust.experiments.study import Progress, Run
 from semirobust.layers import compose, split
 from semirobust.theory.semirobustness import linear_readout, with_readout

@@ -11,7 +11,8 @@ import torch
 
 from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import subset
-from semirobust.experiments.stages import Memory, Node, lineup, made
+from semirobust.experiments.nodes import Memory, Node, made
+from semirobust.experiments.stages import lineup
 from semirobust.experiments.study import Run, Study, titled
 from semirobust.layers import cut
 from semirobust.theory.algorithm_s1 import BATCH, attacked, scores

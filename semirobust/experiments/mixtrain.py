@@ -22,7 +22,7 @@ from semirobust.certified.interval_attack import IntervalGradient
 from semirobust.data import DataSet, Samples, select, subset
 from semirobust.evaluation.report import Report, robust_accuracy
 from semirobust.experiments.mixtrain_settings import Certification, Cost
-from semirobust.experiments.stages import train
+from semirobust.experiments.nodes import train
 from semirobust.experiments.study import Progress, Run
 from semirobust.training.fitting import Run as Process
 from semirobust.training.fitting import accuracy, training_mode

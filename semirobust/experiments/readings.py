@@ -13,9 +13,10 @@ from typing import Any
 
 from semirobust.data import Samples, subset
 from semirobust.experiments.audits import OfRow, at_one_cut, deepest
+from semirobust.experiments.nodes import Memory, Node, made
 from semirobust.experiments.row import Contender, dependence
 from semirobust.experiments.settings import smoke, table_1
-from semirobust.experiments.stages import Lineup, Memory, Node, made
+from semirobust.experiments.stages import Lineup
 from semirobust.experiments.study import Run, perturbed
 from semirobust.training.fitting import accuracy
 

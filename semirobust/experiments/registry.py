@@ -26,7 +26,7 @@ from semirobust.experiments import (
     stages,
     tickets,
 )
-from semirobust.experiments.stages import Node
+from semirobust.experiments.nodes import Node
 from semirobust.experiments.study import Progress, Run, Tables, device_name
 from semirobust.results import frames
 from semirobust.results import records as results

@@ -16,8 +16,9 @@ from torch import nn
 from semirobust.attacks.ball import evaluating
 from semirobust.data import Samples, batches, subset
 from semirobust.evaluation.report import robust_accuracy
+from semirobust.experiments.nodes import Memory, Node, made
 from semirobust.experiments.row import Contender, dependence
-from semirobust.experiments.stages import Memory, Node, contenders, lineup, made
+from semirobust.experiments.stages import contenders, lineup
 from semirobust.experiments.study import Run, Study, Tables, perturbed, titled
 from semirobust.layers import activations
 from semirobust.types import Attack

@@ -21,7 +21,7 @@ from semirobust.attacks.gradient import NFGSM, PGD, strong_pgd
 from semirobust.data import DataSet, Part, Samples, select, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.stages import train
+from semirobust.experiments.nodes import train
 from semirobust.experiments.study import Progress, Run, Tables, perturbed, titled
 from semirobust.layers import cut, splice
 from semirobust.models import Architecture

@@ -23,7 +23,7 @@ from semirobust.certified.certificates import Bracket, bracket, certified_margin
 from semirobust.data import DataSet, Samples, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.stages import content, kept
+from semirobust.experiments.nodes import content, kept
 from semirobust.experiments.study import Making, Progress, Run, Tables, perturbed
 from semirobust.experiments.tickets import Found, Hunt, hunted, hunts, parts, scores
 from semirobust.layers import split

@@ -25,6 +25,7 @@ from semirobust.models import Architecture
 from semirobust.training.fitting import Epoch, Precision, Training, accuracy, fit
 from semirobust.types import Attack
 
+PARTS = ("train", "validation", "test")
 Front: TypeAlias = Literal["robust", "standard", "random"]
 Tables: TypeAlias = dict[str, list[dict[str, Any]]]
 

@@ -17,7 +17,7 @@ from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import DataSet, Part, Samples, select, subset, to_bytes
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.stages import content, kept
+from semirobust.experiments.nodes import content, kept
 from semirobust.experiments.study import Making, Progress, Run
 from semirobust.results.artefacts import Artefact
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, correct, full_masks

@@ -18,8 +18,8 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.experiments import stages
+from semirobust.experiments.nodes import Node, content, listed, made, stored
 from semirobust.experiments.registry import finish
-from semirobust.experiments.stages import Node, content, listed, made, stored
 from semirobust.results import records as results
 from semirobust.results.artefacts import Artefact, held, publish
 from semirobust.workflow.engine import Job

@@ -11,6 +11,7 @@ import torch
 from semirobust.algorithm1 import best
 from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.data import Part
+from semirobust.experiments import nodes as nodes_of
 from semirobust.experiments import registry as experiments
 from semirobust.experiments import stages, tuning
 from semirobust.experiments.row import Row
@@ -59,7 +60,7 @@ class Made:
         self.nodes, self.memory = stages.lineup(study, **how), {}
 
     def __call__(self, node):
-        return experiments.finish(stages.made(node, self.memory))
+        return experiments.finish(nodes_of.made(node, self.memory))
 
     def network(self, name):
         return self(next(entry.network for entry in self.nodes.entries if entry.name == name))
@@ -130,7 +131,7 @@ def test_all_code_that_runs_while_an_artefact_is_made_is_part_of_its_name(protoc
     row = Row(study=study, whitebox=PGD(epsilon=RADIUS, step_size=0.1, steps=1), images=20)
     nodes = stages.lineup(row.study)
     made, used = Made(row.study), {}
-    for node in stages.listed(stages.evaluations(row, nodes)):
+    for node in nodes_of.listed(stages.evaluations(row, nodes)):
         for need in node.needs.values():
             made(need)
         _, ran = watched(lambda node=node: made(node))
@@ -138,7 +139,7 @@ def test_all_code_that_runs_while_an_artefact_is_made_is_part_of_its_name(protoc
         strange = {
             place
             for place in ran - reached - DRIVERS
-            if place[0] not in (*sources.PLUMBING, "experiments.stages")
+            if place[0] not in (*sources.PLUMBING, "experiments.nodes")
         }
         assert not strange, node.stage
         used[node.stage] = used.get(node.stage, set()) | ran

@@ -1,4 +1,4 @@
-"""Artefacts: made once, by one process, and taken up only while they are valid."""
+"""Artefacts: made once, by one process, and used only while they are valid."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def wait_for_step(step):
         time.sleep(0.01)
 
 
-def test_a_second_run_takes_up_and_works_nothing(store):
+def test_a_second_run_finds_what_there_is_and_makes_nothing(store):
     assert [ran("one")[0] for _ in range(2)] == [0, 0]
     assert [int(words[1]) for words in toy.steps()] == list(range(6))
     names = sorted(path.name for path in toy.artefact("one").folder.iterdir())

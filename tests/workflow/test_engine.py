@@ -87,7 +87,7 @@ def document(gpus=0):
 
 LAUNCH = """
 import json, sys
-from semirobust import engine
+from semirobust.workflow import engine
 document, on, gpus, more = json.loads(sys.stdin.read())
 sys.exit(engine.launch(document, on=on, gpus=gpus, more=more))
 """
@@ -331,7 +331,7 @@ def test_a_second_launcher_is_refused_in_one_line(store):
 
 
 @pytest.mark.slow
-def test_what_a_process_without_engine_makes_is_taken_up(store):
+def test_what_a_process_without_engine_makes_is_used(store):
     subprocess.run([sys.executable, toy.__file__, "t1"], check=True)
     assert ran()[0] == 0
     assert only_once()

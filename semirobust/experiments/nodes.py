@@ -1,0 +1,205 @@
+"""What takes long is made once: artefacts of tensors and facts, and the nodes of a graph of them.
+
+An artefact is named by settings and code, valid for the very inputs it was made from, and resumed
+where it was stopped. ``kept`` makes one of given values, ``train`` one that is a trained network;
+``made`` makes a node with all it needs. Everything is a generator of progress that returns a value:
+``network = yield from ...``.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from hashlib import sha256
+from typing import Any
+
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from semirobust.data import DataSet, Samples
+from semirobust.experiments.study import PARTS, Content, Progress, device_name, fitted, loaded
+from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.training.fitting import Epoch, Training
+
+TENSORS = "tensors.safetensors"
+
+
+def content(*values: Any) -> str:
+    """Return the digest of samples or weights: what an artefact was made from, to the last bit."""
+    state = sha256()
+    for value in values:
+        for tensor in _tensors(value):
+            state.update(tensor.detach().cpu().contiguous().numpy().data)
+    return state.hexdigest()[:16]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+        return
+    if isinstance(value, nn.Module):
+        value = list(value.state_dict().values())
+    elif isinstance(value, Samples):
+        value = (value.images, value.labels)
+    elif isinstance(value, DataSet):
+        value = [getattr(value, name) for name in PARTS]
+    for part in value:
+        yield from _tensors(part)
+
+
+def kept(
+    artefact: Artefact, inputs: Mapping[str, str], make: Callable[..., Any]
+) -> Generator[Progress, None, Content]:
+    """Return the tensors and facts of an artefact, made now or before, after its progress.
+
+    Args:
+        artefact: What is wanted.
+        inputs: Digests of the values it is made from, by name.
+        make: Given ``folder``, for checkpoints, returns tensors and facts: at once, or as a
+            generator after its progress.
+    """
+    with held(artefact, inputs) as work:
+        if work.record is None:
+            epochs: list[Any] = []
+            result = make(folder=work.folder)
+            if isinstance(result, Generator):
+                result = yield from _noted(result, epochs)
+            tensors, facts = result
+            files = {TENSORS: packed(tensors)} if tensors else {}
+            facts = publish(work, files, {**facts, "progress": epochs}, device=device_name())
+            return tensors, facts
+        for words, epoch in work.facts["progress"]:
+            yield Progress(words, Epoch(**epoch), resumed=True)
+        there = TENSORS in work.record["files"]
+        return from_safetensors(work.payload(TENSORS)) if there else {}, work.facts
+
+
+def _noted(
+    steps: Generator[Progress, None, Content], epochs: list[Any]
+) -> Generator[Progress, None, Content]:
+    """Pass the steps on, and note their epochs."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        epochs.append([step.stage, asdict(step.epoch)])
+        yield step
+
+
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return tensors as the content of a safetensors file."""
+    return to_safetensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def train(
+    stage: str,
+    settings: tuple[Any, ...],
+    network: nn.Sequential,
+    samples: Samples,
+    training: Training,
+    *,
+    words: str,
+    a: int = 0,
+) -> Generator[Progress, None, nn.Sequential]:
+    """Train a network in place after its first ``a`` links, or load what came of it before.
+
+    Args:
+        stage: Its kind, and the folder it lies in.
+        settings: What it is named by, beside the training.
+        network: As it starts.
+        samples: Training part.
+        training: How.
+        words: What it is, for people.
+        a: Number of frozen links.
+    """
+    artefact = Artefact(stage=stage, about=(*settings, training, a), code=(fitted, Samples))
+    inputs = {"network": content(network), "samples": content(samples)}
+    make = partial(fitted, words, network, samples, training, a=a)
+    weights, _ = yield from kept(artefact, inputs, make)
+    return loaded(network, training, weights)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Node:
+    """Something that is made once, from what other nodes make.
+
+    Args:
+        stage: Its kind; empty for what is so quickly computed that it is not stored.
+        settings: Every setting on which its content depends, beside those of what it needs.
+        needs: What it is made from, by the names by which the two functions know it.
+        make: (settings, needs, folder=) -> content; None where nothing is stored.
+        read: (content, needs) -> its value; without a content where nothing is stored.
+        code: Functions that ``make`` is given and that are part of the name.
+        where: Which of its stage in a row.
+    """
+
+    stage: str = ""
+    settings: tuple[Any, ...] = ()
+    needs: "dict[str, Node]" = field(default_factory=dict)
+    make: Callable[..., Any] | None = None
+    read: Callable[..., Any]
+    code: tuple[Any, ...] = ()
+    where: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> tuple[Any, ...]:
+        """Return its settings, and after them those of what it needs."""
+        return (*self.settings, *((need.stage, *need.about) for need in self.needs.values()))
+
+    @cached_property
+    def artefact(self) -> Artefact:
+        """Return what it is named by."""
+        code = (self.make or self.read, self.read, *self.code, Samples)
+        return Artefact(stage=self.stage, about=self.about, code=code)
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What a node has made, with its digest."""
+
+    value: Any
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of its tensors, computed when it is first asked for."""
+        return content(self.value)
+
+
+Memory = dict[Node, Value]
+
+
+def made(node: Node, memory: Memory) -> Generator[Progress, None, Any]:
+    """Return what a node makes: from memory, from its artefact, or made now with what it needs."""
+    if node not in memory:
+        needs = {}
+        for name, need in node.needs.items():
+            needs[name] = yield from made(need, memory)
+        read = node.read
+        if node.make is not None:
+            inputs = {name: memory[need].digest for name, need in node.needs.items()}
+            make = partial(node.make, *node.settings, **needs)
+            read = partial(read, (yield from kept(node.artefact, inputs, make)))
+        memory[node] = Value(read(**needs))
+    return memory[node].value
+
+
+def stored(nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes that have a stage, and in the place of others the nearest that have one."""
+    return [
+        near for node in nodes for near in ([node] if node.stage else stored(node.needs.values()))
+    ]
+
+
+def listed(targets: Iterable[Node]) -> list[Node]:
+    """Return all nodes with a stage that the targets are made from, and they, inputs first."""
+    found: dict[Node, None] = {}
+
+    def visit(nodes: Iterable[Node]) -> None:
+        for node in stored(nodes):
+            if node not in found:
+                visit(node.needs.values())
+                found[node] = None
+
+    visit(targets)
+    return list(found)
