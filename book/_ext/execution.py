@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ from book._ext import notebooks
 from book._ext.executed import Execution, in_git, kept, recorded, whole
 from book._ext.notebooks import Notebook, Parameters
 from semirobust.results.code import hashed
-from semirobust.results.profiles import DEFAULT
+from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import provenance, write_atomically
 
 KERNEL = "semirobust"
@@ -52,6 +53,11 @@ def run_digest(code: str, versions: Mapping[str, str | None], kind: str) -> str:
     return hashed([code, dict(versions), python, kind])
 
 
+@cache
+def _surroundings() -> tuple[dict[str, str | None], str]:
+    return provenance()["versions"], device()[0]
+
+
 @dataclass(frozen=True)
 class Plan:
     """A notebook with the profile and the values it will run with, and the digest of its code."""
@@ -60,6 +66,16 @@ class Plan:
     profile: str
     values: dict[str, Any]
     code: str
+
+    @property
+    def digest(self) -> str:
+        """Return the digest that a run has here and now."""
+        return run_digest(self.code, *_surroundings())
+
+    def current(self) -> Execution | None:
+        """Return the record of the run that is kept, unless it would have to be done again."""
+        record = recorded(self.notebook, self.profile)
+        return record if record and record.digest == self.digest else None
 
 
 def plans(
@@ -71,14 +87,19 @@ def plans(
     unknown = sorted(set(overrides) - set(known))
     if unknown:
         raise ValueError(f"unknown parameter {', '.join(unknown)}; known: {', '.join(known)}")
-    return [_plan(notebook, profile, overrides) for notebook in chosen]
+    return [plan(notebook, profile, overrides) for notebook in chosen]
 
 
-def _plan(notebook: Notebook, profile: str | None, overrides: Parameters) -> Plan:
-    own = {name: overrides[name] for name in notebook.parameters if name in overrides}
-    chosen = profile or notebook.largest_profile()
-    values = notebooks.settle(notebook, chosen, own)
-    return Plan(notebook, chosen, values, notebooks.digest(notebook, values))
+def plan(
+    notebook: Notebook, profile: str | None = None, overrides: Parameters | None = None
+) -> Plan:
+    """Return how a notebook runs: with its defaults, then the profile, then overrides it knows."""
+    profile = profile or notebook.largest_profile()
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    chosen = {**notebook.parameters, "profile": profile, **(overrides or {})}
+    values = {name: chosen[name] for name in notebook.parameters}
+    return Plan(notebook, profile, values, notebooks.digest(notebook, values))
 
 
 def execute(
@@ -87,7 +108,6 @@ def execute(
     profile: str | None = None,
     overrides: Parameters | None = None,
     jobs: int = 1,
-    replace: bool = False,
 ) -> Iterator[Execution]:
     """Run what changed, ``jobs`` notebooks at a time; yield the record of each that ran.
 
@@ -96,42 +116,20 @@ def execute(
         profile: One profile for all; by default each runs in the largest that has a result.
         overrides: Values for parameters, given to the notebooks that have them.
         jobs: How many run side by side, each on one thread.
-        replace: Run also what has not changed.
 
     Raises:
         NotebookError: At the end, when notebooks failed; their former copies stay.
     """
-    kind, name = device()
-    origin = provenance(device=name, threads=1)
-    digests = {
-        plan.notebook.name: (plan, run_digest(plan.code, origin["versions"], kind))
-        for plan in plans(chosen, profile, overrides)
-    }
-    due = {
-        notebook: (plan, digest)
-        for notebook, (plan, digest) in digests.items()
-        if replace or not _is_current(plan, digest)
-    }
+    due = [plan for plan in plans(chosen, profile, overrides) if not plan.current()]
+    origin = provenance(device=device()[1], threads=1)
     failures: list[str] = []
-    for notebook, outcome in _run_all([plan for plan, _ in due.values()], jobs):
+    for done, outcome in _run_all(due, jobs):
         if isinstance(outcome, Outcome):
-            yield keep(*due[notebook], outcome, origin)
+            yield keep(done, outcome, origin)
         else:
-            failures.append(f"{notebook}: {outcome}")
+            failures.append(f"{done.notebook.name}: {outcome}")
     if failures:
         raise NotebookError("\n\n".join(failures) + f"\n\n{len(failures)} failed; old copies kept")
-
-
-def _is_current(plan: Plan, digest: str) -> bool:
-    record = recorded(plan.notebook, plan.profile)
-    return record is not None and record.digest == digest
-
-
-def current(notebook: Notebook, profile: str | None = None) -> Execution | None:
-    """Return the record of a notebook's kept copy where that would not have to run again."""
-    plan = _plan(notebook, profile, {})
-    digest = run_digest(plan.code, provenance()["versions"], device()[0])
-    return recorded(notebook, plan.profile) if _is_current(plan, digest) else None
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class Outcome:
     seconds: float
 
 
-def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[str, Outcome | str]]:
+def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[Plan, Outcome | str]]:
     if not todo:
         return
     with (
@@ -156,7 +154,7 @@ def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[str, Outcome | str]]
     ):
         running = {pool.submit(run, plan): plan for plan in todo}
         for future in as_completed(running):
-            yield running[future].notebook.name, future.result()
+            yield running[future], future.result()
 
 
 def _prepare(folder: str) -> None:
@@ -202,14 +200,14 @@ def run(plan: Plan) -> Outcome | str:
     return Outcome(notebooks.normalise(content), perf_counter() - start)
 
 
-def keep(plan: Plan, digest: str, outcome: Outcome, origin: dict[str, Any]) -> Execution:
+def keep(plan: Plan, outcome: Outcome, origin: dict[str, Any]) -> Execution:
     """Store the executed copy, then its record, which names the copy it belongs to."""
     record = Execution(
         notebook=plan.notebook.name,
         profile=plan.profile,
         parameters=plan.values,
         code=plan.code,
-        digest=digest,
+        digest=plan.digest,
         seconds=round(outcome.seconds, 1),
         date=datetime.now(UTC).date().isoformat(),
         provenance=origin,
@@ -230,7 +228,7 @@ def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
     changed = []
     for notebook in chosen:
         record = recorded(notebook, DEFAULT)
-        if record is None or record.code != _plan(notebook, DEFAULT, {}).code:
+        if record is None or record.code != plan(notebook, DEFAULT).code:
             raise ValueError(
                 f"{notebook.name} has no current {DEFAULT} run: run it in that profile first"
             )

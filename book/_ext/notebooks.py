@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 from semirobust.results import profiles
 from semirobust.results.code import hashed, salt_of_text
-from semirobust.results.profiles import DEFAULT, PROFILES
+from semirobust.results.profiles import DEFAULT
 from semirobust.results.records import ROOT, write_atomically
 
 VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
@@ -116,19 +116,6 @@ def parameters(content: NotebookNode) -> dict[str, Any]:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 found |= {ast.unparse(name): ast.literal_eval(node.value) for name in targets}
     return found
-
-
-def settle(notebook: Notebook, profile: str, overrides: Parameters | None = None) -> dict[str, Any]:
-    """Return the values a run uses: defaults, then the profile, then overrides; refuse others."""
-    overrides = dict(overrides or {})
-    unknown = sorted(set(overrides) - set(notebook.parameters))
-    if unknown:
-        known = ", ".join(notebook.parameters) or "none"
-        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has: {known}")
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    chosen = {"profile": profile} if "profile" in notebook.parameters else {}
-    return {**notebook.parameters, **chosen, **overrides}
 
 
 def digest(notebook: Notebook, values: Parameters) -> str:

@@ -202,7 +202,7 @@ def _wanted(profile: str) -> str | None:
 def _keep_true(notebook: Notebook, profile: str) -> None:
     """Let the manifest say whether the kept copy of a notebook is current."""
     artefact = _artefact("notebook", notebook.name, profile)
-    record = execution.current(notebook, _wanted(profile))
+    record = execution.plan(notebook, _wanted(profile)).current()
     if record is None:
         (artefact.folder / "manifest.json").unlink(missing_ok=True)
     else:
