@@ -146,12 +146,13 @@ def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_figure(commands: "Commands[argparse.ArgumentParser]") -> None:
     text = (
         "Draw recorded accuracies under every threat model into a file.\n\n"
-        "  semirobust figure table-1 vgg16 book/assets/table-1-vgg16.png"
+        "  semirobust figure table-1 vgg16 book/assets/table-1-vgg16.svg"
     )
     parser = _command(commands, "figure", figure, text)
     parser.add_argument("name", help="the experiment")
     parser.add_argument("only", help="the network")
-    parser.add_argument("file", type=Path, help="where to write; the ending decides the format")
+    parser.add_argument("file", type=Path, help="where to write the SVG; its data go beside it")
+    parser.add_argument("--data", default="cifar10", help="data set; default cifar10")
     _add_profile(parser, "cpu")
 
 
@@ -282,15 +283,23 @@ def _architecture(checkpoint: Path) -> str:
 
 
 def figure(chosen: argparse.Namespace) -> None:
-    """Draw a recorded experiment, with the keys of its results in the file's description."""
-    from semirobust.experiments import registry as experiments
-    from semirobust.figures import networks as drawing
+    """Draw recorded networks beside the paper's, with the records and the data in the files."""
+    from semirobust.figures import protocols
+    from semirobust.results.frames import frame
+    from semirobust.results.published import published
 
-    networks = experiments.tables(chosen.name, chosen.profile, only=chosen.only)["networks"]
-    about = networks.iloc[0]
-    seeds = networks["seed"].nunique()
-    title = f"{about['model']}, {about['data']}, profile {chosen.profile}, seeds: {seeds}"
-    drawing.plot_protocols(networks, title=title).savefig(chosen.file, dpi=160)
+    networks = frame(chosen.name, "networks", chosen.profile)
+    found = networks.query("model == @chosen.only and data == @chosen.data")
+    if found.empty:
+        raise ValueError(
+            f"no run of {chosen.only} on {chosen.data} is recorded in {chosen.profile}: "
+            f"semirobust run {chosen.name} --profile {chosen.profile}"
+        )
+    printed = published("Table 1").query("model == @chosen.only and data == @chosen.data")
+    paper = dict(zip(printed["quantity"], printed["value"] / 100, strict=True))
+    drawn = protocols.plot_protocols(found, paper=paper)
+    words, keys = protocols.caption(found), found["key"].unique()
+    protocols.save_svg(drawn, chosen.file, caption=words, keys=keys)
     print(chosen.file)
 
 

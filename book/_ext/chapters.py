@@ -17,11 +17,11 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from book._ext import answer, changed, executed, ledger, notebooks, reference, runs, table1
+from book._ext import changed, executed, ledger, notebooks, reference, runs, table1
 from book._ext.colab import without_badge
 from book._ext.executed import Execution
 from book._ext.notebooks import Notebook
-from book._ext.pictures import with_addresses
+from book._ext.pictures import inline, with_addresses
 from book._ext.repository import source_of
 from book._ext.values import fill
 from semirobust.results.profiles import DEFAULT, PROFILES
@@ -95,7 +95,6 @@ def add_files(shown: dict[str, str], app: Sphinx, error: Exception | None) -> No
         write_atomically(html / "_sources" / name, text.encode())
     for path in (PUBLISHED, root / "book" / "claims.toml"):
         write_atomically(html / "data" / path.name, path.read_bytes())
-    write_atomically(html / "figures" / "answer.csv", answer.table(answer.points(root)).encode())
 
 
 class Table(SphinxDirective):
@@ -122,7 +121,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "claim-headlines": lambda root: ledger.headlines(entries(root), root),
     "ledger": lambda root: ledger.ledger(entries(root)),
     "table-1": table1.table_1,
-    "answer": lambda root: answer.figure(answer.points(root)),
+    "answer": lambda root: inline(root / "book" / "assets" / "table-1-vgg16.svg"),
 }
 
 

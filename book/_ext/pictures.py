@@ -5,7 +5,9 @@ figure is a piece of HTML with its data inside; its picture stands where scripts
 """
 
 import base64
+import re
 from copy import deepcopy
+from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -53,3 +55,23 @@ def _link(address: str, data: dict[str, str]) -> NotebookNode:
     table = f' · <a href="../{address}.csv" download>its data</a>' if CSV in data else ""
     text = f'<p class="address" id="{name}">{picture}{table}</p>'
     return nbformat.v4.new_markdown_cell(text, id=name)  # type: ignore[no-untyped-call]
+
+
+def inline(path: Path) -> str:
+    """Return a drawing of ``semirobust figure`` as part of a page: in its ink, with words and data.
+
+    Raises:
+        ValueError: A file that does not say what it shows.
+    """
+    text = path.read_text(encoding="utf-8")
+    words = [re.search(f"<dc:{name}>(.*?)</dc:{name}>", text) for name in ("title", "description")]
+    caption, alt = (found[1] if found else "" for found in words)
+    if not caption or not alt:
+        raise ValueError(f"{path.name} has no caption or no alternative text: draw it again")
+    drawing = re.sub(
+        r"\s*<(metadata|style|title)\b.*?</\1>", "", text[text.index("<svg") :], flags=re.S
+    )
+    label = alt.replace('"', "&quot;")
+    drawing = re.sub('<svg color="[^"]*"', f'<svg aria-label="{label}"', drawing, count=1).strip()
+    data = f'<a href="../_static/{path.stem}.csv" download>Its data</a>'
+    return f'<figure class="answer">{drawing}<figcaption>{caption} {data}</figcaption></figure>'

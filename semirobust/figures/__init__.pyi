@@ -1,6 +1,7 @@
 from . import gallery
 from .curves import plot_course, plot_densities, plot_levels, plot_pairs, plot_panels
-from .networks import plot_accuracies, plot_protocols, plot_radius, plot_rho, with_labels
+from .networks import plot_accuracies, plot_radius, plot_rho, with_labels
+from .protocols import plot_protocols
 from .sliders import Slider
 from .theory import (
     plot_bounds,

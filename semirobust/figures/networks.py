@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from semirobust.figures.alt_text import as_mathtext, with_data
 from semirobust.figures.curves import draw_courses
@@ -13,11 +12,8 @@ from semirobust.figures.style import (
     THREATS,
     axes_of,
     label_axes,
-    panels_of,
     threat_legend,
 )
-
-EXAMPLES = {"static": "stored examples", "online": "examples made in training"}
 
 
 def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +23,7 @@ def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
     return networks.assign(label=label)
 
 
-def plot_accuracies(networks: pd.DataFrame, *, legend: bool = True, ax: Axes | None = None) -> Axes:
+def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
     ax, table = axes_of(ax, width=6.4, height=3.2), with_labels(networks)
     labels = [label for label in NETWORKS if label in set(table["label"])]
@@ -41,20 +37,8 @@ def plot_accuracies(networks: pd.DataFrame, *, legend: bool = True, ax: Axes | N
     ax.set_yticks(range(len(labels)), list(map(as_mathtext, labels)))
     label_axes(ax, "accuracy on test images", "")
     ax.grid(visible=True, axis="y", alpha=0.3)
-    if legend:
-        threat_legend(ax, loc="lower left", bbox_to_anchor=(0, 1))
+    threat_legend(ax, loc="lower left", bbox_to_anchor=(0, 1))
     return with_data(ax, table, x="label", y=tuple(THREATS))
-
-
-def plot_protocols(networks: pd.DataFrame, *, title: str = "") -> Figure:
-    """Draw the accuracies under both protocols side by side, of the deepest cut."""
-    figure, axes = panels_of(2, width=4.5, height=3.1, sharey=True)
-    deepest = networks["n_b"].isna() | (networks["n_b"] == networks["n_b"].max())
-    for ax, (protocol, part) in zip(axes, networks[deepest].groupby("protocol"), strict=True):
-        plot_accuracies(part, legend=False, ax=ax)
-        ax.set_title(f"made robust to {EXAMPLES[str(protocol)]}", fontsize="medium")
-    threat_legend(figure, loc="outside upper center", title=title)
-    return figure
 
 
 def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

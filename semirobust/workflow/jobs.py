@@ -186,13 +186,13 @@ def make_table(tables: Frames) -> dict[str, bytes]:
 
 def make_figure(tables: Frames) -> dict[str, bytes]:
     """Return one picture of accuracies for each network that has both protocols."""
-    from semirobust.figures import networks as drawing
+    from semirobust.figures import protocols
 
     found = {}
     for model, part in tables["networks"].groupby("model"):
         if part["protocol"].nunique() == 2:
             memory = BytesIO()
-            figure = drawing.plot_protocols(part, title=str(model))
+            figure = protocols.plot_protocols(part, title=str(model))
             figure.savefig(memory, format="png", dpi=160, metadata={"Software": None})
             found[f"{model}.png"] = memory.getvalue()
     return found

@@ -5,9 +5,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from book._ext import answer, changed, claims, ledger, notebooks, table1
+from book._ext import changed, claims, ledger, notebooks, pictures, table1
 from book._ext.claims import Check
 from semirobust.results import frames
 from semirobust.results.published import published
@@ -312,20 +313,39 @@ def test_a_smoke_run_is_not_set_beside_the_paper(tmp_path):
     assert "27.5" not in table1.table_1(tmp_path)
 
 
-def test_the_figure_shows_the_recorded_means_in_words_marks_and_data(tmp_path):
-    store(tmp_path, 0.30, 0.20)
-    store(tmp_path, 0.40, 0.20, seed=1)
-    points = answer.points(tmp_path)
-    drawn = answer.figure(points)
-    assert "networks made robust in training: robust 35% under PGD on the network itself" in drawn
-    assert drawn.count('class="whitebox"/>') == 2 * len(points) == 4
-    assert "2 trained online" in drawn
-    assert answer.table(points).count('online,"robust"') == 2
+FRONT = ROOT / "book" / "assets" / "table-1-vgg16.svg"
+
+
+def test_the_front_page_s_figure_is_drawn_from_today_s_records():
+    runs = frames.frame("table-1", profile="cpu").query("model == 'vgg16' and data == 'cifar10'")
+    text = FRONT.read_text(encoding="utf-8")
+    assert set(re.findall("<rdf:li>(.*?)</rdf:li>", text)) == set(runs["key"])
+    drawn = pd.read_csv(FRONT.with_suffix(".csv"))
+    drawn = drawn.query("threat == 'white-box' and protocol == 'online'")
+    names = {"tuned": TUNED, "robust": {"network": "robust"}}
+    for network, row in names.items():
+        recorded = replace(CHECK, row=row, minus={})
+        shown = drawn.loc[drawn["network"] == network, "accuracy"]
+        assert sorted(shown) == sorted(claims.finding(recorded).values)
+
+
+def test_the_figure_is_part_of_the_page_with_words_and_data():
+    drawn = pictures.inline(FRONT)
+    label = re.search('aria-label="(.*?)"', drawn)[1]
+    assert label.startswith("made robust to stored examples: accuracy on test images. robust: 0 at")
+    assert "0.79 at the paper" in label
+    assert 'color="#' not in drawn
+    assert "currentColor" in drawn
+    assert "<metadata" not in drawn
+    assert '_static/table-1-vgg16.csv" download' in drawn
     assert "\n\n" not in drawn
 
 
-def test_without_a_run_the_figure_says_so(tmp_path):
-    assert answer.figure(answer.points(tmp_path)).startswith("*No run is recorded")
+def test_a_drawing_without_words_is_refused(tmp_path):
+    path = tmp_path / "some.svg"
+    path.write_text("<svg></svg>", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"some.svg has no caption or no alternative text"):
+        pictures.inline(path)
 
 
 # What changed against the paper

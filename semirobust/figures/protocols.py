@@ -1,0 +1,151 @@
+"""Who keeps how much accuracy, under which threat model: both protocols beside the paper.
+
+The picture is an SVG that a page may take into its text: the ink is the colour of the text around
+it, and the records that were drawn stand in its description.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from semirobust.figures.alt_text import with_data
+from semirobust.figures.networks import with_labels
+from semirobust.figures.style import NETWORKS
+from semirobust.results.documents import document, value_at
+from semirobust.results.published import NAMES
+from semirobust.results.records import write_atomically
+
+INK = "#777777"  # read on white and on black; where the picture is part of a page, the page's own
+SHOWN = {
+    "robust": "robust",
+    "spliced": "spliced",
+    "tuned": "tuned",
+    "frozen standard f_a": "standard front",
+}
+MADE = {"static": "made robust to stored examples", "online": "made robust in training"}
+THREATS = {"whitebox": "white-box", "static": "transfer"}
+PAPER = "the paper"
+MARKS = {
+    "white-box": "white-box: PGD on the network itself",
+    "transfer": "transfer: stored examples",
+    PAPER: "the paper, Table 1",
+}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "semirobust",
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+}
+
+
+def plot_protocols(
+    networks: pd.DataFrame, *, paper: Mapping[str, float] | None = None, title: str = ""
+) -> Figure:
+    """Draw the mean accuracy of each network under each protocol, of the deepest cut.
+
+    Lines go from the lowest to the highest seed.
+
+    Args:
+        networks: Columns network, front, n_b, protocol, seed, whitebox, static.
+        paper: Published accuracies by network, drawn beside the static protocol.
+        title: Of the whole figure.
+    """
+    deepest = networks["n_b"].isna() | (networks["n_b"] == networks["n_b"].max())
+    table = with_labels(networks[deepest])
+    table = table.assign(network=table["label"].map(SHOWN)).dropna(subset=["network"])
+    keys = [name for name in ("protocol", "network", "seed", "key") if name in table]
+    table = table.rename(columns=THREATS)
+    long = table.melt(keys, [*THREATS.values()], "threat", "accuracy").dropna(subset="accuracy")
+    printed = [
+        {"protocol": "static", "network": name, "threat": PAPER, "accuracy": value}
+        for name, value in (paper or {}).items()
+        if name in SHOWN
+    ]
+    long = pd.concat([long, pd.DataFrame(printed, columns=long.columns)], ignore_index=True)
+    panels = [name for name in MADE if name in set(long["protocol"])]
+    with plt.rc_context(STYLE):
+        size = (5.6, 0.5 + 2.0 * len(panels))
+        figure, axes = plt.subplots(
+            len(panels), 1, figsize=size, sharex=True, squeeze=False, layout="constrained"
+        )
+        for ax, name in zip(axes[:, 0], panels, strict=True):
+            _panel(ax, long[long["protocol"] == name], MADE[name])
+            ax.xaxis.label.set_visible(name == panels[-1])
+        threats = [name for name in MARKS if name in set(long["threat"])]
+        handles = [Line2D([], [], label=MARKS[name], **_mark(name, INK)) for name in threats]
+        figure.legend(handles=handles, loc="outside upper left", fontsize="small")
+        if title:
+            figure.suptitle(title)
+    return figure
+
+
+def _panel(ax: Axes, part: pd.DataFrame, title: str) -> None:
+    """Draw a row for each network: filled marks for white-box, open ones for transfer."""
+    labels = [label for label, name in SHOWN.items() if name in set(part["network"])]
+    for row, label in enumerate(labels):
+        colour = NETWORKS[label].colour
+        for threat in MARKS:
+            chosen = (part["network"] == SHOWN[label]) & (part["threat"] == threat)
+            accuracy = part.loc[chosen, "accuracy"]
+            ax.hlines(row, accuracy.min(), accuracy.max(), color=colour, linewidth=2)
+            ax.plot(accuracy.mean(), row, **_mark(threat, colour))
+    ax.set(xlim=(-0.03, 1.0), ylim=(len(labels) - 0.5, -0.5))
+    ax.set_yticks(range(len(labels)), [SHOWN[label] for label in labels])
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.set_title(title, x=0, ha="left")
+    ax.set_xlabel("accuracy on test images")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    with_data(ax, part, x="threat", y="accuracy", by="network")
+
+
+def _mark(threat: str, colour: Any) -> dict[str, Any]:
+    if threat == PAPER:
+        return {"marker": "D", "color": INK, "linestyle": "none", "markersize": 7}
+    face = colour if threat == "white-box" else "none"
+    edge = {"markeredgecolor": colour, "markeredgewidth": 1.8, "markerfacecolor": face}
+    return {"marker": "o", "linestyle": "none", "markersize": 8, **edge}
+
+
+def caption(networks: pd.DataFrame) -> str:
+    """Return which runs of one network on one data set are drawn, from their settings."""
+    settings = document(networks["file"].iloc[0])["settings"]
+    width = value_at(settings, "study.architecture.width") or 1
+    images = value_at(settings, "study.data.train")
+    radius = round(255 * value_at(settings, "study.attack.epsilon"))
+    runs = networks.drop_duplicates("file")["protocol"].value_counts()
+    seeds = [f"{runs[name]} {MADE[name].removeprefix('made ')}" for name in MADE if name in runs]
+    model, data = (NAMES[networks[column].iloc[0]] for column in ("model", "data"))
+    return (
+        f"{model}, {width:g} of its width, {f'{images:,}' if images else 'all'} training images of "
+        f"{data}, ε = {radius}/255, f_b of {networks['n_b'].max():g} layers. Runs: "
+        f"{' and '.join(seeds)}; lines go from the lowest to the highest."
+    )
+
+
+def save_svg(figure: Figure, file: Path, *, caption: str, keys: Iterable[str]) -> None:
+    """Write a figure as SVG in the ink of the page, with its words and records; its data as CSV."""
+    data, metadata = figure._repr_mimebundle_()  # type: ignore[attr-defined]
+    (table,), (about,) = data.values(), metadata.values()
+    described = {"Date": None, "Title": caption, "Description": about["alt"], "Keywords": [*keys]}
+    buffer = StringIO()
+    with plt.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=described)
+    drawing = buffer.getvalue().replace(INK, "currentColor")
+    drawing = re.sub("<svg ", f'<svg color="{INK}" role="img" ', drawing, count=1)
+    write_atomically(file, drawing.encode())
+    write_atomically(file.with_suffix(".csv"), table.encode())

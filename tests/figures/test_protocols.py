@@ -1,0 +1,90 @@
+"""The figure of the front page: means and ranges, the paper beside the stored examples."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from semirobust import cli
+from semirobust.figures import protocols
+from semirobust.figures.protocols import plot_protocols
+
+NETWORKS = pd.DataFrame(
+    [
+        {"network": name, "front": front, "n_b": n_b, "protocol": protocol, "seed": seed}
+        | {"whitebox": 0.25 * (protocol == "online"), "static": 0.5 + 0.1 * seed, "key": str(seed)}
+        for protocol in ("online", "static")
+        for seed in (0, 1)
+        for name, front, n_b in (
+            ("standard", None, None),
+            ("robust", None, None),
+            ("spliced", None, 4),
+            ("tuned", "robust", 12),
+            ("tuned", "standard", 12),
+        )
+    ]
+)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_a_panel_a_protocol_shows_the_deepest_cut_and_who_is_published():
+    figure = plot_protocols(NETWORKS, paper={"robust": 0.79, "difference": 0.1})
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["made robust to stored examples", "made robust in training"]
+    names = [[tick.get_text() for tick in ax.get_yticklabels()] for ax in figure.axes]
+    assert names == [["robust", "tuned", "standard front"]] * 2
+    data, metadata = figure._repr_mimebundle_()
+    (alt,) = [about["alt"] for about in metadata.values()]
+    assert "robust: 0 at white-box, 0.55 at transfer, 0.79 at the paper" in alt
+    assert "robust: 0.25 at white-box, 0.55 at transfer;" in alt
+    (table,) = data.values()
+    assert table.count("the paper") == 1
+    assert table.count("\n") == 1 + 24 + 1
+
+
+def test_one_protocol_is_one_panel():
+    assert len(plot_protocols(NETWORKS.query("protocol == 'online'")).axes) == 1
+
+
+def test_the_same_figure_is_the_same_file_in_the_ink_of_the_page(tmp_path):
+    texts = []
+    for name in ("a.svg", "b.svg"):
+        figure = plot_protocols(NETWORKS)
+        protocols.save_svg(figure, tmp_path / name, caption="What <it> is", keys=["0", "1"])
+        texts.append((tmp_path / name).read_text(encoding="utf-8"))
+    assert texts[0] == texts[1]
+    assert texts[0].count(protocols.INK) == 1
+    assert "<dc:title>What &lt;it&gt; is</dc:title>" in texts[0]
+    assert "<rdf:li>1</rdf:li>" in texts[0]
+    assert pd.read_csv(tmp_path / "a.csv")["accuracy"].max() == 0.6
+
+
+def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, monkeypatch, capsys):
+    study = {
+        "architecture": {"name": "vgg16", "width": 0.25},
+        "data": {"name": "cifar10", "train": 10000},
+        "attack": {"epsilon": 8 / 255},
+        "protocol": "online",
+    }
+    networks = NETWORKS.query("protocol == 'online' and seed == 0")
+    rows = json.loads(networks.drop(columns=["protocol", "seed", "key"]).to_json(orient="records"))
+    record = {"profile": "cpu", "settings": {"kind": "Row", "study": study}}
+    path = tmp_path / "table-1" / "0123456789ab.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**record, "metrics": {"networks": rows}}), encoding="utf-8")
+    monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path))
+    assert cli.main(["figure", "table-1", "vgg16", str(tmp_path / "a.svg")]) == 0
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert (
+        "VGG16, 0.25 of its width, 10,000 training images of CIFAR-10, ε = 8/255, f_b of 12" in text
+    )
+    assert "Runs: 1 robust in training" in text
+    assert "<rdf:li>0123456789ab</rdf:li>" in text
+    assert cli.main(["figure", "table-1", "alexnet", str(tmp_path / "b.svg")]) == 1
+    assert "no run of alexnet on cifar10 is recorded in cpu" in capsys.readouterr().err
