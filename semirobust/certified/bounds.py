@@ -202,7 +202,7 @@ def second_convolution(history: Sequence[Bounded]) -> Box | None:
 
 def image(network: nn.Module, box: Box, bound: Bound = "ibp") -> Box:
     """Return a box that holds what the network makes of every point of a box."""
-    _check(bound)
+    check_bound(bound)
     propagation = Propagation(box, bound)
     return propagation.tightened(*propagation.through(operators(network), box))
 
@@ -228,7 +228,7 @@ def linear_margins(
     For "crown-ibp" and "zonotope" that box is the input; for "ibp" it is what stands before the
     last affine operators.
     """
-    _check(bound)
+    check_bound(bound)
     history, end = Propagation(box, bound).through(operators(network), box)
     classes = end.lower.shape[1]
     unit = torch.eye(classes, dtype=end.lower.dtype, device=end.lower.device)
@@ -245,6 +245,7 @@ def worst_case_logits(network: nn.Module, box: Box, y: Labels, bound: Bound) -> 
     return -margins(network, box, y, bound)
 
 
-def _check(bound: Bound) -> None:
+def check_bound(bound: Bound) -> None:
+    """Refuse a bound that is not known."""
     if bound not in BOUNDS:
         raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; got {bound!r}")

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from semirobust.attacks.ball import check_radius
-from semirobust.certified.bounds import BOUNDS, Bound, ball, worst_case_logits
+from semirobust.attacks.ball import check_radius, check_steps
+from semirobust.certified.bounds import Bound, ball, check_bound, worst_case_logits
 from semirobust.certified.operators import Box
 from semirobust.training.methods import Batch
 from semirobust.types import Images, Labels
@@ -162,10 +162,8 @@ def count_bounds(batch: Batch, bounds: int) -> None:
 
 def _check(epsilon: float, bound: Bound, ramp: int) -> None:
     check_radius(epsilon)
-    if bound not in BOUNDS or ramp < 1:
-        raise ValueError(
-            f"bound must be one of {', '.join(BOUNDS)} and ramp >= 1; got {bound!r} and {ramp}"
-        )
+    check_bound(bound)
+    check_steps(ramp=ramp)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,8 @@ from semirobust.tickets.masks import (
     cover,
     density,
     prunable,
+    pruned,
     scattered,
-    thinned,
     uncover,
 )
 from semirobust.training.fitting import Training
@@ -124,7 +124,7 @@ def run(row: Rewinding, root: str | Path | None = None, *, download: bool = Fals
     masks = {name: part.weight != 0 for name, part in prunable(dense).items()}
     levels = [{"level": 0, **scored(row, dense, few)}]
     for level in range(1, row.levels + 1):
-        masks = thinned(ticket, masks, row.rate)
+        masks = pruned(ticket, masks, row.rate)
         ticket = yield from fitted(f"level {level}", early, masks)
         levels.append({"level": level, **scored(row, ticket, few)})
     other = yield from _early(row, samples, seed=row.seed + 1)

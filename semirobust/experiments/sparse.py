@@ -30,7 +30,7 @@ from semirobust.layers import split
 from semirobust.results.artefacts import Artefact
 from semirobust.theory.semirobustness import linear_readout, with_readout
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, fit, full_masks
-from semirobust.tickets.pruning import initial_weights, seeds_of, sizes_of
+from semirobust.tickets.pruning import initial_weights, seeds_of, share_left, sizes_of
 from semirobust.training.fitting import Epoch
 
 FRESH = 500  # draw of the new initial weights, past those of any level
@@ -70,9 +70,7 @@ class Front:
 
     def about(self, a: int, trial: int) -> dict[str, Any]:
         """Return what tells this f_a from others, with the share of its weights that remain."""
-        layers = [weight[trial] for weight in self.weights[:a]]
-        left = sum(int((layer != 0).sum()) for layer in layers)
-        share = left / sum(layer.numel() for layer in layers)
+        share = share_left([weight[trial] for weight in self.weights[:a]])
         return {"front": self.name, "level": self.level, "a": a, "trial": trial, "share": share}
 
 

@@ -21,7 +21,7 @@ from semirobust.experiments.nodes import content, kept
 from semirobust.experiments.study import Making, Progress, Run
 from semirobust.results.artefacts import Artefact
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, correct, full_masks
-from semirobust.tickets.pruning import Tickets, last_networks, levels, restored
+from semirobust.tickets.pruning import Tickets, last_networks, levels, restored, share_left
 from semirobust.training.fitting import Epoch
 
 TRAININGS = ("pgd", "fgsm")
@@ -194,8 +194,7 @@ def official(row: Hunt, weights: Sequence[Tensor], trial: int, few: Samples) -> 
     network = chain(weights, full_masks(weights), trial)
     report = robust_accuracy(network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250)
     return {
-        "share": sum(int((w[trial] != 0).sum()) for w in weights)
-        / sum(w[trial].numel() for w in weights),
+        "share": share_left([weight[trial] for weight in weights]),
         "accuracy": report.accuracy,
         "two_errors": report.two_errors,
         "clean": report.clean_accuracy,

@@ -72,13 +72,10 @@ def attacked(
 
 
 @torch.no_grad()
-def answers(network: Classifier | nn.Module, x: Images) -> Labels:
+def answers(network: Classifier, x: Images) -> Labels:
     """Return the class that a network in evaluation mode answers for each image."""
-    if not isinstance(network, nn.Module):
-        return network(x).argmax(dim=1)
     with evaluating(network):
-        answer: Labels = network(x).argmax(dim=1)
-    return answer
+        return network(x).argmax(dim=1)
 
 
 def compared(
@@ -92,9 +89,9 @@ def compared(
     rows = []
     for name, network in networks.items():
         for word, attack in attacks.items():
-            found = attacked(network, samples, attack, seed=seed)
-            sizes = found.table()[["largest change", "length of the change"]].mean()
-            standing = float((found.after == found.labels).float().mean())
+            images = attacked(network, samples, attack, seed=seed)
+            sizes = images.table()[["largest change", "length of the change"]].mean()
+            standing = float((images.after == images.labels).float().mean())
             rows.append({"network": name, "attack": word, "standing": standing, **sizes})
     return pd.DataFrame(rows).set_index(["network", "attack"])
 
@@ -128,7 +125,7 @@ def plot(shown: AttackedImages, epsilon: float, *, across: int = 5) -> Figure:
     for ax, label, after in zip(axes[2::3].flat, shown.labels, shown.after, strict=False):
         wrong = "" if label == after else " ✗"
         ax.set_xlabel(f"{int(label)} → {int(after)}{wrong}")
-    figure._repr_mimebundle_ = partial(_told, shown)  # type: ignore[attr-defined]
+    figure._repr_mimebundle_ = partial(_mime_bundle, shown)  # type: ignore[attr-defined]
     return figure
 
 
@@ -137,5 +134,5 @@ def _picture(ax: Axes, image: torch.Tensor) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-def _told(shown: AttackedImages, **_: Any) -> Bundle:
+def _mime_bundle(shown: AttackedImages, **_: Any) -> Bundle:
     return {CSV: shown.table().to_csv(index=False)}, {CSV: {"alt": shown.text()}}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from semirobust.tickets.batched import Masked
-from semirobust.tickets.pruning import largest_mask, remaining
+from semirobust.tickets.pruning import share_left, thinned
 
 NamedMasks: TypeAlias = dict[str, Tensor]
 
@@ -30,14 +30,14 @@ def uncover(network: nn.Module) -> None:
         parametrize.remove_parametrizations(part, "weight")
 
 
-def thinned(network: nn.Sequential, masks: NamedMasks, rate: float) -> NamedMasks:
+def pruned(network: nn.Module, masks: NamedMasks, rate: float) -> NamedMasks:
     """Return masks without the smallest remaining weights of each layer, the last at half rate."""
-    parts, found = prunable(network), {}
-    for number, (name, part) in enumerate(parts.items(), start=1):
-        own = rate if number < len(parts) else rate / 2
-        size = part.weight.detach().abs().masked_fill(~masks[name], -1.0)
-        found[name] = largest_mask(size[None], remaining(int(masks[name].sum()), own, 1))[0]
-    return found
+    layers = prunable(network)
+    rates = [rate] * (len(layers) - 1) + [rate / 2]
+    return {
+        name: thinned(layer.weight[None], masks[name][None], own)[0]
+        for (name, layer), own in zip(layers.items(), rates, strict=True)
+    }
 
 
 def scattered(masks: NamedMasks, *, seed: int) -> NamedMasks:
@@ -51,5 +51,4 @@ def scattered(masks: NamedMasks, *, seed: int) -> NamedMasks:
 
 def density(network: nn.Sequential, a: int) -> float:
     """Return the share of weights of the first ``a`` links that are not zero."""
-    weights = [part.weight for part in prunable(network[:a]).values()]
-    return sum(int((w != 0).sum()) for w in weights) / sum(w.numel() for w in weights)
+    return share_left([layer.weight for layer in prunable(network[:a]).values()])

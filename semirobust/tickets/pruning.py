@@ -133,19 +133,22 @@ def remaining(count: int, rate: float, levels: int) -> int:
     return count
 
 
+def thinned(weight: Tensor, mask: Tensor, rate: float) -> Tensor:
+    """Return the mask without the smallest remaining weights of each network, a share ``rate``."""
+    size = weight.detach().abs().masked_fill(~mask, -1.0).flatten(1)
+    kept = size.topk(remaining(int(mask[0].sum()), rate, 1), dim=1).indices
+    return torch.zeros_like(size, dtype=torch.bool).scatter(1, kept, value=True).view_as(mask)
+
+
 def pruned(weights: Sequence[Tensor], masks: Sequence[Tensor], rates: Sequence[float]) -> Masks:
-    """Return masks without the smallest remaining weights of each layer of each network."""
-    return tuple(
-        largest_mask(weight.abs().masked_fill(~mask, -1.0), remaining(int(mask[0].sum()), rate, 1))
-        for weight, mask, rate in zip(weights, masks, rates, strict=True)
-    )
+    """Return the masks after one level, layer by layer."""
+    return tuple(thinned(*layer) for layer in zip(weights, masks, rates, strict=True))
 
 
-def largest_mask(size: Tensor, count: int) -> Tensor:
-    """Return a mask of each network's ``count`` largest entries."""
-    flat = size.flatten(1)
-    chosen = flat.topk(count, dim=1).indices
-    return torch.zeros_like(flat, dtype=torch.bool).scatter(1, chosen, value=True).view_as(size)
+def share_left(weights: Sequence[Tensor]) -> float:
+    """Return the share of weights that are not zero."""
+    left = sum(int((weight != 0).sum()) for weight in weights)
+    return left / sum(weight.numel() for weight in weights)
 
 
 def initial_weights(settings: Tickets, sizes: Sequence[int], *, draw: int = 0) -> Weights:
@@ -154,12 +157,12 @@ def initial_weights(settings: Tickets, sizes: Sequence[int], *, draw: int = 0) -
 
 
 def seeds_of(settings: Tickets, draw: int) -> list[int]:
-    """Return one seed a trial: of weights of that draw, or of the order at that level."""
+    """Return one seed a trial, of the weights of a draw or of the order of a level."""
     return [1_000_000 * settings.seed + 1000 * draw + trial for trial in range(settings.trials)]
 
 
 def sizes_of(samples: Samples, settings: Tickets) -> tuple[int, ...]:
-    """Return inputs, hidden units and classes."""
+    """Return the numbers of inputs, hidden units and classes."""
     inputs = samples.images[0].numel()
     return (inputs, *settings.hidden, int(samples.labels.max()) + 1)
 
@@ -219,14 +222,14 @@ def _advance(
         sizes = sizes_of(train, settings)
         state.masks = pruned(state.weights, state.masks, settings.rates)
         state.weights = reset_weights(settings, sizes, number, state.weights)
-    steps, masks, scores = settings.steps, state.masks, []
+    steps, masks, looks = settings.steps, state.masks, []
     every = max(1, steps.iterations // settings.looks)
     seeds = seeds_of(settings, number) * (len(state.weights[0]) // settings.trials)
     for taken, state.weights in fit(state.weights, masks, train, steps, seeds, every=every):  # noqa: B020
         flags = correct(state.weights, masks, validation, steps.attack)
-        scores.append((taken, flags.double().mean(dim=1)))
-    found = measure(state.weights, masks)
-    state.history.append(level_records(settings, number, masks, scores, found))
+        looks.append((taken, flags.double().mean(dim=1)))
+    accuracies = measure(state.weights, masks)
+    state.history.append(level_records(settings, number, masks, looks, accuracies))
     if not number:  # the dense networks of all resets are the same
         state.weights = tuple(weight.repeat(len(settings.resets), 1, 1) for weight in state.weights)
         state.masks = full_masks(state.weights)
@@ -238,13 +241,13 @@ def level_records(
     settings: Tickets,
     number: int,
     masks: Masks,
-    seen: Sequence[tuple[int, Tensor]],
-    found: dict[str, Tensor],
+    looks: Sequence[tuple[int, Tensor]],
+    accuracies: dict[str, Tensor],
 ) -> list[dict[str, Any]]:
     """Return one record a network: weights left, steps to the best validation score, accuracies."""
     left = sum(int(mask[0].sum()) for mask in masks)
     total = sum(mask[0].numel() for mask in masks)
-    scores = torch.stack([score for _, score in seen])
+    scores = torch.stack([score for _, score in looks])
     networks = [(reset, trial) for reset in settings.resets for trial in range(settings.trials)]
     rows = []
     for place, (reset, trial) in enumerate(networks):
@@ -258,9 +261,9 @@ def level_records(
                 "remaining": left,
                 "share": left / total,
                 "trained": settings.steps.iterations * (number + 1 if reset == "continued" else 1),
-                "iterations": seen[best][0],
+                "iterations": looks[best][0],
                 "validation": float(scores[best, own]),
-                **{name: float(values[own]) for name, values in found.items()},
+                **{name: float(values[own]) for name, values in accuracies.items()},
             }
         )
     return rows

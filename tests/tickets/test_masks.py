@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from semirobust.models import build
-from semirobust.tickets.masks import cover, density, prunable, scattered, thinned, uncover
+from semirobust.tickets.masks import cover, density, prunable, pruned, scattered, uncover
 from semirobust.tickets.pruning import remaining
 
 
@@ -18,7 +18,7 @@ def images():
 
 def test_a_covered_network_equals_its_dense_zeros():
     network, x = build("vgg16", width=0.0625), images()
-    masks = scattered(thinned(network, full(network), 0.5), seed=0)
+    masks = scattered(pruned(network, full(network), 0.5), seed=0)
     before = network(x)
     cover(network, masks)
     covered = network(x)
@@ -33,7 +33,7 @@ def test_thinning_keeps_exact_counts_and_the_largest_of_each_layer():
     masks = full(network)
     counts = {name: mask.numel() for name, mask in masks.items()}
     for level in (1, 2, 3):
-        before, masks = masks, thinned(network, masks, 0.4)
+        before, masks = masks, pruned(network, masks, 0.4)
         for number, (name, part) in enumerate(prunable(network).items()):
             rate = 0.4 if number < len(masks) - 1 else 0.2
             assert int(masks[name].sum()) == remaining(counts[name], rate, level)
@@ -43,7 +43,7 @@ def test_thinning_keeps_exact_counts_and_the_largest_of_each_layer():
 
 def test_scattering_moves_a_mask_and_keeps_its_counts():
     network = build("cnn", width=0.25)
-    masks = thinned(network, full(network), 0.5)
+    masks = pruned(network, full(network), 0.5)
     moved = scattered(masks, seed=0)
     assert {name: int(mask.sum()) for name, mask in moved.items()} == {
         name: int(mask.sum()) for name, mask in masks.items()
