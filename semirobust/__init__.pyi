@@ -18,31 +18,30 @@ from . import (
     types,
     workflow,
 )
-from .algorithm1 import Algorithm1, Trial, best, trials
-from .attacks import FGSM, NFGSM, PGD, AutoAttack
+from .algorithm1 import Algorithm1, best, trials
+from .attacks import FGSM, PGD, AutoAttack
 from .data import DataSet, Samples, load, subset
 from .edge import Edge, rho
 from .evaluation import Report, robust_accuracy
-from .layers import activations, compose, cut, splice, split
+from .layers import activations, compose, cut, fold, splice, split, trainable_layers
 from .models import Architecture, build
 from .theory import gamma
-from .training import Training, accuracy, fit, load_network, save_network
+from .training import Online, Training, accuracy, fit, freeze, load_network, save_network
 
 __version__: str
 
 __all__ = [
     "FGSM",
-    "NFGSM",
     "PGD",
     "Algorithm1",
     "Architecture",
     "AutoAttack",
     "DataSet",
     "Edge",
+    "Online",
     "Report",
     "Samples",
     "Training",
-    "Trial",
     "accuracy",
     "activations",
     "algorithm1",
@@ -60,6 +59,8 @@ __all__ = [
     "figures",
     "findings",
     "fit",
+    "fold",
+    "freeze",
     "gamma",
     "layers",
     "load",
@@ -74,6 +75,7 @@ __all__ = [
     "subset",
     "theory",
     "tickets",
+    "trainable_layers",
     "training",
     "trials",
     "types",

@@ -1,4 +1,4 @@
-from .adaptive import FeaturePGD, adaptive_attacks
+from .adaptive import adaptive_attacks
 from .apgd import APGD, TargetedAPGD
 from .autoattack import AutoAttack, FastEnsemble
 from .carlini_wagner import CarliniWagner
@@ -17,7 +17,6 @@ __all__ = [
     "AutoAttack",
     "CarliniWagner",
     "FastEnsemble",
-    "FeaturePGD",
     "Square",
     "TargetedAPGD",
     "adaptive_attacks",
