@@ -8,7 +8,7 @@ import pandas as pd
 
 from book._ext.claims import Check, Finding, finding
 from semirobust.results.profiles import DEFAULT
-from semirobust.results.published import NAMES, published
+from semirobust.results.published import NAMES, published_numbers
 from semirobust.results.records import ROOT
 
 ACCURACIES = {
@@ -34,7 +34,7 @@ Row = Mapping[Any, Any]
 
 def table_1(root: Path = ROOT) -> str:
     """Return the body of the page that sets the paper's Table 1 beside ours, cell by cell."""
-    rows = published("Table 1")
+    rows = published_numbers("Table 1")
     rho = rows["quantity"].str.startswith("rho")
     accuracies = _by_data(rows[~rho], COLUMNS, _accuracy, 1, root)
     dependences = _by_data(rows[rho], RHO, _rho, 2, root)

@@ -114,7 +114,7 @@ def likeliest_others(network: Classifier, x: Images, y: Labels) -> Labels:
 
 
 @dataclass(frozen=True)
-class State:
+class AscentState:
     """What the ascent knows of the samples that are not fooled yet, one row each."""
 
     rows: Tensor
@@ -132,8 +132,8 @@ class State:
     halved: Tensor  # whether the last checkpoint halved the step
     best_before: Tensor  # the best value at the last checkpoint
 
-    def __getitem__(self, kept: Tensor) -> "State":
-        return State(**{name.name: getattr(self, name.name)[kept] for name in fields(self)})
+    def __getitem__(self, kept: Tensor) -> "AscentState":
+        return AscentState(**{name.name: getattr(self, name.name)[kept] for name in fields(self)})
 
 
 def adaptive_ascent(
@@ -184,11 +184,11 @@ def checkpoints(steps: int) -> dict[int, int]:
     return windows
 
 
-def initial_state(x: Images, y: Labels, start: Images, epsilon: float) -> State:
+def initial_state(x: Images, y: Labels, start: Images, epsilon: float) -> AscentState:
     """Return the state before the first pass through the network."""
     rows = torch.arange(len(x), device=x.device)
     unknown = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-    return State(
+    return AscentState(
         rows=rows, x=x, y=y, x_adv=start, previous=start, best=start,
         gradient=torch.zeros_like(x), value=unknown,
         best_gradient=torch.zeros_like(x), best_value=unknown,
@@ -197,7 +197,7 @@ def initial_state(x: Images, y: Labels, start: Images, epsilon: float) -> State:
     )  # fmt: skip
 
 
-def with_values(state: State, value: Tensor, gradient: Tensor) -> State:
+def with_values(state: AscentState, value: Tensor, gradient: Tensor) -> AscentState:
     """Return the state with the values at the present point, kept where it is the best so far."""
     better = value > state.best_value
     image = per_sample(better, state.x)
@@ -212,7 +212,7 @@ def with_values(state: State, value: Tensor, gradient: Tensor) -> State:
     )
 
 
-def with_adapted_step(state: State, window: int) -> State:
+def with_adapted_step(state: AscentState, window: int) -> AscentState:
     """Return the state after a checkpoint: where it stalls, half the step, from the best point."""
     stuck = ~state.halved & (state.best_value <= state.best_before)
     halve = (state.rises < RISING * window) | stuck
@@ -229,7 +229,9 @@ def with_adapted_step(state: State, window: int) -> State:
     )
 
 
-def with_next_point(state: State, settings: APGD | TargetedAPGD, *, momentum: float) -> State:
+def with_next_point(
+    state: AscentState, settings: APGD | TargetedAPGD, *, momentum: float
+) -> AscentState:
     """Return the state after one more step, projected, with a part of the step before it."""
     x, x_adv, norm = state.x, state.x_adv, settings.norm
     ascent = per_sample(state.step, x) * steepest_direction(state.gradient, norm)

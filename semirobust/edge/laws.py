@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
 from semirobust.edge.projection import Coordinates
-from semirobust.results.published import NAMES
-from semirobust.results.published import published as published_numbers
+from semirobust.results.published import NAMES, published_numbers
 
 Samples = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 from .artefacts import Artefact, held, publish
 from .code import salt
 from .frames import frame, spread
-from .published import published
+from .published import published_numbers
 from .records import Record, key, load, path_of, results_root, save
 from .values import Values
 
@@ -15,7 +15,7 @@ __all__ = [
     "load",
     "path_of",
     "publish",
-    "published",
+    "published_numbers",
     "results_root",
     "salt",
     "save",

@@ -17,7 +17,7 @@ NAMES = {  # as the paper writes them
 }
 
 
-def published(place: str | None = None, file: Path = FILE) -> pd.DataFrame:
+def published_numbers(place: str | None = None, file: Path = FILE) -> pd.DataFrame:
     """Return published numbers: ``printed`` as it stands in the source, ``value`` as a number.
 
     Args:

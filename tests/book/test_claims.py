@@ -11,7 +11,7 @@ import pytest
 from book._ext import changed, claims, ledger, notebooks, pictures, table1
 from book._ext.claims import Check
 from semirobust.results import frames
-from semirobust.results.published import published
+from semirobust.results.published import published_numbers
 from semirobust.results.records import ROOT
 from semirobust.results.values import MIME
 
@@ -252,7 +252,7 @@ def test_what_a_test_names_stands_in_the_records(claim):
 
 
 def test_every_quoted_cell_is_in_the_published_numbers():
-    known = set(published()["printed"])
+    known = set(published_numbers()["printed"])
     cells = [
         claim for claim in CLAIMS if re.match("table-1|revision-(vgg|resnet|s1|method)", claim.name)
     ]
@@ -305,7 +305,7 @@ def test_table_1_has_a_line_for_every_published_cell_and_our_value_beside_it(tmp
     again = table1.table_1(tmp_path).replace("\u00a0", " ")
     assert "| 27.5 ± 0.0 | – | – | 2 |" in again
     lines = [line for line in text.splitlines() if re.match(r"\| (Alex|VGG|Res)", line)]
-    assert len(lines) == len(published("Table 1")) == 69
+    assert len(lines) == len(published_numbers("Table 1")) == 69
 
 
 def test_a_smoke_run_is_not_set_beside_the_paper(tmp_path):

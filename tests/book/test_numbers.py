@@ -5,7 +5,7 @@ import re
 import pytest
 
 from book._ext import claims, notebooks
-from semirobust.results.published import FILE, published
+from semirobust.results.published import FILE, published_numbers
 from semirobust.results.records import ROOT
 
 REASONS = {
@@ -38,7 +38,7 @@ def prose(text: str) -> str:
 
 def untraced(text: str) -> list[str]:
     """Return the decimals and percentages of a text that nothing accounts for."""
-    quoted = set(published()["printed"].str.lstrip("-")) | set(REASONS)
+    quoted = set(published_numbers()["printed"].str.lstrip("-")) | set(REASONS)
     for claim in claims.claims():
         quoted |= set(re.findall(r"\d+(?:\.\d+)?", claim.quoted))
     return [number for number in NUMBER.findall(prose(text)) if number not in quoted]
@@ -75,6 +75,6 @@ def test_a_placeholder_a_quoted_figure_code_and_formulae_are_no_complaint():
 
 
 def test_quoted_figures_of_others_name_where_they_stand():
-    places = set(published()["place"])
+    places = set(published_numbers()["place"])
     assert {"Table 1", "Table S1", "RobustBench"} <= places
     assert FILE.read_text(encoding="utf-8").endswith("\n")

@@ -10,7 +10,7 @@ import pytest
 from semirobust.experiments import registry
 from semirobust.results import frames, records
 from semirobust.results.documents import document
-from semirobust.results.published import published
+from semirobust.results.published import published_numbers
 from semirobust.results.values import MIME, Values, named_values
 
 ROW = {"kind": "Row", "study": {"architecture": {"name": "vgg16"}, "data": {"name": "cifar10"}}}
@@ -107,14 +107,14 @@ def test_numbers_leave_a_cell_by_name():
 
 
 def test_published_numbers_keep_how_they_are_printed():
-    row = published("Table 1").query("model == 'vgg16' and quantity == 'rho_n-11'").iloc[0]
+    row = published_numbers("Table 1").query("model == 'vgg16' and quantity == 'rho_n-11'").iloc[0]
     assert (row["printed"], row["value"], row["n_b"]) == ("7.60", 7.6, 12)
     with pytest.raises(ValueError, match="published.csv has no place 'Table 9': Table 1, "):
-        published("Table 9")
+        published_numbers("Table 9")
 
 
 def test_a_published_line_without_a_number_is_named(tmp_path):
     file = tmp_path / "some.csv"
     file.write_text("place,n_b,value\nTable 1,4,0.5\nTable 1,4,half\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"some.csv, line 3 holds no number: Table 1,4,half"):
-        published(file=file)
+        published_numbers(file=file)
