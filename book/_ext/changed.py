@@ -1,4 +1,4 @@
-"""What changed against the paper: a run's settings beside those of the paper, where they differ.
+"""How a run differs from the paper: its settings beside the paper's, where they differ.
 
 Result files hold only what differs from the defaults, so defaults are read from the source; the
 paper's settings stand in ``book/paper.toml``. Nothing is imported, so this needs no torch.
@@ -23,9 +23,7 @@ def box(files: Iterable[Path], root: Path = ROOT) -> str:
         return ""
     head = "| setting | the paper | here |\n|:--|:--|:--|"
     table = "\n".join([head, *lines])
-    return (
-        f":::{{admonition}} What changed against the paper\n:class: note dropdown\n{table}\n:::\n\n"
-    )
+    return f":::{{admonition}} How this differs from the paper\n:class: note dropdown\n{table}\n:::\n\n"
 
 
 def row(word: str, paper: Any, here: list[Any]) -> str:

@@ -24,7 +24,7 @@ def chapters(shown: Iterable[Any]) -> str:
 
 def experiments(root: Path) -> str:
     """Return a table of the recorded experiments: how many runs, and what they cost."""
-    lines = ["| experiment | profile | runs | CPU seconds a run | epochs taken up |"]
+    lines = ["| experiment | profile | runs | CPU seconds a run | epochs resumed |"]
     lines.append("|:--|:--|--:|--:|--:|")
     for folder in sorted((root / "results").glob("*")):
         documents = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]

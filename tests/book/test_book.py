@@ -361,7 +361,7 @@ def test_a_page_of_records_says_what_was_changed_against_the_paper(checkout):
     store_result(checkout, "first", "gpu")
     record_run(notebook, "gpu", "0.22222\n")
     title = page(checkout).cells[0].source
-    assert "What changed against the paper" in title
+    assert "How this differs from the paper" in title
     assert "| test images of that attack | all | 7 |" in title
 
 

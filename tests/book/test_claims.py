@@ -348,7 +348,7 @@ def test_a_drawing_without_words_is_refused(tmp_path):
         pictures.inline(path)
 
 
-# What changed against the paper
+# How a run differs from the paper
 
 
 def test_the_box_shows_what_differs_and_leaves_out_what_agrees(tmp_path):
