@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from semirobust.data import Samples, subset
-from semirobust.experiments.nodes import Memory, Node, made
+from semirobust.experiments.nodes import Memory, made
 from semirobust.experiments.row import Contender, Row
 from semirobust.experiments.stages import Lineup, contenders, lineup
 from semirobust.experiments.study import Front, Progress, Run
@@ -51,7 +51,7 @@ class Audited(OfRow):
 
 def run(row: Audited, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Return the table "pairs": one record for each network and pair of layers after the cut."""
-    nodes, memory = deepest(row.row, root, download=download), Memory()
+    nodes, memory = of_row(row, root, download=download), Memory()
     samples = yield from made(nodes.data, memory)
     networks = yield from at_one_cut(nodes, memory)
     train, test = subset(samples.train, row.fitting), subset(samples.test, row.images)
@@ -65,9 +65,9 @@ def run(row: Audited, root: str | Path | None = None, *, download: bool = False)
     return {"pairs": table}
 
 
-def targets(row: Audited, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
-    """Return the nodes on which the record of a row waits."""
-    return [entry.network for entry in deepest(row.row, root, download=download).entries]
+def of_row(row: OfRow, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+    """Return the nodes of a row with its deepest cut alone, without controls."""
+    return deepest(row.row, root, download=download)
 
 
 def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:

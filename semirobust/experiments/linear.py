@@ -11,8 +11,8 @@ import torch
 
 from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import subset
-from semirobust.experiments.nodes import Memory, Node, made
-from semirobust.experiments.stages import lineup
+from semirobust.experiments.nodes import Memory, made
+from semirobust.experiments.stages import Lineup, lineup
 from semirobust.experiments.study import Run, Study, titled
 from semirobust.layers import cut
 from semirobust.theory.algorithm_s1 import BATCH, attacked, scores
@@ -46,7 +46,7 @@ class Linear:
 
 def run(row: Linear, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Train what is missing and return the table "scores"."""
-    nodes, memory = lineup(row.study, root, download=download), Memory()
+    nodes, memory = of_row(row, root, download=download), Memory()
     samples = yield from made(nodes.data, memory)
     network = yield from made(nodes.robust, memory)
     test, train = subset(samples.test, row.images), subset(samples.train, row.solving)
@@ -61,6 +61,7 @@ def run(row: Linear, root: str | Path | None = None, *, download: bool = False) 
     return {"scores": table}
 
 
-def targets(row: Linear, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
-    """Return the nodes on which the record of a row waits."""
-    return [lineup(row.study, root, download=download).robust]
+def of_row(row: Linear, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+    """Return the nodes of a row, which waits for its robust network alone."""
+    nodes = lineup(row.study, root, download=download)
+    return nodes._replace(targets=[nodes.robust])

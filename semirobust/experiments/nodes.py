@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
+from inspect import isgeneratorfunction
 from typing import Any
 
 from safetensors.torch import load as from_safetensors
@@ -55,16 +56,16 @@ def kept(
     Args:
         artefact: What is wanted.
         inputs: Digests of the values it is made from, by name.
-        make: Given ``folder``, for checkpoints, returns tensors and facts: at once, or as a
-            generator after its progress.
+        make: Returns tensors and facts; a generator of progress that does so is given
+            ``folder``, for checkpoints.
     """
     with held(artefact, inputs) as work:
         if work.record is None:
             epochs: list[Any] = []
-            result = make(folder=work.folder)
-            if isinstance(result, Generator):
-                result = yield from _noted(result, epochs)
-            tensors, facts = result
+            if isgeneratorfunction(make):
+                tensors, facts = yield from _noted(make(folder=work.folder), epochs)
+            else:
+                tensors, facts = make()
             files = {TENSORS: packed(tensors)} if tensors else {}
             facts = publish(work, files, {**facts, "progress": epochs}, device=device_name())
             return tensors, facts
@@ -128,7 +129,7 @@ class Node:
         stage: Its kind; empty for what is so quickly computed that it is not stored.
         settings: Every setting on which its content depends, beside those of what it needs.
         needs: What it is made from, by the names by which the two functions know it.
-        make: (settings, needs, folder=) -> content; None where nothing is stored.
+        make: (settings, needs) -> content, as ``kept`` takes it; None where nothing is stored.
         read: (content, needs) -> its value; without a content where nothing is stored.
         code: Functions that ``make`` is given and that are part of the name.
         where: Which of its stage in a row.

@@ -13,7 +13,7 @@ from typing import Any
 
 from semirobust.data import Samples, subset
 from semirobust.experiments.audits import OfRow, at_one_cut, deepest
-from semirobust.experiments.nodes import Memory, Node, made
+from semirobust.experiments.nodes import Memory, made
 from semirobust.experiments.row import Contender, dependence
 from semirobust.experiments.settings import smoke, table_1
 from semirobust.experiments.stages import Lineup
@@ -50,7 +50,7 @@ def run(row: Reading, root: str | Path | None = None, *, download: bool = False)
 
     Every record holds the accuracy of its network on its images.
     """
-    nodes, memory = of_reading(row, root, download=download), Memory()
+    nodes, memory = of_row(row, root, download=download), Memory()
     samples = yield from made(nodes.data, memory)
     networks = yield from at_one_cut(nodes, memory)
     test = subset(samples.test, row.images)
@@ -66,14 +66,9 @@ def run(row: Reading, root: str | Path | None = None, *, download: bool = False)
     return {"rho": table}
 
 
-def of_reading(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+def of_row(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Lineup:
     """Return the nodes of a row's study, the controls among them."""
     return deepest(row.row, root, fronts=("robust", *row.row.controls), download=download)
-
-
-def targets(row: Reading, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
-    """Return the nodes on which the record of a row waits."""
-    return [entry.network for entry in of_reading(row, root, download=download).entries]
 
 
 def attacked(row: Reading, contender: Contender, test: Samples) -> Samples:

@@ -2,7 +2,7 @@
 
 An experiment is two functions: frozen settings of its rows in a profile (each with a ``title``),
 and a generator of progress that runs one row and returns its flat tables. Where a row waits for
-nodes of ``stages``, a third one names them.
+nodes of ``stages``, a third one lists them.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -27,15 +27,11 @@ from semirobust.experiments import (
     tickets,
 )
 from semirobust.experiments.nodes import Node
+from semirobust.experiments.stages import Lineup
 from semirobust.experiments.study import Progress, Run, Tables, device_name
 from semirobust.results import frames
 from semirobust.results import records as results
 from semirobust.results.profiles import DEFAULT, PROFILES
-
-
-def nothing(*_: Any, download: bool = False) -> list[Node]:  # noqa: ARG001
-    """Return no nodes, for rows that are made in one process."""
-    return []
 
 
 class Experiment(NamedTuple):
@@ -46,14 +42,14 @@ class Experiment(NamedTuple):
         rows: Profile -> frozen settings, in the order in which they run.
         run: (row, root, download=) -> generator of progress that returns the tables.
         profiles: Those that have settings.
-        targets: (row, root, download=) -> nodes on which its record waits: jobs can make them.
+        nodes: (row, root, download=) -> its lineup, where jobs can make what a record waits for.
     """
 
     text: str
     rows: Callable[[str], tuple[Any, ...]]
     run: Callable[..., Run]
     profiles: tuple[str, ...] = ("smoke", "cpu")
-    targets: Callable[..., list[Node]] = nothing
+    nodes: Callable[..., Lineup] | None = None
 
 
 UP_TO_GPU = PROFILES[:3]
@@ -63,32 +59,27 @@ EXPERIMENTS: dict[str, Experiment] = {
         settings.table_1,
         stages.run,
         PROFILES,
-        stages.targets,
+        stages.of_row,
     ),
     "figure-2": Experiment(
-        "Figure 2: rho_j by size of f_b", settings.figure_2, stages.run, targets=stages.targets
+        "Figure 2: rho_j by size of f_b", settings.figure_2, stages.run, nodes=stages.of_row
     ),
-    "methods": Experiment(
-        "how f_b is trained", settings.methods, stages.run, targets=stages.targets
-    ),
-    "sweep": Experiment("attack and radius", settings.sweep, stages.run, targets=stages.targets),
+    "methods": Experiment("how f_b is trained", settings.methods, stages.run, nodes=stages.of_row),
+    "sweep": Experiment("attack and radius", settings.sweep, stages.run, nodes=stages.of_row),
     "revision": Experiment(
-        "Tables S2 to S4: three attacks",
-        settings.revision,
-        revision.run,
-        targets=revision.targets,
+        "Tables S2 to S4: three attacks", settings.revision, revision.run, nodes=revision.of_row
     ),
     "audit": Experiment(
         "assumptions of Theorem 2 on these networks",
         settings.audits,
         audits.run,
-        targets=audits.targets,
+        nodes=audits.of_row,
     ),
     "readings": Experiment(
-        "rho on four sets of images", readings.readings, readings.run, PROFILES, readings.targets
+        "rho on four sets of images", readings.readings, readings.run, PROFILES, readings.of_row
     ),
     "linear": Experiment(
-        "Table S1: Algorithm S1", settings.connectivity, linear.run, targets=linear.targets
+        "Table S1: Algorithm S1", settings.connectivity, linear.run, nodes=linear.of_row
     ),
     "tickets": Experiment("robust winning tickets", tickets.hunts, tickets.run, UP_TO_GPU),
     "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse.run, UP_TO_GPU),
@@ -112,6 +103,14 @@ def experiment(name: str) -> Experiment:
     if name not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {name!r}; known: {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
+
+
+def targets(
+    name: str, row: Any, root: str | Path | None = None, *, download: bool = False
+) -> list[Node]:
+    """Return the nodes on which the record of a row waits; none where one process makes it all."""
+    nodes = experiment(name).nodes
+    return nodes(row, root, download=download).targets if nodes else []
 
 
 def rows(name: str, profile: str) -> tuple[Any, ...]:

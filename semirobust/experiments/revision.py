@@ -16,9 +16,9 @@ from torch import nn
 from semirobust.attacks.ball import evaluating
 from semirobust.data import Samples, batches, subset
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.nodes import Memory, Node, made
+from semirobust.experiments.nodes import Memory, made
 from semirobust.experiments.row import Contender, dependence
-from semirobust.experiments.stages import contenders, lineup
+from semirobust.experiments.stages import Lineup, contenders, lineup
 from semirobust.experiments.study import Run, Study, Tables, perturbed, titled
 from semirobust.layers import activations
 from semirobust.types import Attack
@@ -47,7 +47,7 @@ class Attacked:
 
 def run(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Train what is missing and return the tables "accuracies", "rho" and "sensitivity"."""
-    nodes, memory = lineup(row.study, root, download=download), Memory()
+    nodes, memory = of_row(row, root, download=download), Memory()
     samples = yield from made(nodes.data, memory)
     few = subset(samples.test, row.images)
     tables: Tables = {"accuracies": [], "rho": [], "sensitivity": []}
@@ -66,9 +66,9 @@ def run(row: Attacked, root: str | Path | None = None, *, download: bool = False
     return tables
 
 
-def targets(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
-    """Return the nodes on which the record of a row waits."""
-    return [entry.network for entry in lineup(row.study, root, download=download).entries]
+def of_row(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+    """Return the nodes of a row."""
+    return lineup(row.study, root, download=download)
 
 
 def read(contender: Contender, images: Samples, attack: str) -> list[dict[str, Any]]:

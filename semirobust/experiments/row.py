@@ -87,7 +87,6 @@ def measured(
     examples: DataSet,
     attacked: DataSet,
     network: nn.Sequential,
-    folder: Path,  # noqa: ARG001
 ) -> Content:
     """Return one network's records in the tables "networks", "reports" and "rho".
 
@@ -99,7 +98,6 @@ def measured(
         examples: Images attacked against the standard network.
         attacked: Images on which rho is read.
         network: The network.
-        folder: Not used: nothing is kept half done.
     """
     whitebox, images, autoattack, presets = measures
     a = cut(network, where["n_b"]) if "n_b" in where else 1

@@ -47,9 +47,16 @@ class Entry(NamedTuple):
 
 
 class Lineup(NamedTuple):
-    """The nodes of a study: images, networks, and the images on which rho is read.
+    """The nodes of a study, and among them those on which the record of a row waits.
 
-    static: the stored examples; online: test images attacked against (f_a*, f_b*).
+    Attributes:
+        data: Clean images.
+        examples: Images attacked against the standard network.
+        attacked: Images on which rho is read; static: the stored examples, online: test images
+            attacked against (f_a*, f_b*).
+        robust: (f_a*, f_b*).
+        entries: All networks.
+        targets: What a record waits for: all networks, if nothing else is said.
     """
 
     data: Node
@@ -57,6 +64,7 @@ class Lineup(NamedTuple):
     attacked: Node
     robust: Node
     entries: list[Entry]
+    targets: list[Node]
 
 
 def lineup(
@@ -98,7 +106,8 @@ def lineup(
             }
             tuned = Node(needs=trials, read=best_network)
             entries.append(Entry("tuned", {"n_b": n_b, "front": front}, tuned))
-    return Lineup(data, examples, attacked, robust, entries)
+    targets = [entry.network for entry in entries]
+    return Lineup(data, examples, attacked, robust, entries, targets)
 
 
 def _network(stage: str, study: Study, training: Training, samples: Node) -> Node:
@@ -162,20 +171,17 @@ def evaluations(row: Row, nodes: Lineup) -> list[Node]:
 
 
 def of_row(row: Row, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    """Return the nodes of a row's study."""
-    return lineup(row.study, root, fronts=("robust", *row.controls), download=download)
-
-
-def targets(row: Row, root: str | Path | None = None, *, download: bool = False) -> list[Node]:
-    """Return the nodes on which the record of a row waits."""
-    return evaluations(row, of_row(row, root, download=download))
+    """Return the nodes of a row, which waits for the evaluations of all its networks."""
+    fronts: tuple[Front, ...] = ("robust", *row.controls)
+    nodes = lineup(row.study, root, fronts=fronts, download=download)
+    return nodes._replace(targets=evaluations(row, nodes))
 
 
 def run(row: Row, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Train what is missing, measure everything, and return the four tables."""
     nodes, memory = of_row(row, root, download=download), Memory()
     tables: Tables = {name: [] for name in TABLES}
-    for entry, evaluation in zip(nodes.entries, evaluations(row, nodes), strict=True):
+    for entry, evaluation in zip(nodes.entries, nodes.targets, strict=True):
         network = yield from made(entry.network, memory)
         file = network_file(row, entry.name, **entry.where)
         save_network(network, row.study.architecture, file)

@@ -169,7 +169,6 @@ def attacked_parts(
     *,
     samples: DataSet,
     network: nn.Sequential,
-    folder: Path,  # noqa: ARG001
 ) -> Content:
     """Return the images of parts of a data set, attacked once against a network."""
     made = {

@@ -58,17 +58,16 @@ def jobs(
     """
     found: dict[str, Job] = {}
     records = []
-    rows, known = chosen_rows(experiment, profile, only), experiments.experiment(experiment)
-    for row in rows:
+    for row in chosen_rows(experiment, profile, only):
         place = Place(experiment, profile, results.key(row))
-        targets = [] if recorded(place) else known.targets(row)
+        targets = [] if recorded(place) else experiments.targets(experiment, row)
         for job in (_job(node, row, place) for node in listed(targets)):
             found.setdefault(job.name, job)
         inputs = tuple(_name(node.artefact) for node in stored(targets))
         words = ("step", "record", *place.words)
         key = place.record.key
         records.append(Job(stage="record", key=key, words=words, inputs=inputs, about=row.title))
-    drawn = SUMMARIES if known.run == stages.run else ("table",)
+    drawn = SUMMARIES if experiments.experiment(experiment).run == stages.run else ("table",)
     return [
         *(_downloading(job) if download else job for job in found.values()),
         *records,
@@ -120,11 +119,11 @@ def step(
     download: bool = False,
 ) -> None:
     """Make one artefact of a row, and whatever it needs that is not there."""
-    row, known = row_of(place), experiments.experiment(place.experiment)
+    row = row_of(place)
     if stage == "record":
         _record(row, place, root, download=download)
         return
-    for node in listed(known.targets(row, root, download=download)):
+    for node in listed(experiments.targets(place.experiment, row, root, download=download)):
         if (node.stage, node.where) == (stage, where):
             value = finish(made(node, {}))
             if stage == "data":

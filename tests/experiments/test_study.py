@@ -129,9 +129,8 @@ def test_all_code_that_runs_while_an_artefact_is_made_is_part_of_its_name(protoc
     """A function that runs but is not reached could change without making the artefact stale."""
     study = tiny(protocol, data=Part(train=120, validation=60, test=250))
     row = Row(study=study, whitebox=PGD(epsilon=RADIUS, step_size=0.1, steps=1), images=20)
-    nodes = stages.lineup(row.study)
     made, used = Made(row.study), {}
-    for node in nodes_of.listed(stages.evaluations(row, nodes)):
+    for node in nodes_of.listed(stages.of_row(row).targets):
         for need in node.needs.values():
             made(need)
         _, ran = watched(lambda node=node: made(node))
