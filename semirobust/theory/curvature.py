@@ -171,11 +171,6 @@ class Taylor:
         """Slope + ½ ‖Δ‖² times the largest eigenvalue on the line: holds where L is smooth."""
         return self.slope + 0.5 * self.steepest * self.distance**2
 
-    @property
-    def looseness(self) -> float:
-        """Orders of magnitude between the printed bound and the difference."""
-        return orders(self.bound, self.difference)
-
 
 def taylor(
     loss: Loss, w: Tensor, other: Tensor, *, generator: Generator, points: int = 3, steps: int = 60

@@ -181,11 +181,6 @@ def with_readout(network: nn.Sequential, j: int, readout: nn.Module) -> nn.Seque
     return nn.Sequential(*compose(network, 1, j), readout)
 
 
-def remainder(network: nn.Sequential, j: int) -> nn.Sequential:
-    """Return the readout F^(j+1,n): the rest of the network, nothing at all for j = n."""
-    return nn.Sequential() if j == len(network) else compose(network, j + 1, len(network))
-
-
 def linear_readout(
     network: nn.Sequential,
     j: int,

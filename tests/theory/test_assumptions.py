@@ -47,7 +47,7 @@ def test_every_pair_of_consecutive_readouts_has_a_row(network, samples):
 
 
 def test_a_readout_that_is_the_same_function_does_not_grow(network, samples):
-    readouts = {j: semirobustness.remainder(network, j) for j in (2, 3, 4)}
+    readouts = {j: network[j:] for j in (2, 3, 4)}
     found = rows(network, readouts, samples)
     assert all(row.growth == pytest.approx(0, abs=1e-6) for row in found)
     assert all(row.scale is None or row.scale > 1e5 for row in found)

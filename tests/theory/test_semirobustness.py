@@ -50,7 +50,7 @@ def few(n: int = 40) -> Samples:
 @pytest.mark.parametrize("j", [0, 1, 2, 3])
 def test_gamma_by_attack_equals_the_exact_value_on_affine_networks(j, scale, two_classes):
     network = affine_chain(torch.Generator().manual_seed(1), scale=scale)
-    readout = semirobustness.remainder(network, j)
+    readout = network[j:]
     exact = worlds.exact_gamma(network, j, readout, two_classes, EPSILON)
     found = semirobustness.profile(network, {j: readout}, two_classes, Search(epsilon=EPSILON))[j]
     assert found.value == pytest.approx(exact, abs=1e-5)
@@ -96,7 +96,7 @@ def test_a_uniform_readout_scores_by_the_number_of_classes():
 
 
 def test_the_rest_of_the_network_has_one_gamma_at_every_depth(relu_net):
-    readouts = {j: semirobustness.remainder(relu_net, j) for j in range(5)}
+    readouts = {j: relu_net[j:] for j in range(5)}
     found = semirobustness.profile(relu_net, readouts, few(), Search(epsilon=0.05, steps=3))
     assert len({round(one.value, 6) for one in found.values()}) == 1
 
