@@ -286,7 +286,7 @@ def figure(chosen: argparse.Namespace) -> None:
     """Draw recorded networks beside the paper's, with the records and the data in the files."""
     from semirobust.figures import protocols
     from semirobust.results.frames import frame
-    from semirobust.results.published import published
+    from semirobust.results.published import published_numbers
 
     networks = frame(chosen.name, "networks", chosen.profile)
     found = networks.query("model == @chosen.only and data == @chosen.data")
@@ -295,7 +295,7 @@ def figure(chosen: argparse.Namespace) -> None:
             f"no run of {chosen.only} on {chosen.data} is recorded in {chosen.profile}: "
             f"semirobust run {chosen.name} --profile {chosen.profile}"
         )
-    printed = published("Table 1").query("model == @chosen.only and data == @chosen.data")
+    printed = published_numbers("Table 1").query("model == @chosen.only and data == @chosen.data")
     paper = dict(zip(printed["quantity"], printed["value"] / 100, strict=True))
     drawn = protocols.plot_protocols(found, paper=paper)
     words, keys = protocols.caption(found), found["key"].unique()

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from semirobust.figures.alt_text import with_data
 from semirobust.figures.networks import with_labels
-from semirobust.figures.style import NETWORKS
+from semirobust.figures.style import NETWORKS, Look
 from semirobust.results.documents import document, value_at
 from semirobust.results.published import NAMES
 from semirobust.results.records import write_atomically
@@ -86,7 +86,7 @@ def plot_protocols(
             _panel(ax, long[long["protocol"] == name], MADE[name])
             ax.xaxis.label.set_visible(name == panels[-1])
         threats = [name for name in MARKS if name in set(long["threat"])]
-        handles = [Line2D([], [], label=MARKS[name], **_mark(name, INK)) for name in threats]
+        handles = [Line2D([], [], label=MARKS[name], **_mark(name, Look(INK))) for name in threats]
         figure.legend(handles=handles, loc="outside upper left", fontsize="small")
         if title:
             figure.suptitle(title)
@@ -97,12 +97,12 @@ def _panel(ax: Axes, part: pd.DataFrame, title: str) -> None:
     """Draw a row for each network: filled marks for white-box, open ones for transfer."""
     labels = [label for label, name in SHOWN.items() if name in set(part["network"])]
     for row, label in enumerate(labels):
-        colour = NETWORKS[label].colour
+        look = NETWORKS[label]
         for threat in MARKS:
             chosen = (part["network"] == SHOWN[label]) & (part["threat"] == threat)
             accuracy = part.loc[chosen, "accuracy"]
-            ax.hlines(row, accuracy.min(), accuracy.max(), color=colour, linewidth=2)
-            ax.plot(accuracy.mean(), row, **_mark(threat, colour))
+            ax.hlines(row, accuracy.min(), accuracy.max(), color=look.colour, linewidth=2)
+            ax.plot(accuracy.mean(), row, **_mark(threat, look))
     ax.set(xlim=(-0.03, 1.0), ylim=(len(labels) - 0.5, -0.5))
     ax.set_yticks(range(len(labels)), [SHOWN[label] for label in labels])
     ax.xaxis.set_major_formatter("{x:.0%}")
@@ -113,12 +113,14 @@ def _panel(ax: Axes, part: pd.DataFrame, title: str) -> None:
     with_data(ax, part, x="threat", y="accuracy", by="network")
 
 
-def _mark(threat: str, colour: Any) -> dict[str, Any]:
+def _mark(threat: str, look: Look) -> dict[str, Any]:
+    """Return the marks of ``style``; an outline is in the ink of the page, an open mark empty."""
     if threat == PAPER:
         return {"marker": "D", "color": INK, "linestyle": "none", "markersize": 7}
-    face = colour if threat == "white-box" else "none"
-    edge = {"markeredgecolor": colour, "markeredgewidth": 1.8, "markerfacecolor": face}
-    return {"marker": "o", "linestyle": "none", "markersize": 8, **edge}
+    face = look.colour if threat == "white-box" else "none"
+    ink = Look(look.colour, INK if look.outline else None)
+    sizes: dict[str, Any] = {"markersize": 8, "markeredgewidth": 1.8, "linestyle": "none"}
+    return ink.marks(markerfacecolor=face, **sizes)
 
 
 def caption(networks: pd.DataFrame) -> str:
