@@ -24,10 +24,10 @@ class Execution:
     profile: str
     parameters: dict[str, Any]
     code: str
-    digest: str
-    seconds: float
-    date: str
     provenance: dict[str, Any]
+    digest: str = ""
+    seconds: float = 0.0
+    date: str = ""
 
 
 def kept(notebook: Notebook, profile: str) -> tuple[Path, Path]:
@@ -47,12 +47,11 @@ def found(notebook: Notebook, profile: str) -> tuple[Path, Execution] | None:
 
     A copy of git's whose code is current goes before one of this checkout whose code is not.
     """
-    copies = [one for place in (kept, in_git) if (one := whole(*place(notebook, profile)))]
-    if len(copies) < 2:
-        return copies[0] if copies else None
-    theirs = copies[1][1]
-    current = notebooks.digest(notebook, theirs.parameters) == theirs.code
-    return copies[1] if current and copies[0][1].code != theirs.code else copies[0]
+    own, theirs = (whole(*place(notebook, profile)) for place in (kept, in_git))
+    if not own or not theirs or own[1].code == theirs[1].code:
+        return own or theirs
+    record = theirs[1]
+    return theirs if notebooks.digest(notebook, record.parameters) == record.code else own
 
 
 def whole(copy: Path, record: Path) -> tuple[Path, Execution] | None:
@@ -67,8 +66,8 @@ def whole(copy: Path, record: Path) -> tuple[Path, Execution] | None:
 
 def recorded(notebook: Notebook, profile: str) -> Execution | None:
     """Return the record of the executed copy, or None where there is none."""
-    one = found(notebook, profile)
-    return one[1] if one else None
+    copy = found(notebook, profile)
+    return copy[1] if copy else None
 
 
 def stored(notebook: Notebook) -> Execution | None:
@@ -81,8 +80,5 @@ def stored(notebook: Notebook) -> Execution | None:
         profile=DEFAULT,
         parameters=notebook.parameters,
         code=origin["code"],
-        digest="",
-        seconds=0.0,
-        date="",
         provenance={"versions": origin["versions"]},
     )

@@ -157,16 +157,17 @@ def jobs(profile: str, root: Path = ROOT) -> list[dict[str, Any]]:
         _keep_true(notebook, profile)
     pages = _artefact("book", "html", profile)
     (pages.folder / "manifest.json").unlink(missing_ok=True)  # build() knows what changed
-    found = [_job("notebook", one.name, profile, one.name, one.experiments) for one in known]
-    return [*found, _job("book", "html", profile, "the book", ())]
-
-
-def _job(
-    stage: str, name: str, profile: str, about: str, experiments: tuple[str, ...]
-) -> dict[str, Any]:
-    words = ("step", stage, name, "--profile", profile)
-    key = _artefact(stage, name, profile).key
-    return {"stage": stage, "key": key, "words": words, "about": about, "experiments": experiments}
+    listed = [("notebook", notebook.name, notebook.experiments) for notebook in known]
+    return [
+        {
+            "stage": stage,
+            "key": _artefact(stage, name, profile).key,
+            "words": ("step", stage, name, "--profile", profile),
+            "about": "the book" if stage == "book" else name,
+            "experiments": experiments,
+        }
+        for stage, name, experiments in [*listed, ("book", "html", ())]
+    ]
 
 
 def _artefact(stage: str, name: str, profile: str) -> Artefact:

@@ -1,10 +1,10 @@
 """Tables of what was run: chapters, experiments, and the package beside plain loops."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from semirobust.results.documents import document
 from semirobust.results.profiles import PROFILES
 
 
@@ -27,9 +27,9 @@ def experiments(root: Path) -> str:
     lines = ["| experiment | profile | runs | CPU seconds a run | epochs resumed |"]
     lines.append("|:--|:--|--:|--:|--:|")
     for folder in sorted((root / "results").glob("*")):
-        documents = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+        records = [document(path) for path in sorted(folder.glob("*.json"))]
         for profile in PROFILES:
-            origins = [one["provenance"] for one in documents if one.get("profile") == profile]
+            origins = [one["provenance"] for one in records if one.get("profile") == profile]
             if origins:
                 lines.append(f"| {folder.name} | {profile} | {_cost(origins)} |")
     return "\n".join(lines)
@@ -45,7 +45,7 @@ def _cost(origins: list[dict[str, Any]]) -> str:
 def benchmarks(root: Path) -> str:
     """Return a table of the package's processor seconds beside those of plain loops."""
     path = root / "results" / "benchmarks" / "training.json"
-    ratios = json.loads(path.read_bytes())["ratios"] if path.exists() else []
+    ratios = document(path)["ratios"] if path.exists() else []
     lines = ["| what | seconds | of the loop | ratio | goal | reached |"]
     lines.append("|:--|--:|--:|--:|--:|:--|")
     for row in ratios:

@@ -1,4 +1,4 @@
-"""Prose: numbers in sentences, filled from result files when the book is staged.
+"""Prose: numbers in sentences, filled from result files when a page is read.
 
 ``{{ results/table-1/*.json[profile=cpu]:metrics.accuracy.0:.1% }}`` becomes the value in that
 format. The path may hold a ``*``, and conditions in brackets choose among the files; one must
@@ -6,14 +6,13 @@ remain. A part of a page that needs results stands between ``<!-- when results/t
 and ``<!-- end -->``; what stands for it until then follows ``<!-- otherwise -->``.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from semirobust.results.documents import part_of, value_at
+from semirobust.results.documents import document, part_of, value_at
 from semirobust.results.records import ROOT
 
 FILES = r"([\w./*-]+\.(?:json|yml))(?:\[([^\]]*)\])?"  # a path that may hold a *, and conditions
@@ -66,13 +65,13 @@ def _number(found: re.Match[str], root: Path, place: str) -> str:
 def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
     """Return the content of the files under a path whose values are as the conditions say."""
     wanted = [word.split("=") for word in (conditions or "").split(",") if word]
-    documents = [_content(file) for file in sorted(root.glob(path))]
-    return [
-        document
-        for document in documents
-        if all(str(value_at(document, name)) == value for name, value in wanted)
+    files = sorted(root.glob(path))
+    contents = [
+        document(file) if file.suffix == ".json" else yaml.safe_load(file.read_bytes())
+        for file in files
     ]
-
-
-def _content(file: Path) -> Any:
-    return (json.loads if file.suffix == ".json" else yaml.safe_load)(file.read_bytes())
+    return [
+        content
+        for content in contents
+        if all(str(value_at(content, name)) == value for name, value in wanted)
+    ]
