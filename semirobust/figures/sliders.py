@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from semirobust.figures.alt_text import CSV, Bundle, describe_course
+from semirobust.figures.style import ON_WHITE_AND_BLACK
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 480, 260, 52, 44, 26, 16
-COLOURS = ("#2f7fb5", "#d4722a", "#20966b")  # seen on white and on black
 SCRIPT = (
     "(f=>{const d=JSON.parse(f.querySelector('script').text),i=f.querySelector('input'),"
     "o=f.querySelector('output'),l=f.querySelectorAll('polyline');"
@@ -73,9 +73,9 @@ class Slider:
         points = [self._lines(data[data[self.move] == value], scale) for value in values]
         drawn = "".join(
             f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
-            for line, colour in zip(points[0], COLOURS, strict=False)
+            for line, colour in zip(points[0], ON_WHITE_AND_BLACK, strict=False)
         )
-        told = json.dumps({"labels": [str(value) for value in values], "points": points})
+        frames = json.dumps({"labels": [str(value) for value in values], "points": points})
         return (
             f'<figure class="slider"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
             f'style="max-width:{WIDTH}px;width:100%" aria-label="{html.escape(text)}">'
@@ -83,14 +83,14 @@ class Slider:
             f"<br><label>{html.escape(self.words[self.move])} "
             f'<input type="range" min="0" max="{len(values) - 1}" value="0"> '
             f"<output>{values[0]}</output></label>"
-            f'<script type="application/json">{told}</script><script>{SCRIPT}</script></figure>'
+            f'<script type="application/json">{frames}</script><script>{SCRIPT}</script></figure>'
         )
 
     def _lines(self, part: pd.DataFrame, scale: "Axes") -> list[str]:
-        groups = [one for _, one in part.groupby(self.by, sort=False)] if self.by else [part]
+        lines = [line for _, line in part.groupby(self.by, sort=False)] if self.by else [part]
         return [
-            " ".join(scale.place(x, y) for x, y in zip(one[self.x], one[self.y], strict=True))
-            for one in groups
+            " ".join(scale.place(x, y) for x, y in zip(line[self.x], line[self.y], strict=True))
+            for line in lines
         ]
 
 

@@ -28,6 +28,7 @@ Records: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
 BLUE, ORANGE, GREEN, RED, PINK, BROWN, _, GREY, _, LIGHT_BLUE = sns.color_palette("colorblind")
 PALE, LINE = "#b8b8b8", "#333333"  # what is no result, such as a null; limits and axes
 COLOUR = BLUE  # of a single series
+ON_WHITE_AND_BLACK = ("#2f7fb5", "#d4722a", "#20966b")  # of drawings that a page does not invert
 
 
 @dataclass(frozen=True)

@@ -118,3 +118,19 @@ def test_scores_may_be_searched_on_fewer_images_than_dependence_is_measured_on(n
 def test_readouts_with_gaps_are_refused(layers, network, samples):
     with pytest.raises(ValueError, match="consecutive layers"):
         rows(network, dict.fromkeys(layers, nn.Sequential()), samples)
+
+
+def test_slack_of_independent_codes_is_one_and_of_equal_codes_their_number():
+    g = [i for i in range(4) for _ in range(3)]
+    h = [i for _ in range(4) for i in range(3)]
+    assert assumptions.slack(g, h, [0] * 12) == 1
+    assert assumptions.slack(g, g, [0] * 12) == 4
+
+
+def test_slack_weighs_classes_by_their_share():
+    g = [0, 1, 2, 0, 0, 0, 0, 0, 0]
+    assert assumptions.slack(g, g, [0] * 3 + [1] * 6) == pytest.approx(3 / 3 + 2 / 3)
+
+
+def test_slack_of_codes_that_never_repeat_is_the_number_of_samples():
+    assert assumptions.slack(range(50), range(50), [0] * 50) == 50

@@ -11,7 +11,7 @@ from semirobust import data, models
 from semirobust.attacks.ball import project
 from semirobust.data import Samples
 from semirobust.layers import compose
-from semirobust.theory import assumptions, semirobustness, worlds
+from semirobust.theory import semirobustness, worlds
 from semirobust.theory.semirobustness import Search
 from semirobust.training.fitting import Training
 
@@ -204,22 +204,6 @@ def test_the_interval_holds_the_mean_and_shrinks_with_the_samples(relu_net):
     assert small.low < small.value < small.high
     assert (large.high - large.low) < 0.6 * (small.high - small.low)
     assert (small.n, large.n) == (20, 180)
-
-
-def test_slack_of_independent_codes_is_one_and_of_equal_codes_their_number():
-    g = [i for i in range(4) for _ in range(3)]
-    h = [i for _ in range(4) for i in range(3)]
-    assert assumptions.slack(g, h, [0] * 12) == 1
-    assert assumptions.slack(g, g, [0] * 12) == 4
-
-
-def test_slack_weighs_classes_by_their_share():
-    g = [0, 1, 2, 0, 0, 0, 0, 0, 0]
-    assert assumptions.slack(g, g, [0] * 3 + [1] * 6) == pytest.approx(3 / 3 + 2 / 3)
-
-
-def test_slack_of_codes_that_never_repeat_is_the_number_of_samples():
-    assert assumptions.slack(range(50), range(50), [0] * 50) == 50
 
 
 def test_refused_arguments(relu_net, two_classes, generator):
