@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from semirobust.attacks.apgd import APGD
 from semirobust.attacks.ball import (
     check_radius,
     check_steps,
     fooled,
+    input_gradient,
     prepared,
     project,
     uniform_in_ball,
-    value_and_gradient,
 )
 from semirobust.attacks.gradient import PGD, strong_pgd
 from semirobust.attacks.noise import sample_noise
+from semirobust.attacks.objectives import squared_distance_from
 from semirobust.layers import split
 from semirobust.types import Attack, Classifier, Images, Labels
 
@@ -58,18 +59,11 @@ class FeaturePGD:
                 left = (~fooled(classifier, result, y)).nonzero()[:, 0]
                 if not len(left):
                     break
-                ascent = self.gradient(result[left], clean[left], y[left]).sign()
+                objective = squared_distance_from(clean[left])
+                ascent = input_gradient(self.front, result[left], y[left], objective).sign()
                 moved = result[left] + self.step_size * ascent
                 result[left] = project(moved, x[left], self.epsilon)
         return result
-
-    def gradient(self, point: Images, clean: Tensor, y: Labels) -> Tensor:
-        """Return the gradient of the squared distance between the features."""
-
-        def apart(h: Tensor, _: Labels) -> Tensor:
-            return ((h - clean) ** 2).flatten(1).sum(dim=1)
-
-        return value_and_gradient(self.front, point, y, apart)[2]
 
 
 @dataclass(frozen=True, kw_only=True)

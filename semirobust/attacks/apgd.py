@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from semirobust.attacks.ball import (
-    Found,
     Norm,
+    Outcome,
     SearchAttack,
     check_radius,
     check_steps,
@@ -60,11 +60,11 @@ class APGD(SearchAttack):
         check_steps(steps=self.steps, restarts=self.restarts)
         check_loss(self.loss, OBJECTIVES)
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the best points found, and which of them fool the network."""
         objective = OBJECTIVES[self.loss]
 
-        def run(rows: Tensor, noise: Noise) -> Found:
+        def run(rows: Tensor, noise: Noise) -> Outcome:
             start = random_on_sphere(x[rows], self.epsilon, self.norm, noise)
             return adaptive_ascent(network, x[rows], y[rows], start, lambda _: objective, self)
 
@@ -94,12 +94,12 @@ class TargetedAPGD(SearchAttack):
         check_steps(steps=self.steps, targets=self.targets)
         check_loss(self.loss, TARGETED)
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the best points found, and which of them fool the network."""
         targets = likeliest_others(network, x, y)[:, : self.targets]
         towards = TARGETED[self.loss]
 
-        def run(rows: Tensor, target: Labels, noise: Noise) -> Found:
+        def run(rows: Tensor, target: Labels, noise: Noise) -> Outcome:
             start = random_on_sphere(x[rows], self.epsilon, self.norm, noise)
             objective = lambda left: towards(target[left])  # noqa: E731
             return adaptive_ascent(network, x[rows], y[rows], start, objective, self)
@@ -143,7 +143,7 @@ def adaptive_ascent(
     start: Images,
     objective: Chooser,
     settings: APGD | TargetedAPGD,
-) -> Found:
+) -> Outcome:
     """Return each sample's first fooling point, or else its best point, and which samples fool."""
     result, broken = start.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     state, windows = initial_state(x, y, start, settings.epsilon), checkpoints(settings.steps)

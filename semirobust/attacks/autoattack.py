@@ -13,8 +13,8 @@ from torch import Tensor
 
 from semirobust.attacks.apgd import APGD, TargetedAPGD
 from semirobust.attacks.ball import (
-    Found,
     Norm,
+    Outcome,
     Search,
     SearchAttack,
     check_radius,
@@ -36,10 +36,10 @@ class Ensemble(SearchAttack, Protocol):
         """Return the attacks in their order, by name."""
         ...
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the perturbed inputs, x where the network is wrong there, and which fool it."""
 
-        def clean(rows: Tensor, _: Noise) -> Found:
+        def clean(rows: Tensor, _: Noise) -> Outcome:
             return x[rows], fooled(network, x[rows], y[rows])
 
         def of(attack: SearchAttack) -> Search:

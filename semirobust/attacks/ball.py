@@ -17,15 +17,15 @@ from semirobust.data import Samples, batches
 from semirobust.types import Attack, Classifier, Flags, Images, Labels, Logits
 
 Norm: TypeAlias = Literal["inf", "2"]
-Found: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
-Search: TypeAlias = Callable[[Tensor, Noise], Found]  # the rows to search for -> what was found
+Outcome: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
+Search: TypeAlias = Callable[[Tensor, Noise], Outcome]  # the rows to search for -> what was found
 FULL_BATCH = 192  # samples; with fewer, calling the network costs more than its sums
 
 
 class SearchAttack(Protocol):
     """An attack that also tells which samples it fooled; called, it returns the points alone."""
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the perturbed inputs, and which of them fool the network."""
         ...
 
@@ -190,7 +190,7 @@ def check_batch(x: Images, y: Labels) -> int:
     return int(last)
 
 
-def search_in_turn(searches: Sequence[Search], x: Images, noise: Noise) -> Found:
+def search_in_turn(searches: Sequence[Search], x: Images, noise: Noise) -> Outcome:
     """Return what several searches find, each given the samples that survived all before it.
 
     A sample that survives them all keeps the point of the last search.
@@ -205,8 +205,8 @@ def search_in_turn(searches: Sequence[Search], x: Images, noise: Noise) -> Found
 
 
 def search_each_target(
-    run: Callable[[Tensor, Labels, Noise], Found], targets: Labels, x: Images, noise: Noise
-) -> Found:
+    run: Callable[[Tensor, Labels, Noise], Outcome], targets: Labels, x: Images, noise: Noise
+) -> Outcome:
     """Return what a search finds towards each of the classes ``targets``, N x T, in turn.
 
     A sample goes on to its next class only where all before it failed. When few samples are left,

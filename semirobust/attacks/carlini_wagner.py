@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from semirobust.attacks.ball import (
-    Found,
+    Outcome,
     SearchAttack,
     check_radius,
     check_steps,
@@ -59,7 +59,7 @@ class CarliniWagner(SearchAttack):
         if not self.kappa >= 0:
             raise ValueError(f"kappa must not be negative, got {self.kappa}")
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the nearest points found that fool, x where there is none, and which fool."""
         nearest, length = x.detach().clone(), torch.full_like(x.flatten(1)[:, 0], torch.inf)
         low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from semirobust.attacks.apgd import likeliest_others
 from semirobust.attacks.ball import (
-    Found,
     Norm,
+    Outcome,
     SearchAttack,
     check_radius,
     check_steps,
@@ -61,16 +61,16 @@ class FAB(SearchAttack):
         check_radius(self.epsilon, self.norm)
         check_steps(steps=self.steps, targets=self.targets)
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return points inside the ball that fool, x where there is none, and which fool."""
         targets = likeliest_others(network, x, y)[:, : self.targets]
 
-        def run(rows: Tensor, target: Labels, _: Noise) -> Found:
+        def run(rows: Tensor, target: Labels, _: Noise) -> Outcome:
             return self.cross_boundary(network, x[rows], y[rows], target)
 
         return search_each_target(run, targets, x, noise)
 
-    def cross_boundary(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Found:
+    def cross_boundary(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Outcome:
         """Return points of the ball beyond the boundary to one class each, else x, and which."""
         result, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
         rows, point = torch.arange(len(x), device=x.device), x

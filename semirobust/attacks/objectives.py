@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semirobust.types import Labels, Logits
+from semirobust.types import Features, Labels, Logits
 
 Objective: TypeAlias = Callable[[Logits, Labels], Tensor]
 TINY = 1e-12
@@ -87,6 +87,11 @@ def divergence_from(clean: Logits) -> Objective:
         return functional.kl_div(log_p, log_clean, reduction="none", log_target=True).sum(dim=1)
 
     return objective
+
+
+def squared_distance_from(clean: Features) -> Objective:
+    """Return the objective ‖h - clean‖^2, of features in the place of logits."""
+    return lambda h, _: ((h - clean) ** 2).flatten(1).sum(dim=1)
 
 
 def own(logits: Logits, y: Labels) -> Tensor:

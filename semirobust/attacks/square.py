@@ -1,15 +1,15 @@
 """Square: random search with square patches, without gradients (Andriushchenko et al., 2020).
 
-A query is kept where it lowers the margin logit_y - max of the others. The share of the image that
-a patch covers falls by halves, at the paper's fractions of the number of queries. The queries are
-forward passes, so gradients that vanish or mislead do not stop it.
+A query is accepted where it lowers the margin logit_y - max of the others. The share of the image
+that a patch covers is halved at the paper's fractions of the number of queries. Queries are forward
+passes, so gradients that vanish or mislead do not stop it.
 
-Few queries of a long search are kept. So several are asked in one batch, all from the points as
-they stand; after the first one that is kept, for whichever sample, the rest of the batch is asked
-again. A patch that changes nothing is not asked. Both find what one query after another finds.
+A long search accepts few queries. So several are made in one batch, all from the current points;
+after the first that is accepted, for whichever sample, the rest of the batch is made again. A patch
+that changes nothing costs no query. The result is that of one query after another.
 
 Departure: every sample draws patches of its own, where the authors' program gives one patch to the
-whole batch; only so is a flag independent of the batch.
+whole batch; only then is a flag independent of the batch.
 """
 
 import math
@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from semirobust.attacks.ball import (
     FULL_BATCH,
-    Found,
     Norm,
+    Outcome,
     SearchAttack,
     check_radius,
     check_steps,
@@ -62,22 +62,24 @@ class Square(SearchAttack):
             raise ValueError(f"share must lie in (0, 1], got {self.share}")
 
     @torch.no_grad()
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the points of least margin seen, and which of them fool the network."""
-        start, proposed = (stripes, patched) if self.norm == "inf" else (tiles, patched_l2)
+        start, proposed = (
+            (stripes, with_random_square) if self.norm == "inf" else (tiles, with_moved_square)
+        )
         result, query, ahead = start(x, self.epsilon, noise), 1, 1
         least = margin(network(result), y)
         while query < self.queries:
             rows = (least > 0).nonzero()[:, 0]
             if not len(rows):
                 break
-            held, clean, own = result[rows], x[rows], noise[rows]
+            current, clean, of_rows = result[rows], x[rows], noise[rows]
             numbers = range(query, min(query + ahead, self.queries))
             points = [
-                proposed(held, clean, self.epsilon, self.side(number, x), own, number)
+                proposed(current, clean, self.epsilon, self.side(number, x), of_rows, number)
                 for number in numbers
             ]
-            value = margins(network, torch.stack(points), held, y[rows])
+            value = margins(network, torch.stack(points), current, y[rows])
             lower = value < least[rows]
             gained = lower.any(dim=1).tolist()
             last = gained.index(True) if True in gained else len(numbers) - 1
@@ -94,27 +96,27 @@ class Square(SearchAttack):
         return min(max(side, 1), min(x.shape[2:]) - 1)
 
 
-def margins(network: Classifier, points: Images, held: Images, y: Labels) -> Tensor:
-    """Return the margins of Q x N points, infinite where a point is the one that is held."""
-    new = (points != held).flatten(2).any(dim=2)
+def margins(network: Classifier, points: Images, current: Images, y: Labels) -> Tensor:
+    """Return the margins of Q x N points, infinite where a point is the current one."""
+    new = (points != current).flatten(2).any(dim=2)
     value = torch.full(new.shape, torch.inf, dtype=points.dtype, device=points.device)
     if new.any():
         value[new] = margin(network(points[new]), y.expand(len(points), -1)[new])
     return value
 
 
-def signs(noise: Noise, *shape: int, draw: int) -> Tensor:
+def random_signs(noise: Noise, *shape: int, draw: int) -> Tensor:
     """Return -1 or 1 with equal chances."""
     return 2.0 * noise.below(2, *shape, draw=draw) - 1
 
 
 def stripes(x: Images, epsilon: float, noise: Noise) -> Images:
     """Return x with vertical stripes of height epsilon or -epsilon, channel by channel."""
-    sign = signs(noise, x.shape[1], 1, x.shape[3], draw=0).to(x.dtype)
+    sign = random_signs(noise, x.shape[1], 1, x.shape[3], draw=0).to(x.dtype)
     return project(x + epsilon * sign, x, epsilon)
 
 
-def patched(
+def with_random_square(
     point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: int
 ) -> Images:
     """Return the points with one square set to an end of the ball, by one sign a channel."""
@@ -133,40 +135,40 @@ def window(first: Tensor, length: int, side: int) -> Tensor:
 
 
 def tiles(x: Images, epsilon: float, noise: Noise) -> Images:
-    """Return x with five by five tiles of the paper's eta, each sign at random, of norm epsilon."""
+    """Return x with five by five tiles of ``bump_pair``, signs at random, of norm epsilon."""
     side = max(min(x.shape[2:]) // 5, 1)
     across = [min(5, length // side) for length in x.shape[2:]]
-    sign = signs(noise, x.shape[1], *across, draw=0)
-    delta = torch.kron(sign, eta(side, x.device))
+    sign = random_signs(noise, x.shape[1], *across, draw=0)
+    delta = torch.kron(sign, bump_pair(side, x.device))
     low, right = (length - delta.shape[i] for i, length in enumerate(x.shape[2:], start=2))
     delta = functional.pad(delta, (right // 2, right - right // 2, low // 2, low - low // 2))
     return scaled(x, delta.to(x.dtype), epsilon)
 
 
-def patched_l2(
+def with_moved_square(
     point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: int
 ) -> Images:
-    """Return the points with what one square held moved, reshaped by eta, to another: Alg. 3."""
+    """Return the points with the budget of one square moved to another, as bumps: Alg. 3."""
     side = min(max(side + 1 - side % 2, 3), *x.shape[2:])
     delta, channels = point - x, x.shape[1]
     place = noise.uniform(5 + channels, draw=query)
     corners = [(place[:, i] * (x.shape[2 + i % 2] - side + 1)).long() for i in range(4)]
-    new, old = (square(corner, side, channels) for corner in (corners[:2], corners[2:]))
+    new, old = (square_index(corner, side, channels) for corner in (corners[:2], corners[2:]))
     sign = (2.0 * (place[:, 5:] < 0.5) - 1).to(x.dtype)[:, :, None, None]
-    shape = eta(side, x.device).to(x.dtype)
+    shape = bump_pair(side, x.device).to(x.dtype)
     shape = torch.where(place[:, 4, None, None, None] < 0.5, shape, shape.T) * sign
     unused = (epsilon**2 - norms(delta) ** 2).clamp_min(0) / channels
     rest = delta.clone()
     rest[old], rest[new] = 0, 0
     budget = (delta**2 - rest**2).sum(dim=(2, 3), keepdim=True) + per_sample(unused, x)
-    window = shape + unit(delta[new])
+    window = shape + unit_channels(delta[new])
     delta = delta.clone()
     delta[old] = 0
-    delta[new] = unit(window) * budget.clamp_min(0).sqrt()
+    delta[new] = unit_channels(window) * budget.clamp_min(0).sqrt()
     return scaled(x, delta, epsilon)
 
 
-def square(corner: Sequence[Tensor], side: int, channels: int) -> tuple[Tensor, ...]:
+def square_index(corner: Sequence[Tensor], side: int, channels: int) -> tuple[Tensor, ...]:
     """Return the index of one square a sample, N x C x side x side."""
     top, left = corner
     reach, device = torch.arange(side, device=top.device), top.device
@@ -180,7 +182,7 @@ def square(corner: Sequence[Tensor], side: int, channels: int) -> tuple[Tensor, 
     )
 
 
-def unit(patch: Tensor) -> Tensor:
+def unit_channels(patch: Tensor) -> Tensor:
     """Return the patches, each channel divided by its norm."""
     return patch / patch.flatten(2).norm(dim=2)[:, :, None, None].clamp_min(TINY)
 
@@ -190,18 +192,18 @@ def scaled(x: Images, delta: Tensor, epsilon: float) -> Images:
     return (x + epsilon * delta / per_sample(norms(delta).clamp_min(TINY), x)).clamp(0, 1)
 
 
-def eta(side: int, device: torch.device) -> Tensor:
-    """Return two heaps of opposite sign, one above the other, of norm 1; side x side."""
+def bump_pair(side: int, device: torch.device) -> Tensor:
+    """Return the paper's eta: two bumps of opposite sign, one above the other, of norm 1."""
     top = side // 2
-    both = torch.cat([heap(top, side), -heap(side - top, side)]).to(device)
+    both = torch.cat([bump(top, side), -bump(side - top, side)]).to(device)
     return both / both.norm()
 
 
-def heap(height: int, width: int) -> Tensor:
+def bump(height: int, width: int) -> Tensor:
     """Return sum of 1 / j^2 for j > d, at distance d from the middle, up to the farthest ring.
 
     Example:
-        >>> heap(3, 3)
+        >>> bump(3, 3)
         tensor([[0.2500, 0.2500, 0.2500],
                 [0.2500, 1.2500, 0.2500],
                 [0.2500, 0.2500, 0.2500]])

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 import torch
 from torch import Generator, Tensor
 
-from semirobust.attacks.ball import Found, Norm, SearchAttack, fooled, prepared, share
+from semirobust.attacks.ball import Norm, Outcome, SearchAttack, fooled, prepared, share
 from semirobust.attacks.noise import Noise, sample_noise
 from semirobust.evaluation.canaries import (
     Canary,
@@ -217,11 +217,11 @@ class WorstCase:
         noise = sample_noise(generator, self.x)
         self.given[name], self.broken[name] = self.standing, torch.zeros_like(self.standing)
         for rows in torch.split(self.standing.nonzero()[:, 0], self.batch):
-            self.x_adv[rows], self.broken[name][rows] = self.found(member, rows, noise[rows])
+            self.x_adv[rows], self.broken[name][rows] = self.outcome(member, rows, noise[rows])
         self.standing = self.standing & ~self.broken[name]
 
-    def found(self, member: SearchAttack, rows: Tensor, noise: Noise) -> Found:
-        """Return what one attack finds on some samples, and what of it counts."""
+    def outcome(self, member: SearchAttack, rows: Tensor, noise: Noise) -> Outcome:
+        """Return the points that one attack finds on some samples, and which of them count."""
         x, y = self.x[rows], self.y[rows]
         x_adv, lost = member.search(self.stand_in or self.attacked, x, y, noise)
         if self.judge is not None:
@@ -238,29 +238,29 @@ class WorstCase:
 
 @dataclass(frozen=True)
 class Called(SearchAttack):
-    """An attack that only returns points, as a member that tells which of them fool."""
+    """An attack that only returns points, with a search that tells which of them fool."""
 
     attack: Attack
     generator: Generator
 
-    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Found:  # noqa: ARG002
+    def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:  # noqa: ARG002
         """Return the perturbed inputs, and which of them fool the network."""
         x_adv = self.attack(network, x, y, generator=self.generator)
         return x_adv, fooled(network, x_adv, y)
 
 
 def members(attacks: Mapping[str, Attack], seed: int) -> dict[str, SearchAttack]:
-    """Return the attacks as members, a set of attacks as its own members."""
-    found: dict[str, SearchAttack] = {}
+    """Return the attacks by name, an ensemble as its members."""
+    named: dict[str, SearchAttack] = {}
     for name, attack in attacks.items():
         if hasattr(attack, "members"):
             lead = f"{name}: " if len(attacks) > 1 else ""
-            found |= {lead + part: member for part, member in attack.members().items()}
+            named |= {lead + part: member for part, member in attack.members().items()}
         elif hasattr(attack, "search"):
-            found[name] = cast("SearchAttack", attack)
+            named[name] = cast("SearchAttack", attack)
         else:
-            found[name] = Called(attack, torch.Generator().manual_seed(seed))
-    return found
+            named[name] = Called(attack, torch.Generator().manual_seed(seed))
+    return named
 
 
 def threat(attacks: Mapping[str, Attack]) -> tuple[float | None, Norm]:

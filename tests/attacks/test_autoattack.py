@@ -17,12 +17,12 @@ from semirobust.attacks.objectives import margin
 from semirobust.attacks.square import (
     HALVINGS,
     Square,
-    eta,
-    heap,
-    patched,
-    patched_l2,
+    bump,
+    bump_pair,
     stripes,
     tiles,
+    with_moved_square,
+    with_random_square,
 )
 
 
@@ -219,9 +219,9 @@ def test_square_halves_its_patch_at_the_paper_s_fractions():
 
 
 def test_square_s_heaps_are_sums_of_inverse_squares_with_norm_one():
-    assert heap(3, 3)[1, 1] == pytest.approx(1 + 1 / 4)
-    assert heap(5, 5)[0, 2] == pytest.approx(1 / 9)
-    assert eta(7, torch.device("cpu")).norm() == pytest.approx(1)
+    assert bump(3, 3)[1, 1] == pytest.approx(1 + 1 / 4)
+    assert bump(5, 5)[0, 2] == pytest.approx(1 / 9)
+    assert bump_pair(7, torch.device("cpu")).norm() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("inf", 0.02), ("2", 0.3)])
@@ -247,7 +247,7 @@ def test_square_finds_in_batches_what_it_finds_query_by_query(norm, epsilon):
     assert len(sizes) < 720  # calls; one by one there are 800
     assert sum(sizes) < 1.3 * len(x) * 800
 
-    start, proposed = (stripes, patched) if norm == "inf" else (tiles, patched_l2)
+    start, proposed = (stripes, with_random_square) if norm == "inf" else (tiles, with_moved_square)
     noise = sample_noise(draws(), x)
     point = start(x, epsilon, noise)
     least = margin(network(point), y)
