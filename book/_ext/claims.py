@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 
 from semirobust.results.documents import document
-from semirobust.results.frames import frame, spread
+from semirobust.results.frames import frame, mean_and_spread
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT
 from semirobust.results.values import named_values
@@ -140,7 +140,7 @@ class Finding:
     def rounded(self, digits: int) -> str:
         """Return the value with its spread, a dash where there is none."""
         scale = 100 if self.test.unit else 1
-        return spread(scale * pd.Series(self.values, dtype=float), digits) or "–"
+        return mean_and_spread(scale * pd.Series(self.values, dtype=float), digits) or "–"
 
 
 def claims(root: Path = ROOT) -> list[Claim]:

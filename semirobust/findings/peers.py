@@ -1,10 +1,10 @@
 """Recorded comparisons with other libraries, as tables: same networks, same images, one run."""
 
-import json
 from typing import Any
 
 import pandas as pd
 
+from semirobust.results.documents import document
 from semirobust.results.records import results_root
 
 PGD_20 = "torchattacks PGD 20"
@@ -20,8 +20,7 @@ def recorded(name: str) -> dict[str, Any]:
     if not path.exists():
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.json"))) or "none"
         raise FileNotFoundError(f"no comparison {name!r} is recorded; recorded: {known}")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    return document(path)
 
 
 def evaluations(name: str) -> pd.DataFrame:

@@ -14,27 +14,25 @@ from semirobust.findings.tables import (
     RUN,
     SMOKE,
     Tables,
-    at_chance,
     chosen,
     how_often,
-    images,
     more,
-    several,
     split,
+    varying,
 )
+from semirobust.results.profiles import DEFAULT
 
 CONTROLS = ("standard", "random")
 WIDE = 76  # characters of a line that fits a page
 
 
-def told(tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox") -> str:
+def answer(tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox") -> str:
     """Return a sentence for each size of f_b: what splicing left, what each front brought back."""
-    if profile == "smoke":
+    if profile == DEFAULT:
         return SMOKE
-    networks = chosen(tables, protocol)
-    keys = [*several(networks), "cut"]
-    marked = networks.assign(chance=at_chance(tables, networks))
-    groups = marked.groupby([*keys, "label"])
+    networks = chosen(tables, protocol, threat=threat)
+    keys = [*varying(networks), "cut"]
+    groups = networks.groupby([*keys, "label"])
     reached = groups.agg({threat: "mean", "chance": "any"}).to_dict("index")
     lines = []
     for row in restored(tables, protocol, threat).reset_index().to_dict("records"):
@@ -63,9 +61,8 @@ def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebo
     No share is given where no seed has anything to lose: "nothing to restore" where the robust
     network is no better than the standard one, "nothing was lost" where splicing cost nothing.
     """
-    networks = chosen(tables, protocol)
-    networks = networks.assign(n=images(tables, networks, threat))
-    keys = several(networks)
+    networks = chosen(tables, protocol, threat=threat)
+    keys = varying(networks)
     found = []
     for names, part in split(networks, keys):
         wide = part.pivot_table(index="seed", columns=["cut", "label"], values=threat)

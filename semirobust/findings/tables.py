@@ -7,6 +7,7 @@ networks had met different images, which makes the noise larger than it is.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,8 @@ import pandas as pd
 from semirobust.experiments import registry as experiments
 from semirobust.experiments.settings import CLASSES
 from semirobust.figures.networks import with_labels
+from semirobust.results.frames import mean_and_spread as mean_and_spread
+from semirobust.results.profiles import DEFAULT
 
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
@@ -35,7 +38,12 @@ QUESTIONS = (
 
 def recorded(experiment: str, profile: str) -> bool:
     """Return whether an experiment can be shown: run here (smoke), or recorded in the profile."""
-    return profile == "smoke" or bool(experiments.recorded(experiment, profile))
+    return profile == DEFAULT or bool(experiments.recorded(experiment, profile))
+
+
+def scale(profile: str) -> str:
+    """Return what the numbers of a profile are worth."""
+    return SMOKE if profile == DEFAULT else f"Profile {profile}."
 
 
 def caption(tables: Tables, profile: str, protocol: str | None = None) -> str:
@@ -43,50 +51,50 @@ def caption(tables: Tables, profile: str, protocol: str | None = None) -> str:
     networks = chosen(tables, protocol)
     if networks.empty:
         return f"The {protocol} protocol is not recorded in profile {profile}."
-    seeds = networks.groupby([*several(networks), "protocol", "cut", "label"]).size()
+    seeds = networks.groupby([*varying(networks), "protocol", "cut", "label"]).size()
     counts = sorted({int(count) for count in seeds})
     words = f"{counts[0]} seed" if counts == [1] else f"{' to '.join(map(str, counts))} seeds"
     about = " (mean ± standard deviation)" if counts[-1] > 1 else ""
-    first = SMOKE if profile == "smoke" else f"Profile {profile}."
-    return f"{first}\nNetworks of {words}{about}."
+    return f"{scale(profile)}\nNetworks of {words}{about}."
 
 
-def chosen(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
-    """Return the networks of a protocol with their names and, as a word, the size of f_b."""
+def chosen(
+    tables: Tables, protocol: str | None = None, *, threat: str | None = None
+) -> pd.DataFrame:
+    """Return the networks of a protocol, ``named``.
+
+    With a threat also on how many images its accuracies were taken (``n``), and which networks have
+    collapsed, by as many images as were attacked (``chance``).
+    """
     networks = tables["networks"]
     if protocol is not None:
         networks = networks[networks["protocol"] == protocol]
-    return with_labels(networks).assign(cut=cuts(networks["n_b"]))
+    networks = named(networks)
+    if threat is None:
+        return networks
+    chance = near_chance(networks, images(tables, networks, "whitebox"))
+    return networks.assign(n=images(tables, networks, threat), chance=chance)
 
 
-def mean_and_spread(values: pd.Series) -> str:
-    """Return mean and, from two known values on, standard deviation.
-
-    Example:
-        >>> mean_and_spread(pd.Series([0.25, 0.75, None]))
-        '0.500 ± 0.354'
-    """
-    known = values.dropna()  # AutoAttack may have run on some seeds only
-    if known.empty:
-        return ""
-    if len(known) == 1:
-        return f"{known.iloc[0]:.3f}" + (" (1 seed)" if len(values) > 1 else "")
-    return f"{known.mean():.3f} ± {known.std():.3f}"
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return networks with their label, and with the size of f_b as a word (``cut``)."""
+    cut = [NONE if pd.isna(n) else str(int(n)) for n in table["n_b"]]
+    return with_labels(table).assign(cut=pd.Series(cut, table.index, dtype=object))
 
 
-def cuts(n_b: pd.Series) -> pd.Series:
-    """Return sizes of f_b as words, a dash where there is none.
-
-    Example:
-        >>> cuts(pd.Series([4.0, None])).tolist()
-        ['4', '–']
-    """
-    return pd.Series([NONE if pd.isna(n) else str(int(n)) for n in n_b], n_b.index, dtype=object)
-
-
-def several(table: pd.DataFrame) -> list[str]:
+def varying(table: pd.DataFrame) -> list[str]:
     """Return the columns in which the rows of a table differ: model, data, setting."""
     return [name for name in ROWS if name in table and table[name].nunique() > 1]
+
+
+def decimals(table: Any, digits: int = 3) -> Any:
+    """Return numbers of a column or table as words, a dash where there is none.
+
+    Example:
+        >>> decimals(pd.Series([0.5, None])).tolist()
+        ['0.500', '–']
+    """
+    return table.map(lambda value: NONE if pd.isna(value) else f"{value:.{digits}f}")
 
 
 def images(tables: Tables, networks: pd.DataFrame, threat: str) -> pd.Series:
@@ -128,19 +136,14 @@ def more(p: pd.Series, q: pd.Series, n: Any) -> pd.Series:
 
 def accuracies(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
     """Return each network's accuracies; a dagger marks those that have ``collapsed``."""
-    networks = chosen(tables, protocol)
-    networks = networks.assign(chance=at_chance(tables, networks), network=short(networks["label"]))
-    by = [*several(networks), "cut", "network"]
+    networks = chosen(tables, protocol, threat="whitebox")
+    networks = networks.assign(network=short(networks["label"]))
+    by = [*varying(networks), "cut", "network"]
     lost = networks.groupby(by)["chance"].transform("any").astype(bool)
     networks["network"] += lost.map({True: " †", False: ""})
     columns = [name for name in SHOWN if name in networks and networks[name].notna().any()]
     groups = networks.groupby(by, sort=False, dropna=False)
-    shown = (
-        groups[columns]
-        .agg(mean_and_spread)
-        .replace(r" \(1 seed\)", "", regex=True)
-        .replace("", NONE)
-    )
+    shown = groups[columns].agg(partial(mean_and_spread, alone="")).replace("", NONE)
     return shown.rename(columns=SHOWN).rename_axis(index={"cut": "n_b"})
 
 
@@ -151,32 +154,25 @@ def short(labels: pd.Series) -> pd.Series:
 
 def collapsed(tables: Tables, protocol: str | None = None) -> list[str]:
     """Return a line for each network whose clean accuracy is at chance in some seed."""
-    networks = chosen(tables, protocol)
-    by = [*several(networks), "cut", "label"]
-    groups = networks.assign(chance=at_chance(tables, networks)).groupby(by, sort=False)["chance"]
-    held = [(names, part) for names, part in groups if part.any()]
-    known = [[str(word) for word in names if word != NONE] for names, _ in held]
-    words = [", ".join(f"n_b = {n}" if n.isdigit() else n for n in names) for names in known]
-    lines = [f"† at chance: {word}" for word in words]
-    return [f"{line}, in {how_often(part)}" for line, (_, part) in zip(lines, held, strict=True)]
+    networks = chosen(tables, protocol, threat="whitebox")
+    networks["cut"] = networks["cut"].replace(r"(\d+)", r"n_b = \1", regex=True)
+    groups = networks.groupby([*varying(networks), "cut", "label"], sort=False)["chance"]
+    held = {names: lost for names, lost in groups if lost.any()}
+    words = [", ".join(str(name) for name in names if name != NONE) for names in held]
+    counts = map(how_often, held.values())
+    return [f"† at chance: {name}, in {count}" for name, count in zip(words, counts, strict=True)]
 
 
 def notes(tables: Tables, protocol: str | None = None) -> list[str]:
     """Return what the marks of ``accuracies`` mean: AutoAttack's column, and each dagger."""
-    networks = chosen(tables, protocol)
-    auto = networks.get("autoattack", pd.Series(dtype=float)).dropna()
+    networks = chosen(tables, protocol, threat="autoattack")
     lines = collapsed(tables, protocol)
-    if auto.empty:
+    if "autoattack" not in networks or networks["autoattack"].isna().all():
         return lines
-    few = networks.loc[auto.index]
-    n, seeds = int(images(tables, few, "autoattack").min()), few["seed"].nunique()
-    words = f"AA: AutoAttack, {n} images of {seeds} seed{'s' * (seeds > 1)};"
+    few = networks[networks["autoattack"].notna()]
+    seeds = few["seed"].nunique()
+    words = f"AA: AutoAttack, {few['n'].min():.0f} images of {seeds} seed{'s' * (seeds > 1)};"
     return [f"{words} so few can lie above white-box.", *lines]
-
-
-def at_chance(tables: Tables, networks: pd.DataFrame) -> pd.Series:
-    """Return which networks have collapsed, by as many images as were attacked."""
-    return near_chance(networks, images(tables, networks, "whitebox"))
 
 
 def near_chance(networks: pd.DataFrame, n: Any) -> pd.Series:
@@ -191,19 +187,13 @@ def classes(table: pd.DataFrame) -> pd.Series:
     return table["data"].map(CLASSES).fillna(10)
 
 
-def above_clean(tables: Tables, networks: pd.DataFrame) -> pd.Series:
-    """Return which networks read stored examples better than the clean images they came from."""
-    return more(networks["static"], networks["clean"], images(tables, networks, "static"))
-
-
 def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
     """Return, for each network, accuracy on stored examples minus accuracy on clean images."""
-    networks = chosen(tables, protocol)
+    networks = chosen(tables, protocol, threat="static")
     networks["difference"] = networks["static"] - networks["clean"]
-    networks = networks.assign(
-        above=above_clean(tables, networks), network=short(networks["label"])
-    )
-    groups = networks.groupby([*several(networks), "cut", "network"], sort=False, dropna=False)
+    networks["above"] = more(networks["static"], networks["clean"], networks["n"])
+    networks = networks.assign(network=short(networks["label"]))
+    groups = networks.groupby([*varying(networks), "cut", "network"], sort=False, dropna=False)
     shown = groups[["clean", "static", "difference"]].agg(mean_and_spread)
     shown["above in"] = [how_often(part) for _, part in groups["above"]]
     return shown.rename_axis(index={"cut": "n_b"})
@@ -232,17 +222,14 @@ def verdicts(
         protocol: How the robust networks were made.
         threat: The column whose accuracies are compared.
     """
-    networks = chosen(tables, protocol)
-    networks = networks.assign(
-        chance=at_chance(tables, networks), n=images(tables, networks, threat)
-    )
-    keys = several(networks)
+    networks = chosen(tables, protocol, threat=threat)
+    keys = varying(networks)
     found: list[dict[str, Any]] = []
     for names, part in split(networks, keys):
         found += [{**names, **row} for row in _answers(part, threat)]
     index, columns = [*keys, "n_b", "question"], ["difference", "value", "holds in"]
     table = pd.DataFrame(found, columns=[*index, *columns]).set_index(index)
-    return table.assign(**{columns[-1]: NONE}) if profile == "smoke" else table
+    return table.assign(**{columns[-1]: NONE}) if profile == DEFAULT else table
 
 
 def split(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -297,8 +284,8 @@ def dependence(rho: pd.DataFrame) -> pd.DataFrame:
     ``null share`` is what is left of the estimate when the pairing is shuffled; ``above null``
     counts the layers, over all seeds, whose excess exceeds two standard deviations of their null.
     """
-    table = with_labels(rho).assign(cut=cuts(rho["n_b"]))
-    keys = several(table)
+    table = named(rho)
+    keys = varying(table)
     by = ["cut", "label"]
     starts = table.groupby([*keys, *by], dropna=False)["j"].min().rename("start").reset_index()
     first = starts.groupby(keys)["start"].transform("max") if keys else starts["start"].max()
@@ -307,7 +294,7 @@ def dependence(rho: pd.DataFrame) -> pd.DataFrame:
     groups = late.groupby([*keys, *by], sort=False)
     shown = groups[["value", "null_mean", "excess"]].mean().rename(columns={"null_mean": "null"})
     share = shown["null"] / shown["value"]
-    shown = shown.map("{:.3f}".format).assign(null_share=share.map("{:.2f}".format))
+    shown = decimals(shown).assign(null_share=decimals(share, 2))
     above = groups["above"].agg(how_often)
     shown = shown.assign(above_null=above).rename(columns=lambda name: name.replace("_", " "))
     return shown.rename_axis(index={"cut": "n_b", "label": "network"})

@@ -1,6 +1,6 @@
 from .artefacts import Artefact, held, publish
 from .code import salt
-from .frames import frame, spread
+from .frames import frame, mean_and_spread
 from .published import published_numbers
 from .records import Record, key, load, path_of, results_root, save
 from .values import Values
@@ -13,11 +13,11 @@ __all__ = [
     "held",
     "key",
     "load",
+    "mean_and_spread",
     "path_of",
     "publish",
     "published_numbers",
     "results_root",
     "salt",
     "save",
-    "spread",
 ]

@@ -113,17 +113,17 @@ def joined(
     return {name: pd.concat(several, ignore_index=True) for name, several in parts.items()}
 
 
-def spread(values: "pd.Series[float]", digits: int = 3, *, counted: bool = True) -> str:
+def mean_and_spread(values: "pd.Series[float]", digits: int = 3, *, alone: str = " (1 seed)") -> str:
     """Return mean and, from two known values on, standard deviation; "" where none is known.
 
     Args:
         values: One of each run; what is not known is left out.
         digits: Decimals.
-        counted: Whether a single one of several is marked as such.
+        alone: Said of a value that is the only known one of several.
 
     Example:
-        >>> spread(pd.Series([0.1, 0.2, None])), spread(pd.Series([0.1, None]))
-        ('0.150 ± 0.071', '0.100 (1 seed)')
+        >>> mean_and_spread(pd.Series([0.25, 0.75, None]))
+        '0.500 ± 0.354'
     """
     known = values.dropna()
     if known.empty:
@@ -131,4 +131,4 @@ def spread(values: "pd.Series[float]", digits: int = 3, *, counted: bool = True)
     mean = f"{known.mean():.{digits}f}"
     if len(known) > 1:
         return f"{mean} ± {known.std():.{digits}f}"
-    return f"{mean} (1 seed)" if counted and len(values) > 1 else mean
+    return mean + alone if len(values) > 1 else mean

@@ -85,18 +85,18 @@ def test_a_control_at_chance_is_no_comparison():
     found["networks"].loc[found["networks"]["front"] == "standard", "clean"] = 0.1
     assert held(found)["robust front gives more"] == "†"
     assert held(found)["retraining f_b gains"] == "2 of 2"
-    assert "front 0.050 †." in conclusions.told(found, "cpu")
+    assert "front 0.050 †." in conclusions.answer(found, "cpu")
 
 
 def test_what_was_found_is_told_in_one_line_for_each_cut():
-    assert " ".join(conclusions.told(tables(GOOD), "cpu").split()) == (
+    assert " ".join(conclusions.answer(tables(GOOD), "cpu").split()) == (
         "n_b = 4: splicing leaves 0.100 of 0.500, retraining restores 0.97 of the loss (0.490); "
         "behind a standard front 0.050."
     )
     lost = tables({**GOOD, "standard": 0.5}, model="vgg16", data="cifar10")
     other = tables(GOOD, model="alexnet", data="cifar10")
     both = {name: pd.concat([lost[name], other[name]], ignore_index=True) for name in lost}
-    lines = conclusions.told(both, "cpu").replace("\n    ", " ").splitlines()
+    lines = conclusions.answer(both, "cpu").replace("\n    ", " ").splitlines()
     assert [line.split(",")[0] for line in lines] == ["vgg16", "alexnet"]
     assert "nothing to restore" in lines[0]
 
@@ -167,7 +167,7 @@ def test_the_share_restored_is_that_of_the_means():
 def test_the_smoke_profile_says_of_nothing_that_it_holds():
     table = findings.verdicts(tables(GOOD), "smoke", protocol="online")
     assert set(table["holds in"]) == {findings.NONE}
-    assert conclusions.told(tables(GOOD), "smoke") == findings.SMOKE
+    assert conclusions.answer(tables(GOOD), "smoke") == findings.SMOKE
     assert findings.caption(tables(GOOD), "smoke").startswith(findings.SMOKE)
 
 

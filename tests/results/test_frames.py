@@ -95,7 +95,7 @@ def test_reading_records_takes_no_torch():
     ],
 )
 def test_a_mean_has_a_spread_from_two_values_on(values, shown):
-    assert frames.spread(pd.Series(values, dtype=float)) == shown
+    assert frames.mean_and_spread(pd.Series(values, dtype=float)) == shown
 
 
 def test_numbers_leave_a_cell_by_name():
