@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -63,6 +64,18 @@ def test_a_face_is_sorted_and_says_what_its_folder_is_about(face):
         names, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
     )
     assert importlib.import_module(name_of(face)).__doc__
+
+
+@pytest.mark.parametrize("face", FACES, ids=name_of)
+def test_what_a_face_shows_says_what_it_does(face):
+    package = importlib.import_module(name_of(face))
+    shown = [(name, getattr(package, name)) for name in names_of(face)]
+    own = [
+        (name, value) for name, value in shown if inspect.isroutine(value) or inspect.isclass(value)
+    ]
+    assert [
+        name for name, value in own if not value.__doc__ or value.__doc__.startswith(f"{name}(")
+    ] == []
 
 
 @pytest.mark.parametrize("face", FACES, ids=name_of)
