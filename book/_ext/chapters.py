@@ -93,8 +93,13 @@ def add_files(shown: dict[str, str], app: Sphinx, error: Exception | None) -> No
     root, html = Path(app.srcdir), Path(app.outdir)
     for name, text in shown.items():
         write_atomically(html / "_sources" / name, text.encode())
-    for path in (PUBLISHED, root / "book" / "claims.toml"):
-        write_atomically(html / "data" / path.name, path.read_bytes())
+    lasting = {
+        "data/published.csv": PUBLISHED,
+        "data/claims.toml": root / "book" / "claims.toml",
+        "figures/answer.csv": root / "book" / "assets" / "table-1-vgg16.csv",
+    }
+    for address, path in lasting.items():
+        write_atomically(html / address, path.read_bytes())
 
 
 class Table(SphinxDirective):

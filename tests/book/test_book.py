@@ -532,6 +532,7 @@ def test_the_site_has_a_map_an_icon_a_page_for_the_lost_and_words_for_who_links_
     sites = re.findall("<loc>(.*?)</loc>", (html / "sitemap.xml").read_text(encoding="utf-8"))
     assert "https://semirobust.github.io/semirobust/notebooks/11-tiny.html" in sites
     assert not [site for site in sites if "search" in site or "404" in site]
+    assert (html / "figures" / "answer.csv").exists()  # its address is older than its place
     assert "There is no such page" in (html / "404.html").read_text(encoding="utf-8")
     page = (html / "notebooks" / "11-semirobustness.html").read_text(encoding="utf-8")
     assert 'property="og:description" content="When is a part of a network robust?' in page
