@@ -99,9 +99,9 @@ PROGRAM = """
 import sys, torch
 from pathlib import Path
 from semirobust import data, models
-from semirobust.attacks import PGD
-from semirobust.methods import Online
-from semirobust.training import Training, fit
+from semirobust.attacks.gradient import PGD
+from semirobust.training.fitting import Training, fit
+from semirobust.training.methods import Online
 torch.set_num_threads(1)
 attack = PGD(epsilon=8 / 255, step_size=4 / 255, steps=2)
 settings = Training(epochs=4, method=Online(attack=attack), batch=20, augment=True)
