@@ -13,13 +13,9 @@ import pandas as pd
 from semirobust.results.documents import dated, document, value_at
 from semirobust.results.records import results_root
 
-_STUDY = {
-    "model": "study.architecture.name",
-    "data": "study.data.name",
-    "protocol": "study.protocol",
-    "seed": "study.seed",
-}
-_ROW = _STUDY | {"setting": "label"}
+_MODEL = {"model": "study.architecture.name", "data": "study.data.name"}
+_STUDY = _MODEL | {"seed": "study.seed"}  # whose tables have a protocol of their own
+_ROW = _MODEL | {"protocol": "study.protocol", "seed": "study.seed", "setting": "label"}
 _HUNT = {"data": "data.name", "training": "tickets.steps.attack.kind", "epsilon": "epsilon"}
 _TRAINED = {"data": "data.name"} | {n: n for n in ("epsilon", "method", "epochs", "seed")}
 

@@ -118,3 +118,9 @@ def test_a_published_line_without_a_number_is_named(tmp_path):
     file.write_text("place,n_b,value\nTable 1,4,0.5\nTable 1,4,half\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"some.csv, line 3 holds no number: Table 1,4,half"):
         published_numbers(file=file)
+
+
+def test_a_table_s_own_columns_are_not_replaced_by_what_names_its_run():
+    """The protocol of an attack's report is no protocol of a study."""
+    reported = frames.frame("revision", "accuracies")
+    assert set(reported["protocol"]) == {"whitebox"}
