@@ -24,6 +24,7 @@ from .data import DataSet, Samples, load, subset
 from .edge import Edge, rho
 from .evaluation import Report, robust_accuracy
 from .layers import activations, compose, cut, fold, splice, split, trainable_layers
+from .links import as_chain
 from .models import Architecture, build
 from .theory import gamma
 from .training import Online, Training, accuracy, fit, freeze, load_network, save_network
@@ -45,6 +46,7 @@ __all__ = [
     "accuracy",
     "activations",
     "algorithm1",
+    "as_chain",
     "attacks",
     "best",
     "build",
