@@ -51,6 +51,7 @@ class FeaturePGD:
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
         """Return for each sample the first point on the way that fools, or the last one."""
+        x = x.detach()
         result = uniform_in_ball(x, self.epsilon, sample_noise(generator, x))
         with prepared(network, x, y) as classifier, prepared(self.front, x, y * 0):
             with torch.no_grad():

@@ -34,7 +34,7 @@ class SearchAttack(Protocol):
     ) -> Images:
         """Return the perturbed inputs x + delta, detached from the graph."""
         with prepared(network, x, y) as classifier:
-            return self.search(classifier, x, y, sample_noise(generator, x))[0]
+            return self.search(classifier, x.detach(), y, sample_noise(generator, x))[0]
 
 
 def project(x_adv: Tensor, x: Images, epsilon: float, norm: Norm = "inf") -> Images:

@@ -93,8 +93,9 @@ class IFGSM:
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
         """Return the last point of the ascent."""
+        x = x.detach()
         with prepared(network, x, y) as classifier:
-            return signed_ascent(classifier, x, y, x.detach(), self)
+            return signed_ascent(classifier, x, y, x, self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ class PGD:
         start: Images | None = None,
     ) -> Images:
         """Return the perturbed inputs x + delta; ``start`` replaces the first random start."""
-        noise = sample_noise(generator, x)
+        x, noise = x.detach(), sample_noise(generator, x)
         with prepared(network, x, y) as classifier:
             begin = self.start(x, noise, 0) if start is None else project(start, x, self.epsilon)
             x_adv = self.ascend(classifier, x, y, begin)
@@ -204,6 +205,7 @@ class NFGSM:
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
         """Return x + noise + step, in the box but not in the ball, detached from the graph."""
+        x = x.detach()
         shift = 2 * sample_noise(generator, x).uniform(*x.shape[1:]).to(x.dtype) - 1
         noisy = (x + self.noise * self.epsilon * shift).clamp(0, 1)
         with prepared(network, x, y) as classifier:
@@ -243,6 +245,7 @@ class TRADES:
         start: Images | None = None,
     ) -> Images:
         """Return the last point of the ascent; ``start`` replaces x."""
+        x = x.detach()
         shift = sample_noise(generator, x).normal(*x.shape[1:]).to(x.dtype)
         x_adv = project((x if start is None else start) + self.spread * shift, x, self.epsilon)
         with prepared(network, x, y) as classifier:
