@@ -28,8 +28,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from semirobust.results import records as results
 from semirobust.results import code as sources
+from semirobust.results import records as results
 from semirobust.results.records import write_atomically
 
 Inputs = Mapping[str, str]

@@ -1,9 +1,10 @@
-"""What code a number depends on: a digest of every definition that a function or a notebook reaches.
+"""What code a number depends on: a digest of every definition that code reaches.
 
-From an entry, names are followed through the package: to definitions of the same module and, through
-imports, faces and aliases, of others. A definition is digested by its syntax tree, in which every
-name of the package is replaced by the tree of what it stands for. So a definition that moves to
-another file, or is imported under another name, keeps its digest, and one that is edited does not.
+From an entry, names are followed through the package: to definitions of the same module and,
+through imports, faces and aliases, of others. A definition is digested by its syntax tree, in
+which every name of the package is replaced by the tree of what it stands for. So a definition that
+moves to another file, or is imported under another name, keeps its digest, and one that is edited
+does not.
 
 Annotations, comments, docstrings, layout and import statements do not count, and neither does what
 only names and stores files (``PLUMBING``).
@@ -23,14 +24,7 @@ TYPES = ("annotation", "returns")
 
 
 class Place(NamedTuple):
-    """A definition of the package; ``name`` is empty for what a module does when imported."""
-
-    module: str
-    name: str
-
-
-class Target(NamedTuple):
-    """What an import binds: a name of a module, or the module itself where ``name`` is None."""
+    """A name of a module: "" for what the module does when imported, None for all of it."""
 
     module: str
     name: str | None
@@ -40,7 +34,7 @@ class Module(NamedTuple):
     """A parsed module: its definitions, what it imports, and statements that define nothing."""
 
     definitions: dict[str, ast.AST]
-    imported: dict[str, Target]
+    imported: dict[str, Place]
     rest: list[ast.AST]
 
 
@@ -78,30 +72,26 @@ def _followed(places: Iterable[Place]) -> set[Place]:
 
 
 def _places(entry: Any) -> list[Place]:
-    """Return where a function, a class or a partial application is defined."""
     while isinstance(entry, partial):
         entry = entry.func
     package, _, module = entry.__module__.partition(".")
-    return _defined_at(module, entry.__qualname__.split(".")[0]) if package == PACKAGE.name else []
+    name = entry.__qualname__.split(".")[0]
+    return _definitions(module, name) if package == PACKAGE.name else []
 
 
-def _defined_at(module: str, name: str) -> list[Place]:
+def _definitions(module: str, name: str | None = None) -> list[Place]:
     """Return where a name of a module is defined; a module alone stands for all that it defines."""
-    found = parsed(module)
-    if name in found.definitions:
+    own = parsed(module)
+    if name is None and path_of(module).stem == "__init__":  # a face defines nothing
+        return [end for shown in own.imported for end in _definitions(module, shown)]
+    if name is None:
+        return [Place(module, defined) for defined in own.definitions]
+    if name in own.definitions:
         return [Place(module, name)]
-    if name in found.imported:
-        target = found.imported[name]
-        return _defined_at(*target) if target.name else _all_of(target.module)  # type: ignore[arg-type]
+    if name in own.imported:
+        return _definitions(*own.imported[name])
     inside = f"{module}.{name}".strip(".")
-    return _all_of(inside) if path_of(inside).exists() else []
-
-
-def _all_of(module: str) -> list[Place]:
-    found = parsed(module)
-    if path_of(module).stem == "__init__":  # a face defines nothing
-        return [end for name in found.imported for end in _defined_at(module, name)]
-    return [Place(module, name) for name in found.definitions]
+    return _definitions(inside) if path_of(inside).exists() else []
 
 
 @cache
@@ -112,25 +102,19 @@ def _ends_of(place: Place) -> dict[str, list[Place]]:
 
 
 def _ends(nodes: list[ast.AST], module: Module, name_of_module: str) -> dict[str, list[Place]]:
-    found: dict[str, list[Place]] = {}
+    ends: dict[str, list[Place]] = {}
     for node in nodes:
         inner = [pair for part in ast.walk(node) for pair in _imports(part, name_of_module)]
         known = module.imported | dict(inner)
-        for name, attribute in _names(node):
+        for spelling in _spellings(node):
+            name, _, attribute = spelling.partition(".")
             if name in known:
-                spelling, ends = _through(name, known[name], attribute)
-                found[spelling] = ends
+                source, bound = known[name]
+                taken = _definitions(source, attribute) if attribute and bound is None else []
+                ends[spelling if taken else name] = taken or _definitions(source, bound)
             elif name in module.definitions and name_of_module:
-                found[name] = [Place(name_of_module, name)]
-    return {spelling: ends for spelling, ends in found.items() if ends}
-
-
-def _through(name: str, target: Target, attribute: str | None) -> tuple[str, list[Place]]:
-    """Return how an imported name is spelt where it is used, and the definitions it stands for."""
-    if target.name:
-        return name, _defined_at(target.module, target.name)
-    ends = _defined_at(target.module, attribute) if attribute else []
-    return (f"{name}.{attribute}", ends) if ends else (name, _all_of(target.module))
+                ends[name] = [Place(name_of_module, name)]
+    return {spelling: places for spelling, places in ends.items() if places}
 
 
 def _nodes(place: Place) -> list[ast.AST]:
@@ -138,18 +122,15 @@ def _nodes(place: Place) -> list[ast.AST]:
     return [module.definitions[place.name]] if place.name else module.rest
 
 
-def _names(node: ast.AST) -> Iterator[tuple[str, str | None]]:
+def _spellings(node: ast.AST) -> Iterator[str]:
     """Yield the names that are read, each with the attribute that is taken of it."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        yield node.value.id, node.attr
+    if spelling := _spelling(node):
+        yield spelling
         return
-    if isinstance(node, ast.Name):
-        yield node.id, None
     for name, value in ast.iter_fields(node):
-        if name not in TYPES:
-            for part in value if isinstance(value, list) else [value]:
-                if isinstance(part, ast.AST):
-                    yield from _names(part)
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, ast.AST) and name not in TYPES:
+                yield from _spellings(part)
 
 
 def path_of(module: str) -> Path:
@@ -167,35 +148,35 @@ def parsed(module: str) -> Module:
     return _parsed(path_of(module).read_text(encoding="utf-8"), module)
 
 
-def _parsed(code: str, module: str) -> Module:
-    found = Module({}, {}, [])
+def _parsed(code: str, name: str) -> Module:
+    module = Module({}, {}, [])
     for node in ast.parse(code).body:
         names = _defined(node)
-        found.definitions.update(dict.fromkeys(names, node))
-        found.imported.update(_imports(node, module))
-        if not names and not isinstance(node, ast.Import | ast.ImportFrom) and not is_text(node):
-            found.rest.append(node)
-    return found
+        module.definitions.update(dict.fromkeys(names, node))
+        module.imported.update(_imports(node, name))
+        if not names and not _is_left_out(node):
+            module.rest.append(node)
+    return module
 
 
 def _defined(node: ast.AST) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    parts = [part for target in targets if target for part in ast.walk(target)]
-    names = [
-        part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    ]
-    return names if isinstance(node, ast.Assign | ast.AnnAssign) else []
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    parts = [part for target in targets for part in ast.walk(target)]
+    names = [part for part in parts if isinstance(part, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 
 
-def _imports(node: ast.AST, module: str) -> list[tuple[str, Target]]:
+def _imports(node: ast.AST, module: str) -> list[tuple[str, Place]]:
     """Return alias and target of what a statement imports from the package."""
     if isinstance(node, ast.Import):
         inside = [alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE.name]
         if inside and inside != [PACKAGE.name]:
             raise ValueError(f"{module}: write `from {inside[0].rpartition('.')[0]} import ...`")
-        return [(PACKAGE.name, Target("", None)) for _ in inside]
+        return [(PACKAGE.name, Place("", None)) for _ in inside]
     if not isinstance(node, ast.ImportFrom):
         return []
     package, _, source = (node.module or "").partition(".")
@@ -205,29 +186,30 @@ def _imports(node: ast.AST, module: str) -> list[tuple[str, Target]]:
         raise ValueError(f"{module}: write imports in full, a relative one is not followed")
     elif package != PACKAGE.name:
         return []
-    return [(alias.asname or alias.name, _target(source, alias.name)) for alias in node.names]
+    return [(alias.asname or alias.name, _bound(source, alias.name)) for alias in node.names]
 
 
-def _target(source: str, name: str) -> Target:
+def _bound(source: str, name: str) -> Place:
     inside = f"{source}.{name}".strip(".")
-    return Target(inside, None) if path_of(inside).exists() else Target(source, name)
+    return Place(inside, None) if path_of(inside).exists() else Place(source, name)
 
 
 @cache
 def _tree(place: Place) -> str:
     """Return the digest of a definition alone, the names of the package left open."""
-    return hashed(bare(_nodes(place), {spelling: "" for spelling in _ends_of(place)}))
+    return hashed(bare(_nodes(place), dict.fromkeys(_ends_of(place), "")))
 
 
 @cache
 def _digest(place: Place) -> str:
     """Return the digest of a definition with the trees of what its names stand for."""
-    known = {spelling: _standing_for(ends) for spelling, ends in _ends_of(place).items()}
+    known = {
+        spelling: sorted(
+            f"{end.name} {'' if end.module in PLUMBING else _tree(end)}" for end in ends
+        )
+        for spelling, ends in _ends_of(place).items()
+    }
     return hashed(bare(_nodes(place), known))
-
-
-def _standing_for(ends: list[Place]) -> list[str]:
-    return sorted(f"{end.name} {'' if end.module in PLUMBING else _tree(end)}" for end in ends)
 
 
 def bare(node: Any, known: dict[str, Any]) -> Any:
@@ -236,8 +218,7 @@ def bare(node: Any, known: dict[str, Any]) -> Any:
         return [bare(item, known) for item in node if not _is_left_out(item)]
     if not isinstance(node, ast.AST):
         return repr(node)
-    spelling = _spelling(node)
-    if spelling in known:
+    if (spelling := _spelling(node)) in known:
         return ["of the package", known[spelling]]
     parts = {
         name: bare(value, known)
@@ -256,12 +237,9 @@ def _spelling(node: ast.AST) -> str:
 
 
 def _is_left_out(node: Any) -> bool:
-    return is_text(node) or isinstance(node, ast.Import | ast.ImportFrom)
-
-
-def is_text(node: Any) -> bool:
-    """Return whether a statement is a string alone, such as a docstring."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    """Return whether a statement is an import, or a string alone, such as a docstring."""
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_text or isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def hashed(value: Any) -> str:

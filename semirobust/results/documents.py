@@ -25,11 +25,6 @@ def _document(path: Path, _: int) -> dict[str, Any]:
     return content
 
 
-def holds(settings: Any, wanted: dict[str, Any]) -> bool:
-    """Return whether a document has these values, by dotted name."""
-    return all(value_at(settings, name) == value for name, value in wanted.items())
-
-
 def value_at(settings: Any, name: str) -> Any:
     """Return a nested value by its dotted name, or None where there is none.
 

@@ -1,4 +1,4 @@
-"""The one reader of recorded results: a table of an experiment, with the columns that name each run.
+"""The one reader of recorded results: an experiment's table, with columns that name each run.
 
 What names a run stands in its settings, so nothing of the experiments is imported, nor torch.
 """
@@ -57,10 +57,8 @@ def columns(settings: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: value_at(settings, place) for name, place in known.items()}
     if isinstance(values.get("training"), str):
         values["training"] = values["training"].lower()  # the kind of the attack
-    filled = {
-        name: DEFAULTS.get(name) if value is None else value for name, value in values.items()
-    }
-    return {name: value for name, value in filled.items() if value is not None}
+    values |= {name: DEFAULTS.get(name) for name, value in values.items() if value is None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def frame(
@@ -71,11 +69,7 @@ def frame(
 ) -> pd.DataFrame:
     """Return a table of all recorded runs, with ``experiment``, ``key``, ``profile`` and ``file``.
 
-    Args:
-        experiment: The folder of its records.
-        table: Which of a record's tables.
-        profile: Only runs of this profile.
-        root: The folder of results, by default ``results_root()``.
+    The folder of results is ``results_root()`` by default.
     """
     files = tuple(dated(path) for path in paths(experiment, root))
     rows = _frame(experiment, table, files).copy()
@@ -109,13 +103,12 @@ def joined(
     return {name: pd.concat(several, ignore_index=True) for name, several in parts.items()}
 
 
-def mean_and_spread(values: "pd.Series[float]", digits: int = 3, *, alone: str = " (1 seed)") -> str:
+def mean_and_spread(
+    values: "pd.Series[float]", digits: int = 3, *, alone: str = " (1 seed)"
+) -> str:
     """Return mean and, from two known values on, standard deviation; "" where none is known.
 
-    Args:
-        values: One of each run; what is not known is left out.
-        digits: Decimals.
-        alone: Said of a value that is the only known one of several.
+    ``alone`` is said of a value that is the only known one of several.
 
     Example:
         >>> mean_and_spread(pd.Series([0.25, 0.75, None]))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semirobust.results.documents import document, holds
+from semirobust.results.documents import document, value_at
 
 PROFILES = ("smoke", "cpu", "gpu", "paper")
 DEFAULT = PROFILES[0]
@@ -19,18 +19,15 @@ def experiments(about: Mapping[str, Any]) -> tuple[str, ...]:
 def shown(about: Mapping[str, Any], profile: str, results: Path) -> list[Path]:
     """Return the result files that a chapter shows in a profile, sorted.
 
-    Args:
-        about: The chapter's metadata: ``experiment``, those that it shows where they are recorded
-            (``also``), and values that a result must hold, by dotted name (``where``).
-        profile: One of ``PROFILES``.
-        results: The folder of results.
+    Its metadata name each ``experiment``, those that it shows where they are recorded (``also``),
+    and values that a result must hold, by dotted name (``where``).
     """
     wanted = {**about.get("where", {}), "profile": profile}
     return [
         path
         for name in (*experiments(about), *about.get("also", []))
         for path in sorted((results / name).glob("*.json"))
-        if holds(document(path), wanted)
+        if all(value_at(document(path), name) == value for name, value in wanted.items())
     ]
 
 

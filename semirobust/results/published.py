@@ -20,12 +20,7 @@ NAMES = {  # as the paper writes them
 def published_numbers(place: str | None = None, file: Path = FILE) -> pd.DataFrame:
     """Return published numbers: ``printed`` as it stands in the source, ``value`` as a number.
 
-    Args:
-        place: The table, such as "Table 1"; all of them by default.
-        file: Where they stand.
-
-    Raises:
-        ValueError: A place that is not there, or a line that holds no number.
+    ``place`` is a table, such as "Table 1"; all of them by default.
     """
     rows = _read(file)
     if place is None:

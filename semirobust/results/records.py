@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,7 +72,6 @@ def describe(settings: Any) -> Any:
 
 
 def kind_of(settings: type) -> str:
-    """Return the word under which results know a class of settings."""
     return str(vars(settings).get("kind", settings.__name__))
 
 
@@ -88,9 +87,7 @@ def _of_type(value: Any, kind: Any) -> Any:
 
 
 def _default(entry: Any) -> Any:
-    if entry.default_factory is not MISSING:
-        return entry.default_factory()
-    return entry.default
+    return entry.default if entry.default_factory is MISSING else entry.default_factory()
 
 
 def key(settings: Any) -> str:
@@ -168,8 +165,7 @@ def _git(*words: str) -> str | None:
 
 @cache
 def _digest_of_files() -> str:
-    state = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
+    state, package = hashlib.sha256(), ROOT / "semirobust"
     for path in sorted(package.rglob("*.py")):
         state.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return state.hexdigest()[:16]
@@ -182,7 +178,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Record:
     """One stored run: what was chosen, what came out, and where and how it was computed."""
 
@@ -195,7 +191,6 @@ class Record:
 
 
 def path_of(experiment: str, name: str) -> Path:
-    """Return the file of one result."""
     return results_root() / experiment / f"{name}.json"
 
 
@@ -218,15 +213,8 @@ def save(
         raise FileExistsError(
             f"{path} holds other metrics for the same settings: move it away, or run with --replace"
         )
-    document = {
-        "schema": 1,
-        "experiment": experiment,
-        "key": name,
-        "profile": profile,
-        "settings": describe(settings),
-        "metrics": metrics,
-        "provenance": origin,
-    }
+    record = Record(experiment, name, profile, describe(settings), metrics, origin)
+    document = {"schema": 1, **asdict(record)}
     document["digest"] = digest_of(document)
     write_atomically(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
     return path

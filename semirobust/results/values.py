@@ -13,7 +13,6 @@ class Values:
         self.numbers = {name: float(number) for name, number in numbers.items()}
 
     def __repr__(self) -> str:
-        """Return a line for each number."""
         width = max(map(len, self.numbers), default=0)
         return "\n".join(f"{name:{width}} {value:g}" for name, value in self.numbers.items())
 
@@ -22,17 +21,12 @@ class Values:
 
 
 def named_values(notebook: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers that a notebook's stored outputs hold by name.
-
-    Raises:
-        ValueError: Two cells give one name.
-    """
-    found: dict[str, float] = {}
+    """Return the numbers that a notebook's stored outputs hold by name."""
+    named: dict[str, float] = {}
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             numbers = output.get("data", {}).get(MIME, {})
-            if found.keys() & numbers.keys():
-                twice = ", ".join(sorted(found.keys() & numbers.keys()))
+            if twice := ", ".join(sorted(named.keys() & numbers.keys())):
                 raise ValueError(f"two cells give values of one name: {twice}")
-            found |= numbers
-    return found
+            named |= numbers
+    return named

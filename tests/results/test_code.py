@@ -124,8 +124,12 @@ def moved(package):
     package("parts/__init__.py", "__all__ = []")
     package("loop", LOOP.replace("square(", "by_itself(").replace("tables.look", "known.look"))
     text = (package.folder / "loop.py").read_text()
-    text = text.replace("semirobust.maths import square", "semirobust.parts import squared as by_itself")
-    text = text.replace("from semirobust import tables", "from semirobust.parts import tables as known")
+    text = text.replace(
+        "semirobust.maths import square", "semirobust.parts import squared as by_itself"
+    )
+    text = text.replace(
+        "from semirobust import tables", "from semirobust.parts import tables as known"
+    )
     package("loop", text)
 
 
@@ -162,7 +166,10 @@ def test_cells_reach_what_they_name_and_nothing_else(package):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("from .maths import square", "in full"), ("import semirobust.maths", "from semirobust import")],
+    [
+        ("from .maths import square", "in full"),
+        ("import semirobust.maths", "from semirobust import"),
+    ],
 )
 def test_imports_that_are_not_followed_are_refused(package, text, told):
     package("loop", f"{text}\n{LOOP}")

@@ -109,7 +109,7 @@ def test_numbers_leave_a_cell_by_name():
 def test_published_numbers_keep_how_they_are_printed():
     row = published_numbers("Table 1").query("model == 'vgg16' and quantity == 'rho_n-11'").iloc[0]
     assert (row["printed"], row["value"], row["n_b"]) == ("7.60", 7.6, 12)
-    with pytest.raises(ValueError, match="published.csv has no place 'Table 9': Table 1, "):
+    with pytest.raises(ValueError, match=r"published.csv has no place 'Table 9': Table 1, "):
         published_numbers("Table 9")
 
 
