@@ -51,7 +51,6 @@ class Samples:
 
     @property
     def y(self) -> Labels:
-        """The labels."""
         return self.labels
 
     def take(self, index: Tensor) -> "Samples":
@@ -59,7 +58,6 @@ class Samples:
         return Samples(self.images[index], self.labels[index])
 
     def to(self, device: torch.device | str) -> "Samples":
-        """Return the samples on a device."""
         return Samples(self.images.to(device), self.labels.to(device))
 
 
@@ -80,7 +78,6 @@ class DataSet:
 
     @property
     def channels(self) -> int:
-        """Number of colour channels."""
         return self.train.images.shape[1]
 
 
@@ -174,16 +171,11 @@ def load(
     size: int | None = None,
     download: bool = False,
 ) -> DataSet:
-    """Return a data set with its validation part held out.
+    """Return a data set with its validation part, which the seed chooses, held out of training.
 
-    Args:
-        name: One of ``NAMES``.
-        root: Folder with the files in torchvision's layout; see ``data_root``.
-        seed: Chooses the validation samples.
-        size: Height and width that images of varying size are brought to; 8 gives digits as
-            scikit-learn has them, in grey.
-        download: Whether files that are missing may be fetched into the root; with
-            $SEMIROBUST_DOWNLOAD set, they always may.
+    ``name`` is one of ``NAMES``. Files lie under ``root`` in torchvision's layout (see ``data_root``);
+    missing ones are fetched where ``download`` or $SEMIROBUST_DOWNLOAD is set. Images of varying
+    size are brought to ``size``; 8 gives digits as scikit-learn has them, in grey.
     """
     download = download or bool(os.environ.get("SEMIROBUST_DOWNLOAD"))
     if name not in NAMES:

@@ -32,7 +32,6 @@ class Normalise(nn.Module):
         self.mean, self.deviation = mean, deviation
 
     def forward(self, x: Images) -> Tensor:
-        """Return (x - mean) / deviation."""
         return (x - self.mean) / self.deviation
 
 
@@ -45,15 +44,10 @@ def build(
     width: float = 1.0,
     seed: int = 0,
 ) -> nn.Sequential:
-    """Return an untrained network of the given name, in evaluation mode.
+    """Return an untrained network, by one of ``NAMES``, in evaluation mode.
 
-    Args:
-        name: One of ``NAMES``.
-        classes: Number of outputs.
-        size: Height and width of the images.
-        channels: Colour channels of the images.
-        width: Factor on the number of channels (or the embedding width) of every layer.
-        seed: Seed of the initial weights; the global generator is left as it was.
+    ``width`` is a factor on the number of channels (or the embedding width) of every layer. The
+    seed is of the initial weights; the global generator is left as it was.
 
     Example:
         >>> len(build("vgg16", width=0.125)), len(build("resnet50", width=0.125))
@@ -81,7 +75,6 @@ class Architecture:
     width: float = 1.0
 
     def build(self, *, seed: int = 0) -> nn.Sequential:
-        """Return an untrained network of this architecture."""
         return build(**asdict(self), seed=seed)
 
 
@@ -187,7 +180,6 @@ class WideBlock(nn.Module):
             self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the shortcut plus the branch."""
         active = self.first(x)
         return (x if self.shortcut is None else self.shortcut(active)) + self.branch(active)
 
@@ -231,7 +223,6 @@ class ClassToken(nn.Module):
         self.norm = nn.LayerNorm(hidden, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return N x hidden."""
         return self.norm(x[:, 0])
 
 

@@ -31,11 +31,7 @@ from semirobust.types import Attack, Classifier, Images, Labels
 class FeaturePGD:
     """Ascent on ‖f_a(x + delta) - f_a(x)‖^2, the change of the features at the cut.
 
-    Args:
-        front: f_a of the network under attack, sharing its weights.
-        epsilon: Radius of the inf-ball, in units of the input.
-        step_size: Length of one signed step, in the same units.
-        steps: Number of gradient evaluations.
+    ``front`` is f_a of the network under attack, and shares its weights.
     """
 
     front: nn.Module = field(repr=False)
@@ -69,25 +65,18 @@ class FeaturePGD:
 
 @dataclass(frozen=True, kw_only=True)
 class FromElsewhere:
-    """PGD that begins at the points where another network is fooled.
-
-    Args:
-        source: The other network.
-        attack: What is run on the source, and then on the network from there.
-    """
+    """PGD that begins at the points where it fools another network, the source."""
 
     source: Classifier = field(repr=False)
     attack: PGD
 
     @property
     def epsilon(self) -> float:
-        """The radius of the attack."""
         return self.attack.epsilon
 
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return what the attack finds from where the source is fooled."""
         start = self.attack(self.source, x, y, generator=generator)
         unmoved = Generator(device=generator.device).manual_seed(0)
         return self.attack(network, x, y, generator=unmoved, start=start)
@@ -98,11 +87,7 @@ def adaptive_attacks(
 ) -> dict[str, Attack]:
     """Return the attacks of check 15 on (f_a, f_b), for ``robust_accuracy``.
 
-    Args:
-        network: The composed network.
-        a: Its cut.
-        epsilon: Radius of the inf-ball, in units of the input.
-        sources: Networks it was made of, by name, such as f and f*.
+    ``sources`` are the networks it was made of, by name, such as f and f*.
     """
     ascent = strong_pgd(epsilon, stop_when_fooled=False)
     return {

@@ -39,15 +39,7 @@ Chooser: TypeAlias = Callable[[Tensor], Objective]  # the rows that remain -> th
 
 @dataclass(frozen=True, kw_only=True)
 class APGD(SearchAttack):
-    """APGD on one loss.
-
-    Args:
-        epsilon: Radius of the ball, in units of the input (8/255, not 8).
-        norm: "inf" or "2".
-        steps: Number of steps of one run.
-        restarts: Number of runs, each from its own random point of the sphere.
-        loss: What is climbed: "cross-entropy", "margin" or "dlr".
-    """
+    """APGD on one loss; every run starts at a random point of the sphere of its own."""
 
     epsilon: float
     norm: Norm = "inf"
@@ -61,7 +53,6 @@ class APGD(SearchAttack):
         check_loss(self.loss, OBJECTIVES)
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
-        """Return the best points found, and which of them fool the network."""
         objective = OBJECTIVES[self.loss]
 
         def run(rows: Tensor, noise: Noise) -> Outcome:
@@ -75,12 +66,8 @@ class APGD(SearchAttack):
 class TargetedAPGD(SearchAttack):
     """APGD towards one other class after another, the likeliest first; called APGD-T.
 
-    Args:
-        epsilon: Radius of the ball, in units of the input.
-        norm: "inf" or "2".
-        steps: Number of steps towards each class.
-        targets: Number of classes tried, at most all the others.
-        loss: "dlr" for the targeted ratio, "margin" for logit_target - logit_y.
+    At most ``targets`` classes are tried. The loss is "dlr" for the targeted ratio, "margin" for
+    logit_target - logit_y.
     """
 
     epsilon: float
@@ -95,7 +82,6 @@ class TargetedAPGD(SearchAttack):
         check_loss(self.loss, TARGETED)
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
-        """Return the best points found, and which of them fool the network."""
         targets = likeliest_others(network, x, y)[:, : self.targets]
         towards = TARGETED[self.loss]
 
@@ -185,7 +171,6 @@ def checkpoints(steps: int) -> dict[int, int]:
 
 
 def initial_state(x: Images, y: Labels, start: Images, epsilon: float) -> AscentState:
-    """Return the state before the first pass through the network."""
     rows = torch.arange(len(x), device=x.device)
     unknown = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     return AscentState(

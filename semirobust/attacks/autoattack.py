@@ -32,12 +32,9 @@ Members: TypeAlias = dict[str, SearchAttack]
 class Ensemble(SearchAttack, Protocol):
     """Attacks in turn, each given the samples that survived all before it."""
 
-    def members(self) -> Members:
-        """Return the attacks in their order, by name."""
-        ...
+    def members(self) -> Members: ...
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
-        """Return the perturbed inputs, x where the network is wrong there, and which fool it."""
 
         def clean(rows: Tensor, _: Noise) -> Outcome:
             return x[rows], fooled(network, x[rows], y[rows])
@@ -50,12 +47,7 @@ class Ensemble(SearchAttack, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AutoAttack(Ensemble):
-    """The standard version: APGD-CE, APGD-T, FAB-T and Square with their official settings.
-
-    Args:
-        epsilon: Radius of the ball, in units of the input (8/255, not 8).
-        norm: "inf" or "2".
-    """
+    """The standard version: APGD-CE, APGD-T, FAB-T and Square with their official settings."""
 
     epsilon: float
     norm: Norm = "inf"
@@ -64,7 +56,6 @@ class AutoAttack(Ensemble):
         check_radius(self.epsilon, self.norm)
 
     def members(self) -> Members:
-        """Return its attacks in their order, by name."""
         return {
             "apgd-ce": APGD(epsilon=self.epsilon, norm=self.norm),
             "apgd-t": TargetedAPGD(epsilon=self.epsilon, norm=self.norm),
@@ -79,13 +70,6 @@ class FastEnsemble(Ensemble):
 
     For ranking and for use inside a procedure. It is not AutoAttack and may state a little more
     robustness; numbers that are reported come from ``AutoAttack``.
-
-    Args:
-        epsilon: Radius of the ball, in units of the input (8/255, not 8).
-        norm: "inf" or "2".
-        steps: Number of steps on the cross-entropy.
-        targeted_steps: Number of steps towards each class.
-        targets: Number of classes.
     """
 
     epsilon: float
@@ -98,7 +82,6 @@ class FastEnsemble(Ensemble):
         check_radius(self.epsilon, self.norm)
 
     def members(self) -> Members:
-        """Return its attacks in their order, by name."""
         return {
             "apgd-ce": APGD(epsilon=self.epsilon, norm=self.norm, steps=self.steps),
             "apgd-t-margin": TargetedAPGD(

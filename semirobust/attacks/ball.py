@@ -32,7 +32,6 @@ class SearchAttack(Protocol):
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
         with prepared(network, x, y) as classifier:
             return self.search(classifier, x.detach(), y, sample_noise(generator, x))[0]
 
@@ -56,7 +55,6 @@ def per_sample(values: Tensor, x: Tensor) -> Tensor:
 
 
 def norms(delta: Tensor, order: float = 2) -> Tensor:
-    """Return the norm of every sample's perturbation."""
     flat = delta.flatten(1)
     if order == float("inf"):  # several times faster than vector_norm on a CPU
         return flat.abs().amax(dim=1)
@@ -64,7 +62,6 @@ def norms(delta: Tensor, order: float = 2) -> Tensor:
 
 
 def distance(x_adv: Images, x: Images, norm: Norm) -> Tensor:
-    """Return how far every sample was moved."""
     return norms(x_adv - x, float(norm))
 
 
@@ -237,7 +234,6 @@ def check_radius(epsilon: float, norm: Norm = "inf") -> None:
 
 
 def check_steps(**counts: int) -> None:
-    """Refuse numbers of steps, restarts or queries below one."""
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")

@@ -34,13 +34,8 @@ from semirobust.types import Classifier, Flags, Images, Labels, Logits
 class CarliniWagner(SearchAttack):
     """C&W with bisection over c; ``searches=1`` keeps c as it is given, as the paper's tables do.
 
-    Args:
-        c: Weight of the margin in the first search.
-        kappa: Margin by which the network is to be wrong.
-        steps: Number of Adam's steps in one search.
-        learning_rate: Adam's step, in units of the input; it falls to zero along a half cosine.
-        searches: Number of values of c that are tried.
-        epsilon: Radius of the 2-ball within which a result counts; None counts them all.
+    ``searches`` values of c are tried, ``steps`` of Adam each. A result counts within the 2-ball of
+    radius ``epsilon``; None counts them all.
     """
 
     c: float = 1.0
@@ -92,7 +87,6 @@ class CarliniWagner(SearchAttack):
         return point, torch.where(lost, norms(point - x), torch.inf)
 
     def fools(self, logits: Logits, y: Labels) -> Flags:
-        """Return which logits are wrong by the margin kappa."""
         return wrong(logits, y) & (margin(logits, y) <= -self.kappa)
 
     def descend(

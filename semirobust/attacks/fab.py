@@ -37,13 +37,9 @@ TINY = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class FAB(SearchAttack):
-    """The targeted fast adaptive boundary attack.
+    """The targeted fast adaptive boundary attack, towards at most ``targets`` classes.
 
     Args:
-        epsilon: Radius of the ball, in units of the input (8/255, not 8).
-        norm: "inf" or "2".
-        steps: Number of projections towards each class.
-        targets: Number of classes tried, the likeliest first, at most all the others.
         most_clean: Largest weight of the clean input in a step (their alpha_max).
         beyond: How far past the plane a projection goes (their eta).
         back: Part of the way from the clean input kept after a success (their beta).

@@ -52,11 +52,7 @@ def iterations(epsilon: float) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class FGSM:
-    """One signed step of length epsilon on the cross-entropy: Goodfellow et al. (2015).
-
-    Args:
-        epsilon: Radius of the inf-ball, in units of the input (8/255, not 8).
-    """
+    """One signed step of length epsilon on the cross-entropy: Goodfellow et al. (2015)."""
 
     epsilon: float
 
@@ -66,20 +62,13 @@ class FGSM:
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return x + epsilon sign(gradient): one whole step of ``IFGSM``."""
         whole = IFGSM(epsilon=self.epsilon, step_size=self.epsilon, steps=1)
         return whole(network, x, y, generator=generator)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IFGSM:
-    """Signed steps from the clean input, with projection: Kurakin et al. (2017), also called BIM.
-
-    Args:
-        epsilon: Radius of the inf-ball, in units of the input.
-        step_size: Length of one signed step, in the same units.
-        steps: Number of gradient evaluations.
-    """
+    """Signed steps from the clean input, projected: Kurakin et al. (2017), also called BIM."""
 
     epsilon: float
     step_size: float = STEP_SIZE
@@ -92,7 +81,6 @@ class IFGSM:
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return the last point of the ascent."""
         x = x.detach()
         with prepared(network, x, y) as classifier:
             return signed_ascent(classifier, x, y, x, self)
@@ -105,12 +93,7 @@ class PGD:
     ``steps=1`` with ``step_size=epsilon`` and ``random_start=False`` is FGSM.
 
     Args:
-        epsilon: Radius of the inf-ball, in units of the input (8/255, not 8).
-        step_size: Length of one signed step, in the same units.
-        steps: Number of gradient evaluations of one run.
-        random_start: Whether to start at a uniform point of the ball.
         restarts: Number of runs; a later run takes on the samples that stood the earlier ones.
-        loss: What is climbed: "cross-entropy", "margin" or "dlr".
         stop_when_fooled: Whether a sample rests at its first wrong answer. Never weaker, and cheap
             on networks that are easily fooled; leave it off where every step is to be taken, as in
             training and in rows "as published".
@@ -187,11 +170,6 @@ class NFGSM:
     The noise is uniform of twice the radius and the perturbation is not clipped to the ball, which
     is what keeps single-step training from collapsing. So it leaves the ball: at most
     ``(noise + step) * epsilon``. It is no attack to report accuracy under.
-
-    Args:
-        epsilon: Radius that the training is meant for, in units of the input.
-        noise: Half-width of the noise, in radii.
-        step: Length of the signed step, in radii.
     """
 
     epsilon: float
@@ -204,7 +182,6 @@ class NFGSM:
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return x + noise + step, in the box but not in the ball, detached from the graph."""
         x = x.detach()
         shift = 2 * sample_noise(generator, x).uniform(*x.shape[1:]).to(x.dtype) - 1
         noisy = (x + self.noise * self.epsilon * shift).clamp(0, 1)
@@ -217,13 +194,8 @@ class NFGSM:
 class TRADES:
     """Ascent on KL(p(x) || p(x + delta)), for training: Zhang et al. (2019), inner part of Eq. 5.
 
-    At delta = 0 the divergence is least and its gradient zero: the run starts a little beside.
-
-    Args:
-        epsilon: Radius of the inf-ball, in units of the input.
-        step_size: Length of one signed step, in the same units.
-        steps: Number of gradient evaluations.
-        spread: Standard deviation of the normal start.
+    At delta = 0 the divergence is least and its gradient zero: the run starts a little beside, at
+    normal noise of deviation ``spread``.
     """
 
     epsilon: float

@@ -95,7 +95,6 @@ def squared_distance_from(clean: Features) -> Objective:
 
 
 def own(logits: Logits, y: Labels) -> Tensor:
-    """Return the logit of every sample's label."""
     return logits.gather(1, y[:, None])[:, 0]
 
 

@@ -41,14 +41,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Square(SearchAttack):
-    """The square attack, a search without gradients.
-
-    Args:
-        epsilon: Radius of the ball, in units of the input (8/255, not 8).
-        norm: "inf" or "2".
-        queries: Largest number of forward passes for a sample.
-        share: Share of the image that the first patches cover.
-    """
+    """The square attack; the first patches cover ``share`` of the image."""
 
     epsilon: float
     norm: Norm = "inf"
@@ -106,7 +99,6 @@ def margins(network: Classifier, points: Images, current: Images, y: Labels) -> 
 
 
 def random_signs(noise: Noise, *shape: int, draw: int) -> Tensor:
-    """Return -1 or 1 with equal chances."""
     return 2.0 * noise.below(2, *shape, draw=draw) - 1
 
 
@@ -161,29 +153,26 @@ def with_moved_square(
     rest = delta.clone()
     rest[old], rest[new] = 0, 0
     budget = (delta**2 - rest**2).sum(dim=(2, 3), keepdim=True) + per_sample(unused, x)
-    window = shape + unit_channels(delta[new])
-    delta = delta.clone()
-    delta[old] = 0
-    delta[new] = unit_channels(window) * budget.clamp_min(0).sqrt()
-    return scaled(x, delta, epsilon)
+    window = unit_channels(shape + unit_channels(delta[new]))
+    rest[new] = window * budget.clamp_min(0).sqrt()
+    return scaled(x, rest, epsilon)
 
 
 def square_index(corner: Sequence[Tensor], side: int, channels: int) -> tuple[Tensor, ...]:
     """Return the index of one square a sample, N x C x side x side."""
-    top, left = corner
-    reach, device = torch.arange(side, device=top.device), top.device
-    sample = torch.arange(len(top), device=device)[:, None, None, None]
-    channel = torch.arange(channels, device=device)[:, None, None]
+    sample, channel, reach = (
+        torch.arange(n, device=corner[0].device) for n in (len(corner[0]), channels, side)
+    )
+    top, left = (first[:, None] + reach for first in corner)
     return (
-        sample,
-        channel,
-        (top[:, None] + reach)[:, None, :, None],
-        (left[:, None] + reach)[:, None, None, :],
+        sample[:, None, None, None],
+        channel[:, None, None],
+        top[:, None, :, None],
+        left[:, None, None],
     )
 
 
 def unit_channels(patch: Tensor) -> Tensor:
-    """Return the patches, each channel divided by its norm."""
     return patch / patch.flatten(2).norm(dim=2)[:, :, None, None].clamp_min(TINY)
 
 

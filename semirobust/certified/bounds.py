@@ -208,14 +208,7 @@ def image(network: nn.Module, box: Box, bound: Bound = "ibp") -> Box:
 
 
 def margins(network: nn.Module, box: Box, y: Labels, bound: Bound = "zonotope") -> Tensor:
-    """Return lower bounds of g_y - g_k over a box, N x K, with 0 at k = y.
-
-    Args:
-        network: A chain of links that ends in logits.
-        box: Where the input may lie; see ``ball``.
-        y: Labels.
-        bound: "ibp", "crown-ibp" or "zonotope".
-    """
+    """Return lower bounds of g_y - g_k over a box (see ``ball``), N x K, with 0 at k = y."""
     rows, offset, start = linear_margins(network, box, y, bound)
     return offset.lower + concretise(rows, start).lower
 
@@ -246,6 +239,5 @@ def worst_case_logits(network: nn.Module, box: Box, y: Labels, bound: Bound) -> 
 
 
 def check_bound(bound: Bound) -> None:
-    """Refuse a bound that is not known."""
     if bound not in BOUNDS:
         raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; got {bound!r}")

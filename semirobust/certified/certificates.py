@@ -97,7 +97,6 @@ class Bracket:
         smooth_cert: Mean of the certified lower bounds of s_y.
         smooth_attack: Mean of the lowest s_y that the attack visited.
         smooth_clean: Mean of s_y without an attack.
-        n: Number of samples.
     """
 
     gamma_cert: float
@@ -119,12 +118,8 @@ class Bracket:
 def bracket(network: nn.Module, x: Images, y: Labels, lower: Tensor, report: Report) -> Bracket:
     """Return gamma of a readout and what stands before it, between certificate and attack.
 
-    Args:
-        network: G_j behind F^(j) as a chain; see ``theory.semirobustness.with_readout``.
-        x: Images, those of the report.
-        y: Their labels.
-        lower: Lower bounds of this chain's margins; see ``certified_margins``.
-        report: What the attack found against this very chain.
+    The network is G_j behind F^(j) as a chain (``theory.semirobustness.with_readout``); ``lower``
+    are bounds of its margins (``certified_margins``), and the report is of an attack on it.
     """
     n = len(y)
     with evaluating(network):

@@ -23,9 +23,6 @@ class IntervalGradient:
 
     Args:
         chain: The network under attack as a chain, for its bounds.
-        epsilon: Radius of the inf-ball, in units of the input.
-        steps: Gradient evaluations of one run of PGD.
-        restarts: Runs of PGD before the first symbolic step.
         rounds: Symbolic steps, each followed by one run of PGD.
         boxes: Radii that are tried for the small box, as shares of epsilon, from small to large.
         bound: How the coefficients are computed.
@@ -40,7 +37,6 @@ class IntervalGradient:
     bound: Bound = "crown-ibp"
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
         check_steps(steps=self.steps, restarts=self.restarts, rounds=self.rounds)
         if self.bound == "ibp":
@@ -51,7 +47,6 @@ class IntervalGradient:
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator
     ) -> Images:
-        """Return the perturbed inputs x + delta, detached from the graph."""
         climb = strong_pgd(self.epsilon, steps=self.steps, restarts=self.restarts)
         x_adv = climb(network, x, y, generator=generator)
         with prepared(network, x, y) as classifier:

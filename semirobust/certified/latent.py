@@ -102,18 +102,8 @@ def collisions(
     """Return the graph of samples for which perturbations with nearly the same h_j were found.
 
     Of all differently labelled pairs the nearest in h_j are searched, by projected signed steps of
-    both perturbed samples towards each other.
-
-    Args:
-        network: A chain in evaluation mode.
-        j: Layer.
-        x: Images.
-        y: Labels.
-        epsilon: Radius of the inf-ball.
-        generator: Of the start.
-        steps: Descent steps.
-        pairs: Pairs that are searched.
-        within: Tolerance, as a share of the median distance of differently labelled samples.
+    both perturbed samples towards each other. ``within`` is a share of the median distance of
+    differently labelled samples. The network is in evaluation mode.
     """
     f_a = compose(network, 1, j)
     with torch.no_grad():

@@ -50,13 +50,11 @@ def weight(epoch: int, *, ramp: int = 10, every: int = 5) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class MixTrain:
-    """The loss of a step.
+    """The loss of a step: the regular one, in most steps with the weighted verifiable loss.
 
     Args:
-        epsilon: Radius of the inf-ball, in units of the input.
         k: Samples of a batch whose bounds are computed; None takes all of them.
         probability: Share of the steps that have a verifiable loss.
-        bound: "zonotope" as published, "crown-ibp" or "ibp".
         ramp: Epochs E0 until the radius is reached.
         every: Epochs until the weight grows again.
     """
@@ -69,7 +67,6 @@ class MixTrain:
     every: int = 5
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         _check(self.epsilon, self.bound, self.ramp)
         if (self.k is not None and self.k < 1) or self.every < 1 or not 0 < self.probability <= 1:
             raise ValueError(
@@ -78,7 +75,6 @@ class MixTrain:
             )
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the regular loss, in most steps with the weighted verifiable loss."""
         regular = cross_entropy(network(batch.x), batch.y)
         if self.probability < 1:
             draw = torch.rand((), generator=batch.generator)
@@ -98,11 +94,8 @@ class MixTrain:
 class Verifiable:
     """Bounds of every sample in every step: IBP and CROWN-IBP training.
 
-    Args:
-        epsilon: Radius of the inf-ball, in units of the input.
-        bound: "ibp" or "crown-ibp"; "zonotope" is possible and dear.
-        ramp: Epochs until the radius is reached.
-        clean: Share of the regular loss at the end of the ramp; it begins at 1.
+    The radius is reached after ``ramp`` epochs; ``clean`` is the share of the regular loss at the
+    end of the ramp, where it begins at 1.
     """
 
     epsilon: float
@@ -111,13 +104,11 @@ class Verifiable:
     clean: float = 0.5
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         _check(self.epsilon, self.bound, self.ramp)
         if not 0 <= self.clean <= 1:
             raise ValueError(f"clean is a share, 0..1; got {self.clean}")
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mixture of regular and verifiable loss."""
         reached = radius(1.0, batch.epoch, self.ramp)
         share = 1 - (1 - self.clean) * reached
         count_bounds(batch, len(batch.y))
@@ -130,18 +121,14 @@ class Verifiable:
 class OnBoxes:
     """Interval training of f_b alone, on latent boxes that were computed once behind a frozen f_a.
 
-    The samples hold three tensors each: h_a of the clean image, and the ends of its box.
-
-    Args:
-        clean: Share of the regular loss.
-        ramp: Epochs over which the boxes grow to their size.
+    The samples hold three tensors each: h_a of the clean image, and the ends of its box. ``clean``
+    is the share of the regular loss; the boxes grow to their size over ``ramp`` epochs.
     """
 
     clean: float = 0.5
     ramp: int = 5
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mixture of regular and verifiable loss."""
         h, lower, upper = batch.x.unbind(1)
         reached = radius(1.0, batch.epoch, self.ramp)
         box = Box(h + reached * (lower - h), h + reached * (upper - h))
@@ -170,12 +157,7 @@ def _check(epsilon: float, bound: Bound, ramp: int) -> None:
 class Chain:
     """A plain network: convolutions, then linear maps, each with a ReLU but the last.
 
-    Args:
-        convolutions: Channels, kernel and stride of each; the padding is half the kernel.
-        hidden: Units of the hidden linear maps.
-        size: Height and width of the images.
-        channels: Of the images.
-        classes: Number of outputs.
+    A convolution is its channels, kernel and stride; the padding is half the kernel.
     """
 
     convolutions: tuple[tuple[int, int, int], ...]

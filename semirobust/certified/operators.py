@@ -25,12 +25,11 @@ class Box(NamedTuple):
 
     @property
     def centre(self) -> Tensor:
-        """Return the middle."""
         return (self.lower + self.upper) / 2
 
     @property
     def radius(self) -> Tensor:
-        """Return half the width."""
+        """Half the width."""
         return (self.upper - self.lower) / 2
 
     def plus(self, other: "Box") -> "Box":
@@ -39,7 +38,6 @@ class Box(NamedTuple):
 
 
 def around(centre: Tensor, radius: Tensor) -> Box:
-    """Return the box of a centre and half a width."""
     return Box(centre - radius, centre + radius)
 
 

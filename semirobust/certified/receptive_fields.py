@@ -22,13 +22,8 @@ def box_by_receptive_fields(
 ) -> Box:
     """Return the box behind ``second``, which reads the relaxed ReLU of ``first``.
 
-    Args:
-        first: The convolution that reads the input.
-        second: The convolution that reads the ReLU.
-        source: Box of the input.
-        before: Box behind ``first``.
-        slope: Slope of the two parallel lines of every ReLU.
-        gap: Distance between them.
+    ``source`` is the box of the input, ``before`` the one behind ``first``; the two parallel lines
+    of every ReLU have this slope, and this gap between them.
     """
     geometry = (second.stride, second.padding)
     centre = conv2d(slope * before.centre + gap / 2, second.weight, second.bias, *geometry)

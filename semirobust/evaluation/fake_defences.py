@@ -19,7 +19,6 @@ class LargeLogits(nn.Module):
         self.network, self.factor = network, factor
 
     def forward(self, x: Images) -> Logits:
-        """Return the logits times the factor."""
         return self.factor * self.network(x)
 
 
@@ -31,7 +30,6 @@ class RoundedInput(nn.Module):
         self.network, self.levels = network, levels
 
     def forward(self, x: Images) -> Logits:
-        """Return the logits of the rounded input."""
         return self.network(torch.round(x * (self.levels - 1)) / (self.levels - 1))
 
 
@@ -44,7 +42,6 @@ class NoisyInput(nn.Module):
         self.generator = torch.Generator().manual_seed(seed)
 
     def forward(self, x: Images) -> Logits:
-        """Return the logits of the input plus normal noise."""
         noise: Tensor = torch.randn(x.shape, generator=self.generator).to(x)
         return self.network(x + self.spread * noise)
 

@@ -47,7 +47,6 @@ class Counted:
         return logits
 
     def returned(self, gradient: Tensor) -> None:
-        """Count the samples of a backward pass."""
         self.backward += len(gradient)
 
 
@@ -59,16 +58,12 @@ class Report:
         protocol: "whitebox": the network itself was attacked; "static": another in its place.
         attacks: Settings of the attacks in their order, by name.
         epsilon: Largest radius among them, in input units; None where one has none.
-        norm: "inf" or "2".
-        seed: Of the samples' noise.
         clean: Which samples the network is right on.
         given: Which samples each attack was given: those that stood all before it.
         broken: Which of them it broke.
         standing: Which samples stood everything: the robust ones.
         x_adv: The points that broke them, or the last that were tried.
         forward: Samples that went forwards through the attacked network.
-        backward: Samples that went backwards.
-        canaries: Every check that was made.
     """
 
     protocol: Protocol
@@ -87,17 +82,14 @@ class Report:
 
     @property
     def n(self) -> int:
-        """Return how many samples were evaluated."""
         return len(self.clean)
 
     @property
     def accuracy(self) -> float:
-        """Return the share of samples that stood every attack."""
         return share(self.standing)
 
     @property
     def clean_accuracy(self) -> float:
-        """Return the share of samples that are right without an attack."""
         return share(self.clean)
 
     @property
@@ -143,16 +135,10 @@ def robust_accuracy(
 ) -> Report:
     """Return the report of the worst case over all attacks, with the checks that need no attack.
 
-    Args:
-        network: What is evaluated.
-        x: Images.
-        y: Labels.
-        attacks: One attack, or several by name, in the order in which they are run.
-        seed: Of the samples' noise; nothing else is random.
-        batch: Samples at a time; no flag depends on it.
-        surrogate: Network that is attacked in the place of ``network`` (protocol "static").
-        stand_in: Faster copy of ``network`` on which the search is made (see ``stand_in``). What is
-            found counts where it fools ``network``; what does not is searched for there again.
+    Attacks are run in their order. The seed is of the samples' noise, and nothing else is random;
+    no flag depends on the batch. A ``surrogate`` is attacked in the place of the network (protocol
+    "static"). A ``stand_in`` is a faster copy on which the search is made (see ``stand_in``): what
+    is found counts where it fools the network; what does not is searched for there again.
     """
     if surrogate is not None and stand_in is not None:
         raise ValueError("a surrogate is attacked itself: leave out stand_in")
@@ -244,7 +230,6 @@ class Called(SearchAttack):
     generator: Generator
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:  # noqa: ARG002
-        """Return the perturbed inputs, and which of them fool the network."""
         x_adv = self.attack(network, x, y, generator=self.generator)
         return x_adv, fooled(network, x_adv, y)
 

@@ -31,8 +31,6 @@ class Evaluation:
         attack: Name of the attack, or "autoattack", or "fast".
         epsilon: Radius over 255.
         n: Number of samples, a stratified choice.
-        seed: Of the choice and of the noise.
-        batch: Samples at a time.
         probes: Samples on which the attacking checks are run; 0 leaves them out.
         queries: Of the black-box check.
         dataset: Its name; "cifar10" at 8/255 is held against the best published.

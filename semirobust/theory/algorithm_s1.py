@@ -52,13 +52,7 @@ def solve(F_a: Features, F_n: Tensor) -> Tensor:
 
 
 class Combination(nn.Module):
-    """x -> F_a(x) λ: a classifier that is linear in the layers of f_a, and is attacked as a whole.
-
-    Args:
-        network: Its first ``a`` links are used, with their weights.
-        a: Number of layers of f_a.
-        coefficients: λ, columns of F_a x classes.
-    """
+    """x -> F_a(x) λ: a classifier that is linear in the layers of f_a, attacked as a whole."""
 
     def __init__(self, network: nn.Sequential, a: int, coefficients: Tensor) -> None:
         super().__init__()
@@ -67,7 +61,6 @@ class Combination(nn.Module):
         self.register_buffer("coefficients", coefficients)
 
     def forward(self, x: Images) -> Tensor:
-        """Return F_a(x) λ."""
         return stacked_activations(self.f_a, x) @ self.coefficients
 
 
@@ -90,21 +83,13 @@ def random_coefficients(solution: Tensor, *, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """The accuracies of a combination.
-
-    Attributes:
-        a: Number of layers of f_a.
-        solved_on: What λ was solved on.
-        clean: Accuracy on clean images.
-        transfer: Accuracy on images attacked for the deep network, as published.
-        whitebox: Accuracy on images attacked through the combination itself.
-    """
+    """Accuracies of a combination; ``transfer`` is under the attack on the deep network, as published."""
 
     a: int
     solved_on: Solved
     clean: float
     transfer: float
-    whitebox: float
+    whitebox: float  # on images attacked through the combination itself
 
 
 def scores(
@@ -120,16 +105,8 @@ def scores(
     """Yield the scores of each cut with λ solved on scored images, on training images, and random.
 
     "Scored images" solves one λ for the clean images and one for those attacked for the network,
-    each on what it is then scored on; its white-box attack goes through the second.
-
-    Args:
-        network: The robust network.
-        cuts: Values of a.
-        train: What the honest λ is solved on, all at once.
-        test: Scored.
-        attack: Of both threat models.
-        batch: Images of a batch where λ is solved as published.
-        seed: Of the attack's noise and of the random λ.
+    each on what it is then scored on, ``batch`` at a time as published; its white-box attack goes
+    through the second. The honest λ is solved on all training images at once.
     """
     generator = Generator().manual_seed(seed)
     transfer = attacked(network, test, attack, generator=generator)
@@ -156,7 +133,6 @@ def scores(
 def attacked(
     network: Classifier, samples: Samples, attack: Attack, *, generator: Generator
 ) -> Samples:
-    """Return the samples after an attack on the network, as floats."""
     images = perturbed_batches(network, samples, attack, generator=generator)
     return Samples(torch.cat([x_adv for x_adv, _ in images]), samples.labels)
 

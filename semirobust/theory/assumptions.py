@@ -34,15 +34,13 @@ SIGNIFICANT = 0.05  # of the permutation test of dependence
 
 @dataclass(frozen=True)
 class Audit:
-    """The assumptions on one pair of layers.
+    """The assumptions on the pair of layers j - 1 and j.
 
     Attributes:
-        j: The later layer.
         dependence: I(h_{j-1}; h_j | y) on attacked images, with its null and ceiling.
         slack: U_j, plug-in, from the same codes.
         slack_null: U_j after the pairing was shuffled within classes: what the plug-in adds.
         growth: E[s_j - s_{j-1}] at the worst perturbations found, an upper estimate of the infimum.
-        growth_clean: The same without perturbation.
         before: gamma_{j-1}.
         after: gamma_j.
     """
@@ -87,7 +85,6 @@ class Audit:
         return self.after.value >= self.before.value + self.rho
 
     def record(self) -> dict[str, float | bool | None]:
-        """Return one row of the table."""
         names = ("j", "rho", "slack", "slack_null", "growth", "growth_clean", "required", "scale")
         row = {name: getattr(self, name) for name in names}
         gammas = {"gamma before": self.before.value, "gamma": self.after.value}
@@ -108,15 +105,9 @@ def audit(
 ) -> Iterator[Audit]:
     """Yield the audit of each pair of neighbouring layers that both have a readout.
 
-    Args:
-        network: A chain of links.
-        readouts: G_j for consecutive j; that of layer n is best left empty (the output itself).
-        samples: Images, some of each class.
-        attack: Makes the images on which dependence is measured.
-        search: Finds the worst perturbation of each score, and of its growth.
-        searched: Images whose scores are searched, which costs most; all samples if None.
-        edge: Settings of the estimate of dependence.
-        seed: Of every attack.
+    Dependence is measured on the attack's images; the search finds the worst perturbation of each
+    score, and of its growth. It costs most, so it may keep to fewer samples (``searched``). The
+    readout of layer n is best left empty: the output itself.
     """
     layers = sorted(readouts)
     if len(layers) < 2 or layers != list(range(layers[0], layers[-1] + 1)):
@@ -155,7 +146,6 @@ class TwoReadouts(nn.Module):
         self.before, self.after = before, after
 
     def forward(self, x: Images) -> Logits:
-        """Return N x 2K logits, those of the earlier layer first."""
         return torch.cat([self.before(x), self.after(x)], dim=1)
 
 

@@ -27,7 +27,6 @@ Product: TypeAlias = Callable[[Tensor], Tensor]  # v -> H v
 
 
 def weights(network: nn.Module) -> Tensor:
-    """Return the network's weights as one vector."""
     return parameters_to_vector(network.parameters()).detach()
 
 
@@ -45,7 +44,6 @@ def loss_of(network: nn.Module, h: Features, y: Labels) -> Loss:
 
 
 def gradient(loss: Loss, w: Tensor) -> Tensor:
-    """Return the gradient of the loss at w."""
     w = w.detach().requires_grad_()
     return torch.autograd.grad(loss(w), w)[0]
 
@@ -64,8 +62,6 @@ class Extremes:
     """The outermost eigenvalues that Lanczos found.
 
     Attributes:
-        least: Smallest eigenvalue.
-        largest: Largest eigenvalue.
         residual: ‖H v - λ v‖ of the worse of the two: some eigenvalue is as near to each.
         steps: Products that were taken.
         converged: Whether the residual came below tolerance times the larger absolute value.

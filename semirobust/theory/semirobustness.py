@@ -56,14 +56,8 @@ class Search:
 
     Runs of signed steps climb the given objectives in turn, the first from x and the others from
     uniform points of the ball. The score itself is flat where it is saturated, so its gradient is
-    not used; the cross-entropy and the margin have the same worst points.
-
-    Args:
-        epsilon: Radius of the inf-ball, in units of the input.
-        step_size: Length of one signed step; a quarter of the radius if None.
-        steps: Number of gradient evaluations of one run.
-        restarts: Number of runs.
-        climbs: Objectives of the runs, in turn.
+    not used; the cross-entropy and the margin have the same worst points. The steps have a quarter
+    of the radius if no size is given.
     """
 
     epsilon: float
@@ -73,7 +67,6 @@ class Search:
     climbs: tuple[Objective, ...] = (cross_entropy, negative_margin)
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         check_radius(self.epsilon)
         check_steps(steps=self.steps, restarts=self.restarts, climbs=len(self.climbs))
 
@@ -86,7 +79,6 @@ class Search:
         generator: Generator,
         scored: Objective = score,
     ) -> Images:
-        """Return x + delta with the lowest value of ``scored`` that was found."""
         noise = sample_noise(generator, x)
         step = self.epsilon / 4 if self.step_size is None else self.step_size
         lowest, best = torch.full((len(x),), torch.inf).to(x), x.detach().clone()
@@ -115,7 +107,6 @@ class Gamma:
         high: Upper end. A stronger attack may still lower all three.
         clean: The same mean without perturbation: how useful the readout is.
         accuracy: Share of samples that the readout gives their label at the point found.
-        n: Number of samples.
     """
 
     value: float
@@ -192,15 +183,9 @@ def linear_readout(
 ) -> nn.Sequential:
     """Return a linear readout of layer j fitted to clean samples: logistic regression.
 
-    The units are standardised for the fit, and the scaling is folded into the weights.
-
-    Args:
-        network: A chain of links; left as it was.
-        j: Layer that is read, 0 for the input.
-        samples: What it is fitted to; its labels run from 0 to the number of classes - 1.
-        pooled: Read the mean over space of each channel instead of every unit.
-        penalty: Half of it multiplies the squared weights.
-        steps: Largest number of L-BFGS iterations.
+    The units are standardised for the fit, and the scaling is folded into the weights. j = 0 reads
+    the input. ``pooled`` reads the mean over space of each channel instead of every unit; half of
+    the penalty multiplies the squared weights; ``steps`` bounds the iterations of L-BFGS.
     """
     pool = [nn.AdaptiveAvgPool2d(1)] if pooled else []
     view = nn.Sequential(*pool, nn.Flatten())

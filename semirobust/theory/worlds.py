@@ -43,7 +43,6 @@ class Finite:
     layers: tuple[Codes, ...] = ()
 
     def __post_init__(self) -> None:
-        """Reject tables that do not fit together."""
         m = len(self.p)
         if self.p.shape != (m, 2) or not np.isclose(self.p.sum(), 1) or (self.p < 0).any():
             raise ValueError(f"p is an m x 2 table of probabilities, got a sum of {self.p.sum():g}")
@@ -107,18 +106,12 @@ def folded_line() -> Finite:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two consecutive layers with finitely many values: the tables p(g, h | y) and π(y).
-
-    Attributes:
-        prior: π(y), one share a class.
-        p: p(g, h | y), classes x values of g x values of h.
-    """
+    """Two consecutive layers with finitely many values: p(g, h | y), classes x g x h, and π(y)."""
 
     prior: Table
     p: Table
 
     def __post_init__(self) -> None:
-        """Reject tables that are no distributions."""
         sums = [self.prior.sum(), *self.p.sum(axis=(1, 2))]
         if len(self.prior) != len(self.p) or not np.allclose(sums, 1):
             raise ValueError(f"prior and each p(g, h | y) must sum to 1, got {np.round(sums, 4)}")

@@ -31,12 +31,8 @@ CHUNK = 250  # images of an evaluation that pass at once
 class Steps:
     """Settings of one training: Adam on label-smoothed cross-entropy, half clean, half attacked.
 
-    Args:
-        iterations: Steps of Adam.
-        attack: Makes the second half of the loss; None trains on clean images alone.
-        batch: Samples a step.
-        learning_rate: Of Adam, constant.
-        smoothing: Share of the label that is spread over all classes.
+    Without an attack it is all clean. The learning rate is constant; ``smoothing`` is the share of
+    the label that is spread over all classes.
     """
 
     iterations: int = 50_000
@@ -46,7 +42,6 @@ class Steps:
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if self.iterations < 1 or self.batch < 1:
             raise ValueError(
                 f"need iterations >= 1 and batch >= 1, got {self.iterations} and {self.batch}"
@@ -72,12 +67,11 @@ class Masked(nn.Module):
         self.register_buffer("mask", mask)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight where the mask is set, 0 elsewhere."""
         return weight * self.mask
 
 
 class Layer(nn.Module):
-    """One layer of R networks."""
+    """One layer of R networks: R x B x in -> R x B x out."""
 
     def __init__(self, weight: Tensor, mask: Tensor) -> None:
         super().__init__()
@@ -85,17 +79,11 @@ class Layer(nn.Module):
         parametrize.register_parametrization(self, "weight", Masked(mask.to(weight)))
 
     def forward(self, h: Tensor) -> Tensor:
-        """Return R x B x out from R x B x in."""
         return torch.bmm(h, self.weight)
 
 
 class Batched(nn.Module):
-    """R dense networks with ReLU between their layers.
-
-    Args:
-        weights: R x in x out, one tensor a layer.
-        masks: Which weights remain; all if None.
-    """
+    """R dense networks with ReLU between their layers, under masks; None leaves all weights."""
 
     def __init__(self, weights: Sequence[Tensor], masks: Sequence[Tensor] | None = None) -> None:
         super().__init__()
@@ -120,7 +108,6 @@ class Batched(nn.Module):
 
 
 def full_masks(weights: Sequence[Tensor]) -> Masks:
-    """Return masks that hide nothing."""
     return tuple(torch.ones_like(weight, dtype=torch.bool) for weight in weights)
 
 
@@ -181,14 +168,9 @@ def fit(
 ) -> Iterator[tuple[int, Weights]]:
     """Train R networks and yield the steps taken with the weights, every so many and at the end.
 
-    Args:
-        weights: Where training starts; left as they are.
-        masks: Which weights remain; the others keep their value and have no effect.
-        samples: Training part, the same for all networks.
-        steps: What to do.
-        seeds: Of the order of samples, one a network.
-        a: Number of layers that stand still, the paper's f_a.
-        every: Steps between two yields; only the end if None.
+    The weights that are given are left as they are; those outside the masks keep their value and
+    have no effect. The samples are the same for all networks, their order has one seed a network.
+    The first ``a`` layers stand still, the paper's f_a.
     """
     if not 0 <= a < len(weights):
         raise ValueError(f"need 0 <= a < n, got a={a}, n={len(weights)}")

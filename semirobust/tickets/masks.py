@@ -13,13 +13,11 @@ NamedMasks: TypeAlias = dict[str, Tensor]
 
 
 def prunable(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the convolutions and linear maps by name."""
     parts = network.named_modules()
     return {name: part for name, part in parts if isinstance(part, nn.Conv2d | nn.Linear)}
 
 
 def cover(network: nn.Module, masks: NamedMasks) -> None:
-    """Put every weight under its mask."""
     for name, part in prunable(network).items():
         parametrize.register_parametrization(part, "weight", Masked(masks[name]))
 

@@ -49,14 +49,11 @@ class Tickets:
     """Settings of iterative pruning.
 
     Args:
-        steps: Training of every level.
         levels: How often is pruned; level 0 is dense.
         trials: Networks of each reset, with initial weights and orders of samples of their own.
         resets: What becomes of the remaining weights after a pruning.
         rates: Share of its remaining weights that a layer loses at a level.
-        hidden: Units of the hidden layers.
         looks: How often a training is scored on validation images.
-        seed: Of everything random.
     """
 
     steps: Steps
@@ -69,7 +66,6 @@ class Tickets:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if len(self.rates) != len(self.hidden) + 1:
             raise ValueError(
                 f"rates needs one share a layer, {len(self.hidden) + 1}; got {len(self.rates)}"
@@ -100,14 +96,12 @@ class State:
     tickets: dict[int, Weights] = field(default_factory=dict)
 
     def store(self, path: Path, settings: Tickets) -> None:
-        """Write the state after a level, whole or not at all."""
         buffer = BytesIO()
         torch.save({"settings": key(settings), **vars(self)}, buffer)
         write_atomically(path, buffer.getvalue())
 
 
 def restored(path: Path, settings: Tickets) -> State:
-    """Return the state of a checkpoint, which must be of these settings."""
     stored = read_checkpoint(path)
     if stored.pop("settings") != key(settings):
         raise ValueError(f"{path} belongs to other settings: delete it, or choose another file")
@@ -141,7 +135,6 @@ def thinned(weight: Tensor, mask: Tensor, rate: float) -> Tensor:
 
 
 def pruned(weights: Sequence[Tensor], masks: Sequence[Tensor], rates: Sequence[float]) -> Masks:
-    """Return the masks after one level, layer by layer."""
     return tuple(thinned(*layer) for layer in zip(weights, masks, rates, strict=True))
 
 
@@ -162,7 +155,6 @@ def seeds_of(settings: Tickets, draw: int) -> list[int]:
 
 
 def sizes_of(samples: Samples, settings: Tickets) -> tuple[int, ...]:
-    """Return the numbers of inputs, hidden units and classes."""
     inputs = samples.images[0].numel()
     return (inputs, *settings.hidden, int(samples.labels.max()) + 1)
 
@@ -188,12 +180,8 @@ def levels(
 ) -> Iterator[Level]:
     """Prune and train, and yield one record a level, those of a checkpoint first.
 
-    Args:
-        settings: What to do.
-        train: Training part.
-        validation: Scored during training; decides only how many steps are said to be needed.
-        measure: Reads the trained networks of a level, on test images.
-        checkpoint: File to go on from and to write after each level.
+    The validation part is scored during training, and decides only how many steps are said to be
+    needed; ``measure`` reads the trained networks of a level on test images.
     """
     if checkpoint and checkpoint.exists():
         state = restored(checkpoint, settings)

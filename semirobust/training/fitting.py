@@ -41,14 +41,10 @@ class Training:
     """Settings of one training run.
 
     Args:
-        epochs: Passes over the training part.
-        method: What a step minimises.
         learning_rate: Its largest value.
         schedule: Course of the rate over the run; "step" divides by 10 after each third.
-        batch: Samples a step.
         momentum: Nesterov momentum of SGD.
         weight_decay: On every weight that trains.
-        optimiser: "sgd" or "adamw".
         augment: Random shifts, and mirror images unless ``mirror`` forbids them.
         mirror: Whether a mirror image keeps its label; it does not for digits.
         precision: "bfloat16" computes forward and backward passes in autocast.
@@ -99,13 +95,8 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train the links after ``a`` in place and yield one record an epoch, earlier ones first.
 
-    Args:
-        network: Trained in place; its first ``a`` links are frozen.
-        samples: Training part, on the device of the network.
-        settings: What to do.
-        a: Number of frozen links, the paper's f_a; 0 trains everything.
-        validate: Called after each epoch for the record's ``validation``.
-        checkpoint: File to go on from and to write after each epoch.
+    ``a`` = 0 trains everything. After each epoch ``validate`` is called for the record, and the
+    checkpoint, a file to go on from, is written.
     """
     if not 0 <= a < len(network):
         raise ValueError(f"need 0 <= a < n, got a={a}, n={len(network)}")
@@ -168,12 +159,11 @@ class Run:
         return float(total) / len(self.samples)
 
     def set_rate(self, t: float) -> None:
-        """Set the learning rate of the share t of the run that is over."""
+        """Set the rate of the share t of the run that is over."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * RATES[self.settings.schedule](t)
 
     def step(self, batch: Batch) -> Tensor:
-        """Take one step and return its loss."""
         if self.settings.channels_last and batch.x.dim() == 4:
             batch = batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
         half = self.settings.precision == "bfloat16"

@@ -42,7 +42,6 @@ class Plain:
     """Cross-entropy on the samples as they are: standard training, or training on a static set."""
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy."""
         return cross_entropy(network(batch.x), batch.y)
 
 
@@ -50,32 +49,24 @@ class Plain:
 class Online:
     """Cross-entropy on examples made against the network as it is now: Madry et al. (2018).
 
-    Args:
-        attack: Makes the examples; ``NFGSM`` costs one gradient, ``PGD`` one for every step.
+    As the attack, ``NFGSM`` costs one gradient, ``PGD`` one for every step.
     """
 
     attack: Attack
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy at x + delta."""
         x_adv = self.attack(network, batch.x, batch.y, generator=batch.generator)
         return cross_entropy(network(x_adv), batch.y)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trades:
-    """Cross-entropy on clean inputs + beta KL(clean || attacked): Zhang et al. (2019), Eq. 5.
-
-    Args:
-        attack: The inner maximisation.
-        beta: Weight of the divergence.
-    """
+    """Cross-entropy on clean inputs + beta KL(clean || attacked): Zhang et al. (2019), Eq. 5."""
 
     attack: attacks.TRADES = field(default_factory=lambda: attacks.TRADES(epsilon=8 / 255))
     beta: float = 6.0
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean of both terms."""
         x_adv = self.attack(network, batch.x, batch.y, generator=batch.generator)
         return trades_loss(network, batch, x_adv, self.beta)
 
@@ -91,9 +82,7 @@ def trades_loss(network: nn.Module, batch: Batch, x_adv: Images, beta: float) ->
 class Atta:
     """Few attack steps a batch, from where the last epoch left the sample: Zheng et al. (2020).
 
-    Args:
-        attack: PGD without a random start.
-        reset: Perturbations begin anew every so many epochs.
+    The attack has no random start; perturbations begin anew every ``reset`` epochs.
     """
 
     attack: attacks.PGD = field(
@@ -104,19 +93,12 @@ class Atta:
     reset: int = 10
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy at x + delta, and carry delta on."""
         return cross_entropy(network(carried_on(self.attack, self.reset, network, batch)), batch.y)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttaTrades:
-    """ATTA's carried perturbations in the loss of TRADES, as in the paper's later revision.
-
-    Args:
-        attack: The inner maximisation, few steps.
-        beta: Weight of the divergence.
-        reset: Perturbations begin anew every so many epochs.
-    """
+    """ATTA's carried perturbations in the loss of TRADES, as in the paper's later revision."""
 
     attack: attacks.TRADES = field(
         default_factory=lambda: attacks.TRADES(epsilon=8 / 255, step_size=4 / 255, steps=3)
@@ -125,7 +107,6 @@ class AttaTrades:
     reset: int = 10
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the mean of both terms, and carry delta on."""
         x_adv = carried_on(self.attack, self.reset, network, batch)
         return trades_loss(network, batch, x_adv, self.beta)
 
