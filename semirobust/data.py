@@ -173,7 +173,7 @@ def load(
 ) -> DataSet:
     """Return a data set with its validation part, which the seed chooses, held out of training.
 
-    ``name`` is one of ``NAMES``. Files lie under ``root`` in torchvision's layout (see ``data_root``);
+    ``name`` is one of ``NAMES``. Files lie under ``root`` in torchvision's layout (``data_root``);
     missing ones are fetched where ``download`` or $SEMIROBUST_DOWNLOAD is set. Images of varying
     size are brought to ``size``; 8 gives digits as scikit-learn has them, in grey.
     """
@@ -184,7 +184,7 @@ def load(
         return _digits(seed, size)
     folder = data_root(root)
     try:
-        train, test = LOADERS[name](folder, size or 224, download)
+        train, test = SETS[name][0](folder, size or 224, download)
     except (RuntimeError, OSError) as missing:
         raise FileNotFoundError(
             f"{name} is not under {folder}: give --data-root (or SEMIROBUST_DATA) the folder that "
@@ -283,25 +283,17 @@ def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples
     return _from_folder(train, 64), Samples(images, torch.tensor([label for _, label in paths]))
 
 
-LOADERS: dict[str, Callable[[Path, int, bool], tuple[Samples, Samples]]] = {
-    "cifar10": _torchvision(datasets.CIFAR10),
-    "cifar100": _torchvision(datasets.CIFAR100),
-    "imagenette": _imagenette,
-    "mnist": _torchvision(datasets.MNIST),
-    "fashion-mnist": _torchvision(datasets.FashionMNIST),
-    "tiny-imagenet": _tiny_imagenet,
-}
-NAMES = ("digits", *LOADERS)
-FOLDERS = {
-    "cifar10": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "imagenette": "imagenette2*",
-    "mnist": "MNIST/raw",
-    "fashion-mnist": "FashionMNIST/raw",
-    "tiny-imagenet": "tiny-imagenet-200",
-}
+SETS: dict[str, tuple[Callable[[Path, int, bool], tuple[Samples, Samples]], str]] = {
+    "cifar10": (_torchvision(datasets.CIFAR10), "cifar-10-batches-py"),
+    "cifar100": (_torchvision(datasets.CIFAR100), "cifar-100-python"),
+    "imagenette": (_imagenette, "imagenette2*"),
+    "mnist": (_torchvision(datasets.MNIST), "MNIST/raw"),
+    "fashion-mnist": (_torchvision(datasets.FashionMNIST), "FashionMNIST/raw"),
+    "tiny-imagenet": (_tiny_imagenet, "tiny-imagenet-200"),
+}  # how each is read, and the folder under the data root that holds it
+NAMES = ("digits", *SETS)
 
 
 def folder(root: Path, name: str) -> Path | None:
     """Return the folder under the root that holds a data set, or None."""
-    return next(root.glob(FOLDERS[name]), None)
+    return next(root.glob(SETS[name][1]), None)

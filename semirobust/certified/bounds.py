@@ -233,11 +233,6 @@ def linear_margins(
     return *substitute(rows, last), (last[0].box if last else end)
 
 
-def worst_case_logits(network: nn.Module, box: Box, y: Labels, bound: Bound) -> Tensor:
-    """Return the worst-case logits z_k = upper bound of g_k - g_y, with z_y = 0: for a loss."""
-    return -margins(network, box, y, bound)
-
-
 def check_bound(bound: Bound) -> None:
     if bound not in BOUNDS:
         raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; got {bound!r}")

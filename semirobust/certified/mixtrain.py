@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from semirobust.attacks.ball import check_radius, check_steps
-from semirobust.certified.bounds import Bound, ball, check_bound, worst_case_logits
+from semirobust.certified.bounds import Bound, ball, check_bound, margins
 from semirobust.certified.operators import Box
 from semirobust.training.methods import Batch
 from semirobust.types import Images, Labels
@@ -137,8 +137,11 @@ class OnBoxes:
 
 
 def verifiable(network: nn.Module, box: Box, y: Labels, bound: Bound) -> Tensor:
-    """Return the cross-entropy of the worst-case logits over boxes: an upper bound of the loss."""
-    return cross_entropy(worst_case_logits(network, box, y, bound), y)
+    """Return an upper bound of the loss over boxes, of the worst-case logits.
+
+    These are z_k = upper bound of g_k - g_y, with z_y = 0.
+    """
+    return cross_entropy(-margins(network, box, y, bound), y)
 
 
 def count_bounds(batch: Batch, bounds: int) -> None:

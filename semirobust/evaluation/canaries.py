@@ -18,6 +18,22 @@ SLACK = 1e-6  # of the radius, for rounding
 DISAGREE = 1 / 200  # share of flags that rounding in another batch may turn
 CEILINGS = {"resnet18": 0.586, "resnet50": 0.516}  # CIFAR-10, inf-norm, 8/255: best published
 CEILING = 0.737  # of any architecture
+REASONS = {  # what a failure would mean
+    "left as found": "the attack or the network changes state, "
+    "so what was scored is another network",
+    "budget": "points outside the ball or the box belong to another threat model",
+    "recomputed": "scoring the same points again gives other answers: "
+    "the network is not a function",
+    "gradients": "gradients vanish or are cut off, so attacks that follow them find nothing",
+    "deterministic": "answers are random: attack their mean over many draws, and score the mean",
+    "logits": "a softmax at the end flattens the loss that attacks climb; leave it out",
+    "radius": "robust where nothing can be told apart: the attack is led astray, gradients masked",
+    "steps": "more effort finds less: the steps do not climb what they should",
+    "black box": "an attack that sees only answers breaks what gradients could not",
+    "seeds": "the number is an accident of a seed, or the network is random",
+    "batch": "answers depend on the neighbours in the batch: is a norm in training mode?",
+    "transfer": "points made on another network do more harm than points made on this one",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +44,11 @@ class Canary:
     passed: bool
     value: float | str
     reason: str
+
+
+def judged(name: str, value: float | str, *, passed: bool) -> Canary:
+    """Return a check with the reason that belongs to its name."""
+    return Canary(name=name, passed=passed, value=value, reason=REASONS[name])
 
 
 def snapshot(network: Classifier) -> dict[str, list[Any]]:
@@ -47,12 +68,7 @@ def snapshot(network: Classifier) -> dict[str, list[Any]]:
 def unchanged(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> Canary:
     """Check 2: modes, gradients, statistics and global generators are as they were."""
     changed = [name for name, values in before.items() if not all(map(_equal, values, after[name]))]
-    return Canary(
-        name="left as found",
-        passed=not changed,
-        value=", ".join(changed) or "all",
-        reason="the attack or the network changes state, so what was scored is another network",
-    )
+    return judged("left as found", ", ".join(changed) or "all", passed=not changed)
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -64,23 +80,15 @@ def within_budget(x_adv: Images, x: Images, epsilon: float | None, norm: Norm) -
     """Check 1: every point lies in the ball and in the box."""
     furthest = float(distance(x_adv, x, norm).max()) if len(x) else 0.0
     inside = bool(((x_adv >= 0) & (x_adv <= 1)).all())
-    return Canary(
-        name="budget",
-        passed=inside and (epsilon is None or furthest <= epsilon + SLACK),
-        value=furthest,
-        reason="points outside the ball or the box belong to another threat model",
+    return judged(
+        "budget", furthest, passed=inside and (epsilon is None or furthest <= epsilon + SLACK)
     )
 
 
 def recomputed(claimed: Flags, scored: Flags) -> Canary:
     """Check 1: the stored points, scored again, give the flags of the search."""
     differing = share(claimed != scored)
-    return Canary(
-        name="recomputed",
-        passed=differing <= DISAGREE,
-        value=differing,
-        reason="scoring the same points again gives other answers: the network is not a function",
-    )
+    return judged("recomputed", differing, passed=differing <= DISAGREE)
 
 
 def has_gradients(network: Classifier, x: Images, y: Labels) -> Canary:
@@ -92,24 +100,14 @@ def has_gradients(network: Classifier, x: Images, y: Labels) -> Canary:
             raise
         gradient = torch.zeros_like(x)
     missing = ~gradient.flatten(1).any(dim=1) | ~gradient.flatten(1).isfinite().all(dim=1)
-    return Canary(
-        name="gradients",
-        passed=not missing.any(),
-        value=share(missing),
-        reason="gradients vanish or are cut off, so attacks that follow them find nothing",
-    )
+    return judged("gradients", share(missing), passed=not missing.any())
 
 
 @torch.no_grad()
 def is_function(network: Classifier, x: Images) -> Canary:
     """Check 10: the same images give the same logits twice."""
     apart = float((network(x) - network(x)).abs().max()) if len(x) else 0.0
-    return Canary(
-        name="deterministic",
-        passed=apart <= 1e-5,
-        value=apart,
-        reason="answers are random: attack their mean over many draws, and score the mean",
-    )
+    return judged("deterministic", apart, passed=apart <= 1e-5)
 
 
 @torch.no_grad()
@@ -118,12 +116,7 @@ def gives_logits(network: Classifier, x: Images) -> Canary:
     answers = network(x)
     sums = answers.sum(dim=1)
     probable = bool((answers >= 0).all() and (sums - 1).abs().max() < 1e-3) if len(x) else False
-    return Canary(
-        name="logits",
-        passed=not probable,
-        value=float(sums.mean()) if len(x) else 0.0,
-        reason="a softmax at the end flattens the loss that attacks climb; leave it out",
-    )
+    return judged("logits", float(sums.mean()) if len(x) else 0.0, passed=not probable)
 
 
 def plausible(accuracy: float, architecture: str | None = None) -> Canary:

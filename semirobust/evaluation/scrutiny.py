@@ -14,7 +14,7 @@ from semirobust.attacks.ball import share
 from semirobust.attacks.gradient import from_name, strong_pgd
 from semirobust.attacks.square import Square
 from semirobust.data import Samples, subset
-from semirobust.evaluation.canaries import Canary, plausible
+from semirobust.evaluation.canaries import Canary, judged, plausible
 from semirobust.evaluation.report import LOOKS, Report, robust_accuracy
 from semirobust.evaluation.stand_in import stand_in
 from semirobust.types import Attack, Classifier, Images, Labels
@@ -60,8 +60,8 @@ def evaluate(
 ) -> Report:
     """Return the white-box report of these settings with every check; a surrogate adds check 7."""
     chosen = subset(samples, min(settings.n, len(samples)), seed=settings.seed)
-    x, y = chosen.x, chosen.y
-    attack = from_name(settings.attack, settings.epsilon / 255)
+    x, y, epsilon = chosen.x, chosen.y, settings.epsilon / 255
+    attack = from_name(settings.attack, epsilon)
     near = stand_in(network, x[:LOOKS]) if settings.stand_in else None
     report = robust_accuracy(
         network, x, y, attack, seed=settings.seed, batch=settings.batch, stand_in=near
@@ -70,31 +70,18 @@ def evaluate(
     if settings.dataset == "cifar10" and settings.epsilon == 8:
         canaries += (plausible(report.accuracy, settings.architecture),)
     if settings.probes:
-        canaries += scrutinised(network, x, y, report, settings, surrogate)
+        first = network, x[: settings.probes], y[: settings.probes]
+        square = Square(epsilon=epsilon, queries=settings.queries)
+        canaries += (
+            falls_with_radius(*first),
+            gains_from_steps(*first, epsilon),
+            no_gain_without_gradients(network, x, y, report, square),
+            agrees_over_seeds(*first, epsilon),
+            knows_no_batch(network, x[:14], y[:14], epsilon),
+        )
+        if surrogate is not None:
+            canaries += (stronger_than_transfer(network, surrogate, x, y, report, epsilon),)
     return replace(report, canaries=canaries)
-
-
-def scrutinised(
-    network: Classifier,
-    x: Images,
-    y: Labels,
-    report: Report,
-    settings: Evaluation,
-    surrogate: Classifier | None = None,
-) -> tuple[Canary, ...]:
-    """Return the checks that attack again, on the first samples of a report."""
-    epsilon, few = settings.epsilon / 255, slice(settings.probes)
-    x_few, y_few = x[few], y[few]
-    checks = [
-        falls_with_radius(network, x_few, y_few),
-        gains_from_steps(network, x_few, y_few, epsilon),
-        no_gain_without_gradients(network, x, y, report, epsilon, queries=settings.queries),
-        agrees_over_seeds(network, x_few, y_few, epsilon),
-        knows_no_batch(network, x[:14], y[:14], epsilon),
-    ]
-    if surrogate is not None:
-        checks.append(stronger_than_transfer(network, surrogate, x, y, report, epsilon))
-    return tuple(checks)
 
 
 def standing(network: Classifier, x: Images, y: Labels, attack: Attack, seed: int = 0) -> float:
@@ -113,11 +100,10 @@ def falls_with_radius(network: Classifier, x: Images, y: Labels) -> Canary:
         chance = 1 / network(x[:1]).shape[1]
     found = list(by_radius(network, x, y).values())
     falling = all(b <= a + POINT for a, b in pairwise(found))
-    return Canary(
-        name="radius",
+    return judged(
+        "radius",
+        " ".join(f"{accuracy:.3f}" for accuracy in found),
         passed=falling and found[-1] <= chance + 2 * (chance * (1 - chance) / len(x)) ** 0.5,
-        value=" ".join(f"{accuracy:.3f}" for accuracy in found),
-        reason="robust where nothing can be told apart: the attack is led astray, gradients masked",
     )
 
 
@@ -128,34 +114,21 @@ def gains_from_steps(network: Classifier, x: Images, y: Labels, epsilon: float) 
         for steps in (10, 40, 100)
     )
     again = standing(network, x, y, strong_pgd(epsilon, steps=10, restarts=2))
-    return Canary(
-        name="steps",
+    return judged(
+        "steps",
+        f"{ten:.3f} {forty:.3f} {hundred:.3f}, two runs {again:.3f}",
         passed=hundred <= forty + POINT and forty <= ten + POINT and again <= ten + POINT,
-        value=f"{ten:.3f} {forty:.3f} {hundred:.3f}, two runs {again:.3f}",
-        reason="more effort finds less: the steps do not climb what they should",
     )
 
 
 def no_gain_without_gradients(
-    network: Classifier,
-    x: Images,
-    y: Labels,
-    report: Report,
-    epsilon: float,
-    *,
-    queries: int = 500,
+    network: Classifier, x: Images, y: Labels, report: Report, square: Square
 ) -> Canary:
-    """Check 8: Square, with 500 queries, breaks at most one per cent of what stood."""
+    """Check 8: Square breaks at most one per cent of what stood."""
     left = report.standing
-    square = Square(epsilon=epsilon, queries=queries)
     kept = robust_accuracy(network, x[left], y[left], square, seed=report.seed).standing
     lost = share(~kept)
-    return Canary(
-        name="black box",
-        passed=lost <= POINT,
-        value=lost,
-        reason="an attack that sees only answers breaks what gradients could not",
-    )
+    return judged("black box", lost, passed=lost <= POINT)
 
 
 def agrees_over_seeds(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
@@ -165,12 +138,7 @@ def agrees_over_seeds(network: Classifier, x: Images, y: Labels, epsilon: float)
     ]
     same = torch.equal(found[0].standing, found[1].standing)
     spread = max(r.accuracy for r in found) - min(r.accuracy for r in found)
-    return Canary(
-        name="seeds",
-        passed=same and spread <= 3 * POINT,
-        value=spread,
-        reason="the number is an accident of a seed, or the network is random",
-    )
+    return judged("seeds", spread, passed=same and spread <= 3 * POINT)
 
 
 def knows_no_batch(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:
@@ -178,31 +146,16 @@ def knows_no_batch(network: Classifier, x: Images, y: Labels, epsilon: float) ->
     attack = strong_pgd(epsilon, steps=10)
     flags = [robust_accuracy(network, x, y, attack, batch=b).standing for b in (1, 7, 100)]
     differing = max(int((flags[0] != other).sum()) for other in flags[1:])
-    return Canary(
-        name="batch",
-        passed=differing <= 1,
-        value=float(differing),
-        reason="answers depend on the neighbours in the batch: is a norm in training mode?",
-    )
+    return judged("batch", float(differing), passed=differing <= 1)
 
 
 def stronger_than_transfer(
-    network: Classifier,
-    surrogate: Classifier,
-    x: Images,
-    y: Labels,
-    report: Report,
-    epsilon: float,
+    network: Classifier, surrogate: Classifier, x: Images, y: Labels, report: Report, epsilon: float
 ) -> Canary:
     """Check 7: no accuracy under attack is above the one under transfer from another network."""
     attack = strong_pgd(epsilon, stop_when_fooled=False)
     static = robust_accuracy(network, x, y, attack, seed=report.seed, surrogate=surrogate)
-    return Canary(
-        name="transfer",
-        passed=report.accuracy <= static.accuracy + POINT,
-        value=static.accuracy,
-        reason="points made on another network do more harm than points made on this one",
-    )
+    return judged("transfer", static.accuracy, passed=report.accuracy <= static.accuracy + POINT)
 
 
 def formatted(report: Report) -> str:

@@ -83,7 +83,7 @@ def random_coefficients(solution: Tensor, *, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracies of a combination; ``transfer`` is under the attack on the deep network, as published."""
+    """Accuracies of a combination; ``transfer`` is the published threat model."""
 
     a: int
     solved_on: Solved

@@ -149,24 +149,23 @@ class TwoReadouts(nn.Module):
         return torch.cat([self.before(x), self.after(x)], dim=1)
 
 
-def growth(logits: Logits, y: Labels) -> Tensor:
-    """Return s_j - s_{j-1} of every sample from the logits of both readouts."""
-    before, after = logits.chunk(2, dim=1)
-    return score(after, y) - score(before, y)
+def growth_of(objective: Objective) -> Objective:
+    """Return the objective on layer j less that on layer j - 1, of the logits of both."""
+
+    def difference(logits: Logits, y: Labels) -> Tensor:
+        before, after = logits.chunk(2, dim=1)
+        return objective(after, y) - objective(before, y)
+
+    return difference
+
+
+growth = growth_of(score)  # s_j - s_{j-1} of every sample
 
 
 def worst_growth(
     both: TwoReadouts, x: Images, y: Labels, search: Search, *, generator: Generator
 ) -> Tensor:
     """Return the least s_j - s_{j-1} found in the ball around each sample."""
-
-    def growth_of(objective: Objective) -> Objective:
-        def difference(logits: Logits, labels: Labels) -> Tensor:
-            before, after = logits.chunk(2, dim=1)
-            return objective(after, labels) - objective(before, labels)
-
-        return difference
-
     climbs = tuple(growth_of(objective) for objective in (cross_entropy, negative_margin))
     search = replace(search, climbs=climbs)
     return growth(both(search(both, x, y, generator=generator, scored=growth)), y)

@@ -26,6 +26,7 @@ from semirobust.attacks.ball import (
     evaluating,
     prepared,
     project,
+    uniform_in_ball,
     value_and_gradient,
 )
 from semirobust.attacks.noise import sample_noise
@@ -86,8 +87,7 @@ class Search:
             for run in range(self.restarts):
                 climb, x_adv = self.climbs[run % len(self.climbs)], x.detach()
                 if run:
-                    shift = 2 * noise.uniform(*x.shape[1:], draw=run) - 1
-                    x_adv = project(x + self.epsilon * shift.to(x.dtype), x, self.epsilon)
+                    x_adv = uniform_in_ball(x, self.epsilon, noise, draw=run)
                 for _ in range(self.steps + 1):  # the last point is scored, not moved
                     logits, _, ascent = value_and_gradient(classifier, x_adv, y, climb)
                     found = scored(logits, y)

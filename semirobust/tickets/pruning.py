@@ -16,7 +16,6 @@ training starts at the clean image. All trials and resets of a level train as on
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from math import floor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -25,7 +24,7 @@ import torch
 from torch import Tensor
 
 from semirobust.data import Samples
-from semirobust.results.records import key, write_atomically
+from semirobust.results.records import key
 from semirobust.tickets.batched import (
     Masks,
     Steps,
@@ -35,7 +34,7 @@ from semirobust.tickets.batched import (
     full_masks,
     glorot_weights,
 )
-from semirobust.training.fitting import read_checkpoint
+from semirobust.training.fitting import read_checkpoint, write_checkpoint
 
 Reset: TypeAlias = Literal["original", "random", "continued"]
 Measure: TypeAlias = Callable[[Weights, Masks], dict[str, Tensor]]  # one number a network
@@ -95,17 +94,10 @@ class State:
     history: list[list[dict[str, Any]]] = field(default_factory=list)
     tickets: dict[int, Weights] = field(default_factory=dict)
 
-    def store(self, path: Path, settings: Tickets) -> None:
-        buffer = BytesIO()
-        torch.save({"settings": key(settings), **vars(self)}, buffer)
-        write_atomically(path, buffer.getvalue())
-
 
 def restored(path: Path, settings: Tickets) -> State:
-    stored = read_checkpoint(path)
-    if stored.pop("settings") != key(settings):
-        raise ValueError(f"{path} belongs to other settings: delete it, or choose another file")
-    return State(**stored)
+    """Return the state of a checkpoint, which must be of these settings."""
+    return State(**read_checkpoint(path, settings=key(settings)))
 
 
 def last_networks(settings: Tickets, state: State) -> dict[str, Weights]:
@@ -193,7 +185,7 @@ def levels(
     for number in range(len(state.history), settings.levels + 1):
         _advance(state, settings, number, train, validation, measure)
         if checkpoint:
-            state.store(checkpoint, settings)
+            write_checkpoint(checkpoint, {"settings": key(settings), **vars(state)})
         yield Level(number, state.history[-1])
 
 

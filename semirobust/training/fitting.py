@@ -153,15 +153,12 @@ class Run:
         for step, (x, y, index) in enumerate(seen):
             if len(y) < 2:
                 continue  # batch statistics need two samples
-            self.set_rate((epoch - 1 + (step + 0.5) / steps) / chosen.epochs)
+            over = (epoch - 1 + (step + 0.5) / steps) / chosen.epochs
+            for group in self.optimiser.param_groups:
+                group["lr"] = chosen.learning_rate * RATES[chosen.schedule](over)
             batch = Batch(x, y, index, epoch, self.memory, self.generator)
             total += self.step(batch) * len(y)
         return float(total) / len(self.samples)
-
-    def set_rate(self, t: float) -> None:
-        """Set the rate of the share t of the run that is over."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * RATES[self.settings.schedule](t)
 
     def step(self, batch: Batch) -> Tensor:
         if self.settings.channels_last and batch.x.dim() == 4:
@@ -176,28 +173,22 @@ class Run:
 
     def store(self, path: Path, history: list[Epoch]) -> None:
         """Write the state after an epoch, whole or not at all."""
-        buffer = BytesIO()
-        torch.save(
-            {
-                "settings": key(self.settings),
-                "a": self.a,
-                "history": [asdict(epoch) for epoch in history],
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "generator": self.generator.get_state(),
-                "memory": self.memory,
-            },
-            buffer,
-        )
-        write_atomically(path, buffer.getvalue())
+        state = {
+            "settings": key(self.settings),
+            "a": self.a,
+            "history": [asdict(epoch) for epoch in history],
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "memory": self.memory,
+        }
+        write_checkpoint(path, state)
 
     def restore(self, path: Path) -> list[Epoch]:
         """Take up the state of a checkpoint, where there is one, and return its epochs."""
         if not path.exists():
             return []
-        state = read_checkpoint(path)
-        if (state["settings"], state["a"]) != (key(self.settings), self.a):
-            raise ValueError(f"{path} belongs to other settings: delete it, or choose another file")
+        state = read_checkpoint(path, settings=key(self.settings), a=self.a)
         load_weights(self.network, state["network"], path)
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
@@ -240,14 +231,23 @@ def accuracy(network: Classifier, samples: Samples, *, batch: int = 500) -> floa
     return int(sum(right)) / len(samples)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's tensors and plain values; nothing in the file is executed."""
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all."""
+    buffer = BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_checkpoint(path: Path, **own: Any) -> dict[str, Any]:
+    """Return a checkpoint without its ``own`` values, which must agree; nothing is executed."""
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
     except Exception as damage:
         raise ValueError(
             f"{path} is no whole checkpoint: delete it to start that run again"
         ) from damage
+    if any(state.pop(name) != value for name, value in own.items()):
+        raise ValueError(f"{path} belongs to other settings: delete it, or choose another file")
     return state
 
 

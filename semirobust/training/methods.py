@@ -115,17 +115,12 @@ def carried_on(
     attack: attacks.PGD | attacks.TRADES, reset: int, network: Classifier, batch: Batch
 ) -> Images:
     """Return examples from where the last epoch left them, and remember where they are now."""
-    delta = carried(batch, fresh=(batch.epoch - 1) % reset == 0)
-    start = project(batch.x + delta, batch.x, attack.epsilon)
-    x_adv = attack(network, batch.x, batch.y, generator=batch.generator, start=start)
-    batch.memory["delta"][batch.places] = x_adv - batch.x
-    return x_adv
-
-
-def carried(batch: Batch, *, fresh: bool) -> Tensor:
-    """Return the perturbations of a batch from the last epoch; zeros where a new round begins."""
-    memory = batch.memory
+    memory, x = batch.memory, batch.x
     if "delta" not in memory:
-        size = int(memory["size"])
-        memory["delta"] = torch.zeros(size, *batch.x.shape[1:], device=batch.x.device)
-    return torch.zeros_like(batch.x) if fresh else memory["delta"][batch.places]
+        memory["delta"] = torch.zeros(int(memory["size"]), *x.shape[1:], device=x.device)
+    fresh = (batch.epoch - 1) % reset == 0
+    delta = torch.zeros_like(x) if fresh else memory["delta"][batch.places]
+    start = project(x + delta, x, attack.epsilon)
+    x_adv = attack(network, x, batch.y, generator=batch.generator, start=start)
+    memory["delta"][batch.places] = x_adv - x
+    return x_adv
