@@ -19,15 +19,15 @@ from . import (
     types,
     workflow,
 )
-from .algorithm1 import Algorithm1, best, trials
+from .algorithm1 import Algorithm1, best, retrain, trials
 from .attacks import FGSM, PGD, AutoAttack
-from .data import DataSet, Samples, load, subset
+from .data import DataSet, Samples, load, samples_of, subset
 from .edge import Edge, rho
 from .evaluation import Report, robust_accuracy
 from .layers import activations, compose, cut, fold, splice, split, trainable_layers
-from .links import as_chain
+from .links import Scaled, as_chain
 from .models import Architecture, build
-from .theory import gamma
+from .theory import Search, gamma, linear_readout, profile
 from .training import Online, Training, accuracy, fit, freeze, load_network, save_network
 
 __version__: str
@@ -43,6 +43,8 @@ __all__ = [
     "Online",
     "Report",
     "Samples",
+    "Scaled",
+    "Search",
     "Training",
     "accuracy",
     "activations",
@@ -66,13 +68,17 @@ __all__ = [
     "freeze",
     "gamma",
     "layers",
+    "linear_readout",
     "links",
     "load",
     "load_network",
     "models",
+    "profile",
     "results",
+    "retrain",
     "rho",
     "robust_accuracy",
+    "samples_of",
     "save_network",
     "splice",
     "split",

@@ -10,13 +10,17 @@ recomputed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from torch import nn
 
+from semirobust.data import Samples
 from semirobust.layers import splice
-from semirobust.training.fitting import Epoch
+from semirobust.training.fitting import Epoch, Training, fit
+from semirobust.training.fitting import accuracy as accuracy_under
+from semirobust.types import Attack
 
 Tune = Callable[[nn.Sequential, int], Iterator[Epoch]]
 Accuracy = Callable[[nn.Sequential], float]
@@ -101,6 +105,41 @@ def trials(
         yield Trial(
             number, reached[0], reached[-1], epochs, tuple(reached), measure(network), network
         )
+
+
+def retrain(
+    robust: nn.Sequential,
+    standard: nn.Sequential,
+    train: Samples,
+    validation: Samples,
+    *,
+    settings: Algorithm1,
+    training: Training,
+    attack: Attack,
+    measure: Measure = lambda _: {},
+) -> Iterator[Trial]:
+    """Yield the trials of Algorithm 1 on networks and samples of one's own.
+
+    Args:
+        robust: (f_a*, f_b*), whose f_a is kept frozen.
+        standard: (f_a, f_b), from which f_b starts.
+        train: What f_b is trained on.
+        validation: On which accuracy decides when training stops.
+        settings: Where to cut, when to stop, how often.
+        training: Of f_b: its epochs are the paper's E, its method says against what.
+        attack: Under which accuracy is measured.
+        measure: Reads rho_j of a finished network; nothing by default.
+    """
+    score = partial(accuracy_under, samples=validation, attack=attack)
+
+    def tune(network: nn.Sequential, number: int) -> Iterator[Epoch]:
+        own = replace(training, seed=training.seed + number)
+        return fit(network, train, own, a=settings.a, validate=score)
+
+    target = score(robust)
+    yield from trials(
+        settings, robust, standard, target=target, tune=tune, accuracy=score, measure=measure
+    )
 
 
 def best(outcomes: Sequence[Trial]) -> Trial:

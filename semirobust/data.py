@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
+from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
 from torchvision.transforms import functional as images_of
@@ -90,6 +92,37 @@ class Part:
     validation: int | None = None
     test: int | None = None
     size: int | None = None
+
+
+def samples_of(
+    data: tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any], *, n: int | None = None
+) -> Samples:
+    """Return the images and labels of tensors, a data set or a loader, after checking them.
+
+    Args:
+        data: Images in [0, 1] (or bytes) with labels 0..K-1.
+        n: How many; all if None.
+    """
+    if isinstance(data, Dataset):
+        data = DataLoader(data, batch_size=256, generator=Generator())
+    held: list[tuple[Tensor, Tensor]] = []
+    for images, labels in [data] if isinstance(data, tuple) else data:
+        held.append((images, torch.as_tensor(labels)))
+        if n is not None and sum(len(part[1]) for part in held) >= n:
+            break
+    images, labels = (torch.cat(parts)[:n] for parts in zip(*held, strict=True))
+    low, high = float(images.min()), float(images.max())
+    if images.is_floating_point() and not 0 <= low <= high <= 1:
+        raise ValueError(
+            f"images lie in {low:.3g}..{high:.3g}, not in [0, 1]: leave the normalisation out of "
+            "their transform, and put it into the network: "
+            "nn.Sequential(Scaled(mean, deviation), model)"
+        )
+    if labels.is_floating_point() or labels.dim() != 1 or int(labels.min()) < 0:
+        raise ValueError(
+            f"labels are one class number an image, got {labels.dtype} {tuple(labels.shape)}"
+        )
+    return Samples(images, labels.long())
 
 
 def to_float(images: Tensor) -> Images:

@@ -22,7 +22,7 @@ Every class gives the same number of samples, because estimates from different n
 different ceilings and nulls; π still comes from all labels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
 from semirobust.edge.projection import Coordinates, Real
 from semirobust.layers import DEPENDS_ON_MODE
+from semirobust.links import as_chain
 from semirobust.types import Images, Labels
 
 BATCH = 256  # images that pass at once where layers are held
@@ -43,30 +44,34 @@ BATCH = 256  # images that pass at once where layers are held
 
 @torch.no_grad()
 def rho(
-    network: nn.Sequential,
+    network: nn.Module,
     x: Images,
     y: Labels,
     *,
+    layers: Sequence[str] | None = None,
     edge: Edge | None = None,
     a: int = 1,
     per_class: int | None = None,
     block: int | None = 512,
     seed: int = 0,
-) -> dict[int, Dependence]:
-    """Return {j: ρ_j} for j = a+1..n on the images x.
+) -> dict[Any, Dependence]:
+    """Return {j: ρ_j} for j = a+1..n on the images x, or {name: ρ} of named layers but the first.
 
     Args:
-        network: A chain of n links in evaluation mode; left as it was.
+        network: A chain of n links in evaluation mode; left as it was. Another network is cut into
+            links by ``as_chain``.
         x: Images, on the device of the network.
         y: Their classes, 0..K-1.
+        layers: Names of modules between whose outputs it is read, such as ("layer2", "layer3").
         edge: Settings of the estimate; the calibrated ones if None.
         a: Number of layers of f_a: the first pair is (a, a+1).
         per_class: Images of each class; those of the smallest class if None.
         block: Images that pass at once; None holds two layers and projects as published.
         seed: Seed of the choice of images.
     """
-    if not 1 <= a < len(network):
-        raise ValueError(f"need 1 <= a < n, got a={a}, n={len(network)}")
+    chain = _chain(network, x, layers)
+    if not 1 <= a < len(chain):
+        raise ValueError(f"need 1 <= a < n, got a={a}, n={len(chain)}")
     if any(part.training for part in network.modules() if isinstance(part, DEPENDS_ON_MODE)):
         raise ValueError("the network is in training mode: call network.eval()")
     edge = edge or Edge()
@@ -74,8 +79,22 @@ def rho(
     index = equal_numbers(labels, per_class=per_class, seed=seed)
     images = _Images(x, index, labels[index], np.bincount(labels) / len(labels))
     if block is None:
-        return _held(network, images, edge, a)
-    return _streamed(network, images, edge, a, block)
+        found = _held(chain, images, edge, a)
+    else:
+        found = _streamed(chain, images, edge, a, block)
+    return {layers[j - 1]: value for j, value in found.items()} if layers else found
+
+
+def _chain(network: nn.Module, x: Images, layers: Sequence[str] | None) -> nn.Sequential:
+    """Return the links between which ρ_j is read; of named layers those up to the last."""
+    if layers is None and isinstance(network, nn.Sequential):
+        return network
+    if layers is not None and len(layers) < 2:
+        raise ValueError(f"layers names the two ends of each pair, at least two; got {layers}")
+    training = network.training
+    chain = as_chain(network, x[:2], links=layers)
+    network.train(training)
+    return chain[: len(layers)] if layers else chain
 
 
 def compare(

@@ -19,12 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Generator, Tensor, nn
 
-from semirobust.attacks.ball import evaluating
+from semirobust.attacks.ball import evaluating, fooled, perturbed_batches, share
 from semirobust.data import Samples, batches
 from semirobust.models import Architecture
 from semirobust.results.records import key, write_atomically
 from semirobust.training.methods import Atta, AttaTrades, Batch, Method, Plain
-from semirobust.types import Classifier
+from semirobust.types import Attack, Classifier
 
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["one-cycle", "cosine", "step", "constant"]
@@ -224,8 +224,22 @@ def freeze(network: nn.Sequential, a: int) -> None:
 
 
 @torch.no_grad()
-def accuracy(network: Classifier, samples: Samples, *, batch: int = 500) -> float:
-    """Return the share of samples whose largest logit is their label's, in 0..1."""
+def accuracy(
+    network: Classifier,
+    samples: Samples,
+    *,
+    attack: Attack | None = None,
+    batch: int = 500,
+    seed: int = 0,
+) -> float:
+    """Return the share of samples whose largest logit is their label's, in 0..1.
+
+    Under an attack it is for choosing; what is to be believed comes from ``robust_accuracy``.
+    """
+    if attack is not None:
+        generator = Generator().manual_seed(seed)
+        attacked = perturbed_batches(network, samples, attack, generator=generator)
+        return share(~torch.cat([fooled(network, x_adv, y) for x_adv, y in attacked]))
     with evaluating(network):
         right = [(network(x).argmax(dim=1) == y).sum() for x, y, _ in batches(samples, batch)]
     return int(sum(right)) / len(samples)
