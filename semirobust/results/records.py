@@ -191,6 +191,7 @@ class Record:
 
 
 def path_of(experiment: str, name: str) -> Path:
+    """Return the file of one result: results/EXPERIMENT/KEY.json."""
     return results_root() / experiment / f"{name}.json"
 
 
