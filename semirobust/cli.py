@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from semirobust import __version__
 from semirobust.results import records as results
 from semirobust.workflow import commands as grid_cli
 from semirobust.workflow import pages
 
+Command: TypeAlias = Callable[..., argparse.ArgumentParser]  # adds one: name, what it does, text
 EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
 
 
@@ -49,29 +50,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"semirobust {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
-    for add in (_add_doctor, _add_run, _add_evaluate, _add_figure):
-        add(commands)
+
+    def command(
+        name: str, do: Callable[[argparse.Namespace], int | None], text: str
+    ) -> argparse.ArgumentParser:
+        shape, brief = argparse.RawDescriptionHelpFormatter, text.splitlines()[0]
+        added = commands.add_parser(name, help=brief, description=text, formatter_class=shape)
+        added.set_defaults(do=do)
+        return added
+
+    _add_data(command("doctor", doctor, "What works here, and what to do about the rest."))
+    _add_run(command)
+    _add_evaluate(command)
+    _add_figure(command)
     commands.add_parser("book", help="Run the notebooks that changed and build the HTML book.")
-    grid_cli.add(partial(_command, commands))
-    return parser
-
-
-Commands = argparse._SubParsersAction  # argparse gives its type no public name
-
-
-def _command(
-    commands: "Commands[argparse.ArgumentParser]",
-    name: str,
-    do: Callable[[argparse.Namespace], int | None],
-    text: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=text.splitlines()[0],
-        description=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(do=do)
+    grid_cli.add(command)
     return parser
 
 
@@ -93,12 +86,7 @@ def _add_profile(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def _add_doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
-    text = "What works here, and what to do about the rest."
-    _add_data(_command(commands, "doctor", doctor, text))
-
-
-def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
+def _add_run(command: Command) -> None:
     text = (
         "Run an experiment; rows that are recorded are left out.\n\n"
         "Stop it whenever you like: the same command goes on with the epoch that was running.\n\n"
@@ -106,7 +94,7 @@ def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
         "  semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data\n"
         "  semirobust run --all --profile smoke --jobs 2   every notebook, by papermill"
     )
-    parser = _command(commands, "run", run, text)
+    parser = command("run", run, text)
     parser.add_argument("name", nargs="?", help="the experiment; `semirobust status` lists them")
     parser.add_argument("--all", action="store_true", help="all notebooks that changed instead")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
@@ -118,14 +106,14 @@ def _add_run(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add_data(parser)
 
 
-def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
+def _add_evaluate(command: Command) -> None:
     text = (
         "White-box robust accuracy of a network file, with the checks a sceptic asks for.\n\n"
         "  semirobust evaluate artifacts/networks/KEY/robust.safetensors --epsilon 8\n"
         "  semirobust evaluate artifacts/networks/KEY/tuned.safetensors \\\n"
         "      --surrogate artifacts/networks/KEY/standard.safetensors --json report.json"
     )
-    parser = _command(commands, "evaluate", evaluate, text)
+    parser = command("evaluate", evaluate, text)
     parser.add_argument("checkpoint", type=Path, help="a file written by save_network")
     parser.add_argument(
         "--surrogate", type=Path, metavar="FILE", help="a network whose points must do less harm"
@@ -143,12 +131,12 @@ def _add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add_data(parser)
 
 
-def _add_figure(commands: "Commands[argparse.ArgumentParser]") -> None:
+def _add_figure(command: Command) -> None:
     text = (
         "Draw recorded accuracies under every threat model into a file.\n\n"
         "  semirobust figure table-1 vgg16 book/assets/table-1-vgg16.svg"
     )
-    parser = _command(commands, "figure", figure, text)
+    parser = command("figure", figure, text)
     parser.add_argument("name", help="the experiment")
     parser.add_argument("only", help="the network")
     parser.add_argument("file", type=Path, help="where to write the SVG; its data go beside it")
@@ -177,7 +165,9 @@ def doctor(chosen: argparse.Namespace) -> None:
     print(f"data           {root}")
     for name in data.NAMES:
         print(f"  {name:14} {_found(name, root)}")
-    free = shutil.disk_usage(_existing(results.artifacts_root())).free / 1e9
+    folder = results.artifacts_root()
+    disk = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(disk).free / 1e9
     advice = "" if free > 10 else ": little; set SEMIROBUST_ARTIFACTS to a larger disk"
     print(f"disk           {free:.0f} GB free for artifacts{advice}")
 
@@ -189,10 +179,6 @@ def _found(name: str, root: Path) -> str:
         return "comes with scikit-learn"
     folder = data.folder(root, name)
     return f"found, {folder.name}" if folder else "not there; --download fetches it on first use"
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -230,9 +216,10 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _run_notebooks(chosen: argparse.Namespace) -> int:
-    root = chosen.data_root
-    os.environ |= {"SEMIROBUST_DATA": str(Path(root).expanduser().resolve())} if root else {}
-    os.environ |= {"SEMIROBUST_DOWNLOAD": "1"} if chosen.download else {}
+    if chosen.data_root:
+        os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
+    if chosen.download:
+        os.environ["SEMIROBUST_DOWNLOAD"] = "1"
     return pages.hand_over(["all", "--profile", chosen.profile, "--jobs", str(chosen.jobs)])
 
 
@@ -247,7 +234,6 @@ def _asked(row: object, chosen: argparse.Namespace) -> bool:
 
 
 def evaluate(chosen: argparse.Namespace) -> None:
-    """Print the report of one network."""
     from semirobust import data
     from semirobust.evaluation import scrutiny
     from semirobust.training.fitting import load_network

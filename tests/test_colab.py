@@ -44,8 +44,9 @@ def test_preparing_twice_changes_nothing_more():
 
 
 def test_the_address_and_the_tag_stand_in_the_set_up():
-    assert "https://github.com/semirobust/semirobust" in colab.setup(ROOT)
-    assert f'"--branch", "{TAG}"' in colab.setup(ROOT)
+    setup = colab.prepared(CHAPTER, plain()).cells[1].source
+    assert "https://github.com/semirobust/semirobust" in setup
+    assert f'"--branch", "{TAG}"' in setup
 
 
 def test_elsewhere_the_profile_is_the_given_one():

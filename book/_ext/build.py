@@ -32,9 +32,7 @@ class Built:
 def build(profile: str | None = None, *, root: Path = ROOT) -> Built:
     """Return the HTML book of what was run before.
 
-    Args:
-        profile: One profile for all; by default each notebook shows the largest with a result.
-        root: The checkout.
+    By default each notebook shows the largest profile with a result.
 
     Raises:
         RuntimeError: Sphinx warned; the message tells. The book before stays.
@@ -43,10 +41,10 @@ def build(profile: str | None = None, *, root: Path = ROOT) -> Built:
     mark = fingerprint(root, profile)
     if index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
         return Built(index, changed=False)
-    made = _sphinx(root, profile)
+    html = _sphinx(root, profile)
     stamp.unlink(missing_ok=True)
     shutil.rmtree(index.parent, ignore_errors=True)
-    made.rename(index.parent)
+    html.rename(index.parent)
     write_atomically(stamp, mark.encode())
     return Built(index, changed=True)
 
@@ -69,11 +67,9 @@ def _sphinx(root: Path, profile: str | None) -> Path:
     log, said = root / "_build" / "book.log", COLOUR.sub("", done.stdout + done.stderr)
     write_atomically(log, said.encode())
     if done.returncode:
-        lines = said.splitlines()
-        shown = [
-            line for line in lines if re.search("WARNING|ERROR|Error:|Extension error", line)
-        ] or lines[-20:]
-        raise RuntimeError("\n".join([f"the book was not built; the whole log is {log}", *shown]))
+        complaints = re.findall(".*(?:WARNING|ERROR|Error:|Extension error).*", said)
+        shown = "\n".join(complaints or said.splitlines()[-20:])
+        raise RuntimeError(f"the book was not built; the whole log is {log}\n{shown}")
     return work / "_build" / "html"
 
 

@@ -11,20 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from book._ext.markdown import table
 from semirobust.results.documents import document, value_at
 from semirobust.results.records import ROOT
 
-BOX = ":::{{admonition}} How this differs from the paper\n:class: note dropdown\n{table}\n:::\n\n"
+BOX = ":::{{admonition}} How this differs from the paper\n:class: note dropdown\n{}\n:::\n\n"
 
 
 def box(files: Iterable[Path], root: Path = ROOT) -> str:
     """Return the box for a page that shows these result files, or nothing where all agree."""
     rows = [
-        f"| {word} | {_shown(paper)} | {', '.join(map(_shown, here))} |"
+        (word, _shown(paper), ", ".join(map(_shown, here)))
         for word, paper, here in changes(files, root)
     ]
-    head = "| setting | the paper | here |\n|:--|:--|:--|"
-    return BOX.format(table="\n".join([head, *rows])) if rows else ""
+    return BOX.format(table(["setting", "the paper", "here"], "lll", rows)) if rows else ""
 
 
 def _shown(value: Any) -> str:
@@ -60,14 +60,12 @@ def complete(settings: Any, root: Path = ROOT) -> Any:
 def defaults(root: Path = ROOT) -> dict[str, dict[str, Any]]:
     """Return the plain default values of every settings class, by class and field."""
     return {
-        item.name: dict(_fields(item))
+        item.name: {
+            ast.unparse(entry.target): entry.value.value
+            for entry in item.body
+            if isinstance(entry, ast.AnnAssign) and isinstance(entry.value, ast.Constant)
+        }
         for path in sorted((root / "semirobust").rglob("*.py"))
         for item in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(item, ast.ClassDef)
     }
-
-
-def _fields(item: ast.ClassDef) -> Iterable[tuple[str, Any]]:
-    for entry in item.body:
-        if isinstance(entry, ast.AnnAssign) and isinstance(entry.value, ast.Constant):
-            yield ast.unparse(entry.target), entry.value.value

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from docutils import nodes
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from book._ext import changed, executed, ledger, notebooks, reference, runs, table1
 from book._ext.colab import without_badge
 from book._ext.executed import Execution
+from book._ext.markdown import div
 from book._ext.notebooks import Notebook
 from book._ext.pictures import inline, with_addresses
 from book._ext.repository import source_of
@@ -45,7 +48,7 @@ STALE = (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the events and the directives; the pages of a build are read by one process."""
-    app.connect("config-inited", lambda app, _: configure(app))
+    app.connect("config-inited", configure)
     shown: dict[str, str] = {}
     app.connect("source-read", partial(read, shown))
     app.connect("html-page-context", without_strip, priority=400)  # before the description is made
@@ -56,11 +59,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
-def configure(app: Sphinx) -> None:
+def configure(_: Sphinx, config: Config) -> None:
     """Tell other extensions the address of the book, which ``_config.yml`` holds once."""
-    home = app.config.html_baseurl
-    app.config.ogp_site_url = home
-    app.config.notfound_urls_prefix = "/" + home.split("/", 3)[3]
+    config.ogp_site_url = config.html_baseurl
+    config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
 
 
 def read(shown: dict[str, str], app: Sphinx, name: str, source: list[str]) -> None:
@@ -106,7 +108,6 @@ class Table(SphinxDirective):
     """A table of what is recorded, under the name of the directive."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the nodes of the text that this table is today."""
         text = TABLES[self.name](Path(self.env.app.srcdir))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
@@ -150,7 +151,6 @@ class Chapter:
 
     @property
     def profile(self) -> str:
-        """Return the profile of the run that is shown."""
         return self.record.profile if self.record else DEFAULT
 
     def results(self) -> list[Path]:
@@ -160,36 +160,26 @@ class Chapter:
     def strip(self) -> str:
         """Return the strip under the title: profile, device, time, commit, versions, parameters."""
         if self.record is None:
-            return _directive("provenance stale", UNRECORDED)
-        record, origin = self.record, self.record.provenance
+            return div("provenance stale", UNRECORDED)
+        record, origin, root = self.record, self.record.provenance, self.notebook.root
         versions = origin.get("versions", {})
         words = [f"**{record.profile} run**, {MEANING[record.profile]}"]
         if record.date:
             words += [f"run in {record.seconds:.0f} s on {origin['device']}, {record.date}"]
-        words += [_commit(origin, self.notebook.root)] if origin.get("commit") else []
+        if commit := origin.get("commit"):
+            local = " with local changes" if origin.get("dirty") else ""
+            words += [f"commit [{commit[:7]}]({source_of('', root, commit)}){local}"]
         words += [", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name))]
         words += [", ".join(f"`{name} = {value!r}`" for name, value in record.parameters.items())]
-        words += [_data(path, self.notebook.root) for path in self.results()]
-        strip = _directive("provenance", " · ".join(word for word in words if word))
+        for path in self.results():
+            address = path.relative_to(root).as_posix()
+            words += [f"{{download}}`data {path.stem} <../{address}>`"]
+        strip = div("provenance", " · ".join(filter(None, words)))
         again = STALE.format(profile=record.profile)
-        return strip + _directive("provenance stale", again) if self.stale else strip
-
-
-def _directive(classes: str, text: str) -> str:
-    return f"```{{div}} {classes}\n{text}\n```\n\n"
-
-
-def _commit(origin: Mapping[str, Any], root: Path) -> str:
-    local = " with local changes" if origin.get("dirty") else ""
-    return f"commit [{origin['commit'][:7]}]({source_of('', root, origin['commit'])}){local}"
-
-
-def _data(path: Path, root: Path) -> str:
-    return f"{{download}}`data {path.stem} <../{path.relative_to(root).as_posix()}>`"
+        return strip + div("provenance stale", again) if self.stale else strip
 
 
 def chapters(root: Path) -> list[Chapter]:
-    """Return what the book shows of every notebook."""
     return [show(notebook, os.environ.get(PROFILE)) for notebook in notebooks.notebooks(root)]
 
 

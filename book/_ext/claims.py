@@ -11,7 +11,7 @@ not attempted   there is none, or none from runs large enough for this claim
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import hypot
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -32,46 +32,26 @@ Run: TypeAlias = tuple[str, int]  # profile and seed
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A test of a claim: where the value stands, and the range that the claim leaves it.
+    """A test of a claim: where the value stands, and the range that the claim leaves it."""
 
-    Args:
-        kind: The threat model, or the way of measuring, in words.
-        within: Smallest and largest value that agrees with the claim.
-        experiment: Whose records are read; else those of a ``notebook``.
-        record: What a run must be about: model, data, protocol, setting.
-        table: Which table of the records.
-        row: What a row of the table must hold.
-        column: The value.
-        over: Column that it is divided by.
-        minus: ``record``, ``row`` or ``column`` of a second value, which is subtracted.
-        share: Whether the difference is divided by the second value.
-        at_least: Smallest profile that counts for this claim.
-        notebook: Chapter whose named values are read.
-        value: The name of the value.
-        less: The name of a second value, which is subtracted.
-        exact: Whether the chapter computes the value exactly, so that a small run is evidence.
-        unit: What hundredths are called, such as "points"; without it the value is shown as it is.
-    """
-
-    kind: str
-    within: tuple[float, float]
-    experiment: str = ""
-    record: Mapping[str, Any] = field(default_factory=dict)
+    kind: str  # the threat model, or the way of measuring, in words
+    within: tuple[float, float]  # smallest and largest value that agrees with the claim
+    experiment: str = ""  # whose records are read; else the named values of a notebook
+    record: Mapping[str, Any] = field(default_factory=dict)  # what a run must be about
     table: str = "networks"
-    row: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any] = field(default_factory=dict)  # what a row of the table must hold
     column: str = ""
-    over: str = ""
-    minus: Mapping[str, Any] = field(default_factory=dict)
-    share: bool = False
-    at_least: str = "cpu"
+    over: str = ""  # the column that it is divided by
+    minus: Mapping[str, Any] = field(default_factory=dict)  # record, row or column: is subtracted
+    share: bool = False  # whether the difference is divided by the second value
+    at_least: str = "cpu"  # smallest profile that counts for this claim
     notebook: str = ""
-    value: str = ""
-    less: str = ""
-    exact: bool = False
-    unit: str = ""
+    value: str = ""  # its name
+    less: str = ""  # the name of a second value, which is subtracted
+    exact: bool = False  # whether the chapter computes it exactly, so that a small run is evidence
+    unit: str = ""  # what hundredths are called, such as "points"; else the value is shown as it is
 
     def __post_init__(self) -> None:
-        """Reject a test that could not be read."""
         if bool(self.experiment) == bool(self.notebook):
             raise ValueError(f"a test names an experiment or a notebook, got {self}")
         if self.at_least not in PROFILES or self.within[0] > self.within[1]:
@@ -145,40 +125,29 @@ class Finding:
 
 def claims(root: Path = ROOT) -> list[Claim]:
     """Return the claims of ``book/claims.toml``, in its order."""
-    return [_claim(entry) for entry in _entries(root, "claim")]
+    return [_claim(entry) for entry in entries("claim", root)]
 
 
-def answers(root: Path = ROOT) -> list[tuple[str, dict[str, str]]]:
-    """Return the sentences of the front page, each with the claims that decide it, by words."""
-    return [(entry["says"], entry["by"]) for entry in _entries(root, "answer")]
-
-
-def headlines(root: Path = ROOT) -> list[dict[str, Any]]:
-    """Return the tables of the front page: heading, name of the column, claims, and whether how."""
-    return _entries(root, "headline")
-
-
-def _entries(root: Path, kind: str) -> list[dict[str, Any]]:
+def entries(kind: str, root: Path = ROOT) -> list[dict[str, Any]]:
+    """Return the entries of a kind: ``claim``, ``answer`` or ``headline`` of the front page."""
     try:
         content = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{FILE}: {error}") from None
-    entries: list[dict[str, Any]] = content.get(kind, [])
+    chosen: list[dict[str, Any]] = content.get(kind, [])
     known = {entry.get("name") for entry in content.get("claim", [])}
-    for number, entry in enumerate(entries, start=1):
+    for number, entry in enumerate(chosen, start=1):
         named = entry.get("claims", [*entry.get("by", {}).values()])
         if missing := [name for name in named if name not in known]:
             raise ValueError(f"{FILE}, {kind} {number}: no claim is named {', '.join(missing)}")
-    return entries
+    return chosen
 
 
 def _claim(entry: dict[str, Any]) -> Claim:
-    about = {name: value for name, value in entry.items() if name != "test"}
+    tests = entry.pop("test", [])
     try:
-        tests = [
-            Check(**{**test, "within": tuple(test["within"])}) for test in entry.get("test", [])
-        ]
-        return Claim(**about, tests=tuple(tests))
+        checks = [Check(**test | {"within": tuple(test["within"])}) for test in tests]
+        return Claim(**entry, tests=tuple(checks))
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise ValueError(f"{FILE}, claim {entry.get('name')!r}: {error}") from None
 
@@ -238,21 +207,18 @@ def _stored(test: Check, root: Path) -> dict[Run, Value]:
 
 def _recorded(test: Check, root: Path) -> dict[Run, Value]:
     """Return the value of each run; of a difference, of the runs that both sides have."""
-    side: dict[str, Any] = {"record": test.record, "row": test.row, "column": test.column}
-    values = _selected(test, root, **side)
+    values = _selected(test, root)
     if not test.minus:
         return values
-    others = _selected(test, root, **(side | dict(test.minus)))
+    others = _selected(replace(test, **test.minus), root)
     both = values.keys() & others.keys()
     return {run: _difference(values[run], others[run], share=test.share) for run in both}
 
 
-def _selected(
-    test: Check, root: Path, *, record: Mapping[str, Any], row: Mapping[str, Any], column: str
-) -> dict[Run, Value]:
+def _selected(test: Check, root: Path) -> dict[Run, Value]:
     """Return the mean over the rows of each run that hold what is wanted."""
-    rows = frame(test.experiment, test.table, root=root / "results")
-    wanted = {**record, **row}
+    rows, column = frame(test.experiment, test.table, root=root / "results"), test.column
+    wanted = {**test.record, **test.row}
     if not {column, *wanted} <= set(rows):
         return {}
     rows = rows[(rows[[*wanted]] == pd.Series(wanted, dtype=object)).all(axis=1)]

@@ -6,7 +6,6 @@ the second, behind the parameters, chooses the profile. Elsewhere both change no
 """
 
 from copy import deepcopy
-from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -36,23 +35,6 @@ BADGE = "[![Open in Colab]("  # how the line of the badge begins
 HIDDEN = {"tags": ["setup", "remove-cell"], "cellView": "form"}
 
 
-def setup(root: Path) -> str:
-    """Return the code of the cell that installs the package where it is missing."""
-    return SETUP.format(address=address(root), tag=TAG)
-
-
-def choice(notebook: Notebook) -> str:
-    """Return the code of the cell that chooses the profile of a notebook."""
-    return CHOICE.format(name=notebook.name)
-
-
-def badge(notebook: Notebook) -> str:
-    """Return the line under a title that opens the notebook on Colab."""
-    owner = address(notebook.root).removeprefix("https://github.com/")
-    target = f"{SITE}/github/{owner}/blob/{TAG}/notebooks/{notebook.name}.ipynb"
-    return f"{BADGE}{SITE}/assets/colab-badge.svg)]({target})"
-
-
 def prepare(notebook: Notebook) -> bool:
     """Write badge and hidden cells into a notebook's file; say whether it changed."""
     content = prepared(notebook, notebooks.read(notebook.path))
@@ -65,12 +47,18 @@ def prepared(notebook: Notebook, content: NotebookNode) -> NotebookNode:
     made.cells = [cell for cell in made.cells if "setup" not in notebooks.tags(cell)]
     made.metadata |= {"accelerator": "GPU", "colab": {"provenance": []}}
     title, _, rest = without_badge(made.cells[0].source).partition("\n")
-    made.cells[0].source = f"{title}\n\n{badge(notebook)}\n\n{rest.lstrip()}".rstrip()
+    home = address(notebook.root)
+    owner = home.removeprefix("https://github.com/")
+    target = f"{SITE}/github/{owner}/blob/{TAG}/notebooks/{notebook.name}.ipynb"
+    badge = f"{BADGE}{SITE}/assets/colab-badge.svg)]({target})"
+    made.cells[0].source = f"{title}\n\n{badge}\n\n{rest.lstrip()}".rstrip()
     first = next(k for k, cell in enumerate(made.cells) if cell.cell_type == "code")
-    made.cells.insert(first, _cell("setup", setup(notebook.root)))
+    made.cells.insert(first, _cell("setup", SETUP.format(address=home, tag=TAG)))
     if "profile" in notebook.parameters:
         marked = ["parameters" in notebooks.tags(cell) for cell in made.cells]
-        made.cells.insert(marked.index(True) + 1, _cell("choice", choice(notebook)))
+        made.cells.insert(
+            marked.index(True) + 1, _cell("choice", CHOICE.format(name=notebook.name))
+        )
     ran = any(cell.get("execution_count") for cell in made.cells)
     for cell in made.cells:
         if "setup" in notebooks.tags(cell):

@@ -15,6 +15,8 @@ from book._ext import notebooks
 from book._ext.notebooks import Notebook
 from semirobust.results.profiles import DEFAULT
 
+OWN, IN_GIT = "artifacts", "results"  # folders of a checkout
+
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -30,16 +32,10 @@ class Execution:
     date: str = ""
 
 
-def kept(notebook: Notebook, profile: str) -> tuple[Path, Path]:
+def kept(notebook: Notebook, profile: str, top: str = OWN) -> tuple[Path, Path]:
     """Return where the executed copy of a notebook and its record are kept."""
-    folder = notebook.root / "artifacts" / "notebooks" / profile
-    return folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
-
-
-def in_git(notebook: Notebook, profile: str) -> tuple[Path, Path]:
-    """Return where git keeps the copy of a profile larger than the default, and its record."""
-    folder = notebook.root / "results" / "notebooks" / profile
-    return folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
+    path = notebook.root / top / "notebooks" / profile / notebook.name
+    return path.with_suffix(".ipynb"), path.with_suffix(".json")
 
 
 def found(notebook: Notebook, profile: str) -> tuple[Path, Execution] | None:
@@ -47,7 +43,7 @@ def found(notebook: Notebook, profile: str) -> tuple[Path, Execution] | None:
 
     A copy of git's whose code is current goes before one of this checkout whose code is not.
     """
-    own, theirs = (whole(*place(notebook, profile)) for place in (kept, in_git))
+    own, theirs = (whole(*kept(notebook, profile, top)) for top in (OWN, IN_GIT))
     if not own or not theirs or own[1].code == theirs[1].code:
         return own or theirs
     record = theirs[1]
@@ -65,7 +61,6 @@ def whole(copy: Path, record: Path) -> tuple[Path, Execution] | None:
 
 
 def recorded(notebook: Notebook, profile: str) -> Execution | None:
-    """Return the record of the executed copy, or None where there is none."""
     copy = found(notebook, profile)
     return copy[1] if copy else None
 

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,18 +19,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 from nbformat import NotebookNode
 
 from book._ext import notebooks
-from book._ext.executed import Execution, in_git, kept, recorded, whole
+from book._ext.executed import IN_GIT, Execution, kept, recorded, whole
 from book._ext.notebooks import Notebook, Parameters
 from semirobust.results.code import hashed
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import provenance, write_atomically
 
 KERNEL = "semirobust"
+Executed: TypeAlias = tuple[NotebookNode, float]  # and the seconds that it took
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -39,7 +40,6 @@ class NotebookError(RuntimeError):
 
 
 def device() -> tuple[str, str]:
-    """Return the kind and the name of the device that notebooks will find."""
     import torch
 
     if torch.cuda.is_available():
@@ -69,7 +69,6 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Return the digest that a run has here and now."""
         return run_digest(self.code, *_surroundings())
 
     def current(self) -> Execution | None:
@@ -111,11 +110,8 @@ def execute(
 ) -> Iterator[Execution]:
     """Run what changed, ``jobs`` notebooks at a time; yield the record of each that ran.
 
-    Args:
-        chosen: The notebooks.
-        profile: One profile for all; by default each runs in the largest that has a result.
-        overrides: Values for parameters, given to the notebooks that have them.
-        jobs: How many run side by side, each on one thread.
+    By default each runs in the largest profile that has a result. Overrides are given to the
+    notebooks that have such a parameter.
 
     Raises:
         NotebookError: At the end, when notebooks failed; their former copies stay.
@@ -123,59 +119,42 @@ def execute(
     due = [plan for plan in plans(chosen, profile, overrides) if not plan.current()]
     origin = provenance(device=device()[1], threads=1)
     failures: list[str] = []
-    for done, outcome in _run_all(due, jobs):
-        if isinstance(outcome, Outcome):
-            yield keep(done, outcome, origin)
+    for plan, outcome in _run_all(due, jobs):
+        try:
+            content, seconds = outcome.result()
+        except NotebookError as error:
+            failures.append(f"{plan.notebook.name}: {error}")
         else:
-            failures.append(f"{done.notebook.name}: {outcome}")
+            yield keep(plan, content, seconds, origin)
     if failures:
         raise NotebookError("\n\n".join(failures) + f"\n\n{len(failures)} failed; old copies kept")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a process hands back: the executed notebook and how long it took."""
-
-    content: NotebookNode
-    seconds: float
-
-
-def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[Plan, Outcome | str]]:
+def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[Plan, Future[Executed]]]:
     if not todo:
         return
-    with (
-        TemporaryDirectory() as folder,
-        ProcessPoolExecutor(
-            max_workers=jobs,
-            mp_context=get_context("spawn"),
-            initializer=_prepare,
-            initargs=(folder,),
-        ) as pool,
-    ):
-        running = {pool.submit(run, plan): plan for plan in todo}
-        for future in as_completed(running):
-            yield running[future], future.result()
+    from ipykernel.kernelspec import write_kernel_spec
+
+    encryption = {"metadata": {"supported_encryption": ["curve"]}}
+    with TemporaryDirectory() as folder:
+        write_kernel_spec(Path(folder, "kernels", KERNEL), encryption)
+        start = get_context("spawn")
+        with ProcessPoolExecutor(jobs, start, initializer=_prepare, initargs=(folder,)) as pool:
+            running = {pool.submit(run, plan): plan for plan in todo}
+            for future in as_completed(running):
+                yield running[future], future
 
 
 def _prepare(folder: str) -> None:
-    """Give this process a kernel that is the running interpreter, and one thread."""
-    kernel = Path(folder, "kernels", KERNEL, "kernel.json")
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    specification = {
-        "argv": command,
-        "display_name": KERNEL,
-        "language": "python",
-        "metadata": {"supported_encryption": ["curve"]},
-    }
-    write_atomically(kernel, json.dumps(specification).encode())
+    """Give this process the kernels of a folder, and one thread."""
     paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
     os.environ |= {"JUPYTER_PATH": os.pathsep.join(paths), "IPYTHONDIR": f"{folder}/ipython"}
     os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0"}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def run(plan: Plan) -> Outcome | str:
-    """Return the outcome of one notebook, run by papermill, or in words why there is none."""
+def run(plan: Plan) -> Executed:
+    """Return one notebook as papermill ran it, and the seconds that it took."""
     from papermill import PapermillExecutionError, execute_notebook
     from traitlets.config import Config
 
@@ -194,13 +173,14 @@ def run(plan: Plan) -> Outcome | str:
         )
     except PapermillExecutionError as error:
         trace = COLOUR.sub("", "\n".join(error.traceback))
-        return f"cell [{error.exec_count}] stopped, {error.ename}: {error.evalue}\n{trace}"
+        stopped = f"cell [{error.exec_count}] stopped, {error.ename}: {error.evalue}"
+        raise NotebookError(f"{stopped}\n{trace}") from None
     except RuntimeError as death:  # nbclient's, when a kernel does not start or is killed
-        return f"its kernel died: {death}"
-    return Outcome(notebooks.normalise(content), perf_counter() - start)
+        raise NotebookError(f"its kernel died: {death}") from None
+    return notebooks.normalise(content), perf_counter() - start
 
 
-def keep(plan: Plan, outcome: Outcome, origin: dict[str, Any]) -> Execution:
+def keep(plan: Plan, content: NotebookNode, seconds: float, origin: dict[str, Any]) -> Execution:
     """Store the executed copy, then its record, which names the copy it belongs to."""
     record = Execution(
         notebook=plan.notebook.name,
@@ -208,20 +188,21 @@ def keep(plan: Plan, outcome: Outcome, origin: dict[str, Any]) -> Execution:
         parameters=plan.values,
         code=plan.code,
         digest=plan.digest,
-        seconds=round(outcome.seconds, 1),
+        seconds=round(seconds, 1),
         date=datetime.now(UTC).date().isoformat(),
         provenance=origin,
     )
     copy, path = kept(plan.notebook, plan.profile)
-    notebooks.write(outcome.content, copy)
+    notebooks.write(content, copy)
     document = asdict(record) | {"copy": hashlib.sha256(copy.read_bytes()).hexdigest()}
     write_atomically(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
     return record
 
 
 def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
-    """Write the outputs of the default profile into ``notebooks/``; return the files that changed.
+    """Put outputs where git keeps them; return the files that changed.
 
+    Those of the default profile go into ``notebooks/``, the copy of the largest under ``results/``.
     The notebook's metadata names the digest and the versions that made the outputs, so that a book
     built from them alone can say where they come from and whether they are still true.
     """
@@ -229,29 +210,19 @@ def save_outputs(chosen: Iterable[Notebook]) -> list[Path]:
     for notebook in chosen:
         record = recorded(notebook, DEFAULT)
         if record is None or record.code != plan(notebook, DEFAULT).code:
-            raise ValueError(
-                f"{notebook.name} has no current {DEFAULT} run: run it in that profile first"
-            )
+            run_it = f"has no current {DEFAULT} run: run it in that profile first"
+            raise ValueError(f"{notebook.name} {run_it}")
         executed = notebooks.read(kept(notebook, DEFAULT)[0])
         merged = notebooks.merge(notebooks.read(notebook.path), executed)
         origin = {"code": record.code, "versions": record.provenance["versions"]}
-        own = merged.metadata.get("semirobust", {})
-        merged.metadata["semirobust"] = {**own, "record": origin}
+        merged.metadata["semirobust"] = {**notebook.about, "record": origin}
         if notebooks.write(merged, notebook.path):
             changed.append(notebook.path)
-        changed += _save_larger(notebook)
-    return changed
-
-
-def _save_larger(notebook: Notebook) -> list[Path]:
-    """Put the copy of the largest recorded profile where git keeps it; return what changed."""
-    profile = notebook.largest_profile()
-    files = kept(notebook, profile)
-    if profile == DEFAULT or not whole(*files):
-        return []
-    changed = []
-    for path, target in zip(files, in_git(notebook, profile), strict=True):
-        if not target.exists() or target.read_bytes() != path.read_bytes():
-            write_atomically(target, path.read_bytes())
-            changed.append(target)
+        profile = notebook.largest_profile()
+        files = kept(notebook, profile)
+        if profile != DEFAULT and whole(*files):
+            pairs = zip(files, kept(notebook, profile, IN_GIT), strict=True)
+            changed += [
+                target for path, target in pairs if notebooks.update(target, path.read_bytes())
+            ]
     return changed

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from book._ext import claims
 from book._ext.claims import STATUSES, Claim, Finding, Status
+from book._ext.markdown import table
 from semirobust.results.records import ROOT
 
 HEADS: Mapping[Status, str] = {
@@ -40,23 +41,21 @@ def ledger(entries: Found) -> str:
 
 def counts(entries: Found) -> str:
     """Return how many claims have each status, for each version of the paper."""
-    tally: Counter[tuple[str, Status]] = Counter(
-        (claim.paper, claims.status(findings)) for claim, findings in entries.values()
-    )
-    lines = ["| | " + " | ".join(STATUSES) + " | claims |", "|:--" + "|--:" * 5 + "|"]
-    groups = {name: (paper,) for paper, name in PAPERS.items()} | {"together": tuple(PAPERS)}
-    for name, papers in groups.items():
-        row = [sum(tally[paper, status] for paper in papers) for status in STATUSES]
-        lines.append(f"| {name} | " + " | ".join(map(str, [*row, sum(row)])) + " |")
-    return "\n".join(lines)
+    every = [(PAPERS[claim.paper], claims.status(found)) for claim, found in entries.values()]
+    tally = Counter([*every, *(("together", status) for _, status in every)])
+    rows = []
+    for name in (*PAPERS.values(), "together"):
+        row = [tally[name, status] for status in STATUSES]
+        rows.append([name, *row, sum(row)])
+    return table(["", *STATUSES, "claims"], "lrrrrr", rows)
 
 
 def answers(entries: Found, root: Path = ROOT) -> str:
     """Return the claims in short as a numbered list, each with the status of what it rests on."""
     lines = []
-    for number, (says, by) in enumerate(claims.answers(root), start=1):
-        lines.append(f"{number}. {typeset(says)}")
-        for words, name in by.items():
+    for number, answer in enumerate(claims.entries("answer", root), start=1):
+        lines.append(f"{number}. {typeset(answer['says'])}")
+        for words, name in answer["by"].items():
             findings = entries[name][1]
             verdict = findings[0].verdict if findings else claims.status(findings)
             lines.append(f"   - {typeset(words)}: **{_link(name, verdict)}**")
@@ -66,23 +65,16 @@ def answers(entries: Found, root: Path = ROOT) -> str:
 def headlines(entries: Found, root: Path = ROOT) -> str:
     """Return the tables of the front page: the main claims, and what was found for each."""
     parts = []
-    for table in claims.headlines(root):
+    for headline in claims.entries("headline", root):
         rows = []
-        for name in table["claims"]:
+        for name in headline["claims"]:
             claim, findings = entries[name]
             measured = "<br>".join(_value(finding, brief=True) for finding in findings)
-            how = f"<br>{typeset(claim.how)}" if table.get("how") else ""
+            how = f"<br>{typeset(claim.how)}" if headline.get("how") else ""
             rows.append((f"{typeset(claim.says)} *{_link(name, claim.place)}*", measured + how))
-        parts += [f"**{table['title']}**", _table("46 54", ("claim", table["found"]), rows)]
+        heads = ("claim", headline["found"])
+        parts += [f"**{headline['title']}**", _table("46 54", heads, rows)]
     return "\n\n".join(parts)
-
-
-def files(entries: Found) -> list[Path]:
-    """Return the result files that the ledger links to."""
-    every = {
-        path for _, findings in entries.values() for finding in findings for path in finding.files
-    }
-    return sorted(path for path in every if path.suffix == ".json")
 
 
 def typeset(words: str) -> str:
@@ -108,9 +100,11 @@ def _row(claim: Claim, findings: list[Finding]) -> tuple[str, ...]:
     values = "<br>".join(_value(finding) for finding in findings) or "–"
     folder, _, name = claim.page.rpartition("/")
     where = f"[{name}]({f'../{folder}/{name}.ipynb' if folder == 'notebooks' else f'{name}.md'})"
+    files = sorted({path for finding in findings for path in finding.files})
     data = " ".join(
         f"{{download}}`{path.stem[:6]} <../results/{path.parent.name}/{path.name}>`"
-        for path in files({claim.name: (claim, findings)})
+        for path in files
+        if path.suffix == ".json"
     )
     how = f"{typeset(claim.how)} {where}" + (f" · data {data}" if data else "")
     return says, typeset(claim.quoted), values, how

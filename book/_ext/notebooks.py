@@ -43,25 +43,20 @@ class Notebook:
 
     @property
     def name(self) -> str:
-        """Return the file's name without its ending, such as ``31-vgg16``."""
         return self.path.stem
 
     @property
     def root(self) -> Path:
-        """Return the checkout that holds ``notebooks/``."""
         return self.path.parent.parent
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """Return the experiments that it cannot do without."""
         return profiles.experiments(self.about)
 
     def results(self, profile: str) -> list[Path]:
-        """Return the result files that it shows in a profile, sorted."""
         return profiles.shown(self.about, profile, self.root / "results")
 
     def largest_profile(self) -> str:
-        """Return the largest profile for which every experiment that it shows has a result."""
         return profiles.largest(self.about, self.root / "results")
 
 
@@ -78,7 +73,6 @@ def find(path: Path) -> Notebook:
 
 
 def read(path: Path) -> NotebookNode:
-    """Return the content of a notebook file."""
     try:
         return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as damage:
@@ -86,16 +80,20 @@ def read(path: Path) -> NotebookNode:
 
 
 def write(content: NotebookNode, path: Path) -> bool:
-    """Write a notebook atomically and in one form; say whether the file changed."""
+    """Write a notebook in one form; say whether the file changed."""
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    return update(path, text.encode())
+
+
+def update(path: Path, content: bytes) -> bool:
+    """Write a file atomically unless it holds this already; say whether it changed."""
+    if path.exists() and path.read_bytes() == content:
         return False
-    write_atomically(path, text.encode())
+    write_atomically(path, content)
     return True
 
 
 def tags(cell: NotebookNode) -> list[str]:
-    """Return the tags of a cell."""
     return list(cell.metadata.get("tags", []))
 
 
@@ -107,15 +105,13 @@ def parameters(content: NotebookNode) -> dict[str, Any]:
         >>> parameters(nbformat.v4.new_notebook(cells=[cell]))
         {'seed': 0}
     """
-    found: dict[str, Any] = {}
-    for cell in content.cells:
-        if "parameters" not in tags(cell):
-            continue
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                found |= {ast.unparse(name): ast.literal_eval(node.value) for name in targets}
-    return found
+    cells = [cell.source for cell in content.cells if "parameters" in tags(cell)]
+    values: dict[str, Any] = {}
+    for node in ast.parse("\n".join(cells)).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            values |= {ast.unparse(name): ast.literal_eval(node.value) for name in targets}
+    return values
 
 
 def digest(notebook: Notebook, values: Parameters) -> str:
@@ -125,19 +121,13 @@ def digest(notebook: Notebook, values: Parameters) -> str:
         for cell in read(notebook.path).cells
         if cell.cell_type == "code" and not NO_CODE & set(tags(cell))
     ]
-    return hashed([cells, dict(values), reached(cells), _read_results(notebook, values)])
-
-
-def reached(cells: Iterable[str]) -> str:
-    """Return the digest of the package's code that cells reach; lines of magic reach none."""
     lines = [line for cell in cells for line in cell.splitlines()]
-    return salt_of_text("\n".join(line for line in lines if line.lstrip()[:1] not in ("%", "!")))
-
-
-def _read_results(notebook: Notebook, values: Parameters) -> dict[str, str]:
+    magic = ("%", "!")  # reaches nothing of the package
+    code = "\n".join(line for line in lines if not line.lstrip().startswith(magic))
     profile = values.get("profile", DEFAULT)
-    read_files = [] if profile == DEFAULT else notebook.results(profile)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read_files}
+    results = [] if profile == DEFAULT else notebook.results(profile)
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in results}
+    return hashed([cells, dict(values), salt_of_text(code), digests])
 
 
 def normalise(content: NotebookNode) -> NotebookNode:

@@ -21,12 +21,13 @@ def with_addresses(content: NotebookNode, name: str) -> tuple[NotebookNode, dict
     files: dict[str, bytes] = {}
     for cell in page.cells:
         cells.append(cell)
-        drawn = [
-            one for one in cell.get("outputs", []) if {PICTURE, CSV} & set(one.get("data", {}))
-        ]
+        outputs = cell.get("outputs", [])
+        drawn = [output for output in outputs if {PICTURE, CSV} & set(output.get("data", {}))]
         for count, output in enumerate(drawn):
             address = f"figures/{name}-{cell.id}" + (f"-{count + 1}" if count else "")
-            _say(cell, alternative(output))
+            if text := alternative(output):  # what the author wrote about the image stays otherwise
+                image = cell.metadata.get("mystnb", {}).get("image", {})
+                cell.metadata["mystnb"] = {"image": {**image, "alt": text}}
             cells.append(_link(address, output.data))
             if PICTURE in output.data:
                 files[f"{address}.png"] = base64.b64decode(output.data[PICTURE])
@@ -40,13 +41,6 @@ def alternative(output: NotebookNode) -> str | None:
     """Return the text that was stored with a picture, or None where there is none."""
     text: str | None = output.metadata.get(CSV, {}).get("alt")
     return text
-
-
-def _say(cell: NotebookNode, text: str | None) -> None:
-    """Give the cell's picture its alternative text; what the author wrote stays otherwise."""
-    if text:
-        image = cell.metadata.get("mystnb", {}).get("image", {})
-        cell.metadata["mystnb"] = {"image": {**image, "alt": text}}
 
 
 def _link(address: str, data: dict[str, str]) -> NotebookNode:

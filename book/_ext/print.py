@@ -1,10 +1,10 @@
 """The whole book as one PDF: every page of the built book in one document, printed by Chromium."""
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urldefrag, urljoin
 
 import yaml
 from bs4 import BeautifulSoup, Tag
@@ -53,10 +53,9 @@ def printed(html: Path, toc: Path, target: Path) -> Path:
 def pages(toc: Path, html: Path) -> list[str]:
     """Return the pages in the order of the table of contents, without the reference."""
     content = yaml.safe_load(toc.read_text(encoding="utf-8"))
-    names = [content["root"]]
-    names += [entry["file"] for part in content["parts"] for entry in part["chapters"]]
-    names = [name for name in names if "/reference/" not in name]
-    return [f"{name}.html" for name in names if (html / f"{name}.html").exists()]
+    chapters = [entry["file"] for part in content["parts"] for entry in part["chapters"]]
+    names = [f"{name}.html" for name in [content["root"], *chapters] if "/reference/" not in name]
+    return [name for name in names if (html / name).exists()]
 
 
 def together(html: Path, names: list[str]) -> str:
@@ -64,7 +63,10 @@ def together(html: Path, names: list[str]) -> str:
     parts, head = [], ""
     for name in names:
         soup = BeautifulSoup((html / name).read_text(encoding="utf-8"), "html.parser")
-        head = head or _head(soup, name)
+        if not head and soup.head:
+            _lead_inside(soup.head, name, [])
+            kept = soup.select("head meta, head title, head link[rel=stylesheet], head script")
+            head = f"<head>{''.join(map(str, kept))}<style>{STYLE}</style></head>"
         article = soup.find("article")
         if not isinstance(article, Tag):
             raise ValueError(f"{name} has no article")
@@ -74,13 +76,6 @@ def together(html: Path, names: list[str]) -> str:
         parts.append(f'<section class="page" id="{_anchor(name)}">{article}</section>')
     body = f'<body><main class="bd-content">{"".join(parts)}</main></body>'
     return f'<!doctype html><html lang="en" data-theme="light">{head}{body}</html>'
-
-
-def _head(soup: BeautifulSoup, name: str) -> str:
-    for head in soup.select("head"):
-        _lead_inside(head, name, [])
-    kept = soup.select("head meta, head title, head link[rel=stylesheet], head script")
-    return f"<head>{''.join(map(str, kept))}<style>{STYLE}</style></head>"
 
 
 def _lead_inside(piece: Tag, name: str, names: list[str]) -> None:
@@ -93,14 +88,11 @@ def _lead_inside(piece: Tag, name: str, names: list[str]) -> None:
 
 
 def _moved(link: str, name: str, names: list[str]) -> str:
-    if re.match(r"\w+:|//", link):
-        return link
-    path, _, fragment = link.partition("#")
-    target = Path(name).parent.joinpath(path).as_posix() if path else name
-    target = str(Path("/", target).resolve())[1:] if ".." in target else target
-    if target in names:
-        return f"#{_anchor(target)}" + (f"--{fragment}" if fragment else "")
-    return target + (f"#{fragment}" if fragment else "")
+    address = urljoin(name, link)
+    page, fragment = urldefrag(address)
+    if page not in names:
+        return address
+    return f"#{_anchor(page)}" + (f"--{fragment}" if fragment else "")
 
 
 def _anchor(name: str) -> str:

@@ -12,7 +12,6 @@ TAG = f"v{__version__}"
 
 
 def configuration(root: Path = ROOT) -> dict[str, Any]:
-    """Return the book's configuration."""
     path = root / "_config.yml"
     if not path.exists():
         raise FileNotFoundError(f"{root} is no checkout of the repository: {path.name} is missing")

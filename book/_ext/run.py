@@ -7,15 +7,15 @@ whose last jobs are the notebooks and the book. Errors that a user can mend are 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from book._ext import build, execution, notebooks
-from book._ext.notebooks import Notebook
+from book._ext import build, colab, execution, notebooks
 from semirobust.results.artefacts import Artefact, held, publish
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.records import ROOT
@@ -46,49 +46,36 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="semirobust", description="Notebooks and book.")
-    commands = parser.add_subparsers(required=True)
-    shape = argparse.RawDescriptionHelpFormatter
-    command = commands.add_parser("book", description=TEXT, formatter_class=shape)
-    command.set_defaults(do=make_book)
-    _add_profile(command)
-    _add_running(command)
-    command.add_argument("--no-execute", action="store_true", help="build from what was run before")
-    command.add_argument("--save-outputs", action="store_true", help="write outputs to notebooks/")
-    command.add_argument("--pdf", type=Path, metavar="FILE", help="print the book; needs Chromium")
-    command = commands.add_parser("all", description="Run every notebook that changed.")
-    command.set_defaults(do=execute)
-    _add_profile(command)
-    _add_running(command)
-    command = commands.add_parser("jobs", description="Print notebooks and book as jobs, in JSON.")
-    command.set_defaults(do=print_jobs)
-    _add_profile(command)
-    command = commands.add_parser("step", description="Make one of those jobs.")
-    command.set_defaults(do=step)
-    command.add_argument("stage", choices=("notebook", "book"))
-    command.add_argument("name", help="of the notebook; html")
-    _add_profile(command)
-    return parser
-
-
-def _add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument(
         "--profile",
         metavar="P",
         help="smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default: the largest "
         "that has a result",
     )
+    running = argparse.ArgumentParser(add_help=False, parents=[profile])
+    running.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
+    more: dict[str, Any] = {"metavar": "NAME=VALUE", "action": "append", "default": []}
+    running.add_argument("-p", dest="parameters", help="a notebook parameter", **more)
 
-
-def _add_running(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a notebook parameter",
+    add = partial(
+        parser.add_subparsers(required=True).add_parser,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command = add("book", description=TEXT, parents=[running])
+    command.set_defaults(do=make_book)
+    command.add_argument("--no-execute", action="store_true", help="build from what was run before")
+    command.add_argument("--save-outputs", action="store_true", help="write outputs to notebooks/")
+    command.add_argument("--pdf", type=Path, metavar="FILE", help="print the book; needs Chromium")
+    command = add("all", description="Run every notebook that changed.", parents=[running])
+    command.set_defaults(do=execute)
+    command = add("jobs", description="Print notebooks and book as jobs.", parents=[profile])
+    command.set_defaults(do=print_jobs)
+    command = add("step", description="Make one of those jobs.", parents=[profile])
+    command.set_defaults(do=step)
+    command.add_argument("stage", choices=("notebook", "book"))
+    command.add_argument("name", help="of the notebook; html")
+    return parser
 
 
 def make_book(chosen: argparse.Namespace) -> None:
@@ -102,8 +89,7 @@ def make_book(chosen: argparse.Namespace) -> None:
     if chosen.pdf:
         from book._ext.print import printed
 
-        made = printed(built.index.parent, ROOT / "_toc.yml", chosen.pdf)
-        print(f"printed: {made}")
+        print(f"printed: {printed(built.index.parent, ROOT / '_toc.yml', chosen.pdf)}")
 
 
 def execute(chosen: argparse.Namespace) -> None:
@@ -117,8 +103,6 @@ def execute(chosen: argparse.Namespace) -> None:
 
 def _save_outputs(chosen: argparse.Namespace) -> None:
     """Write set-up cells, run what changed in the smallest and the largest profile, keep both."""
-    from book._ext import colab
-
     for notebook in notebooks.notebooks():
         if colab.prepare(notebook):
             print(f"set-up written to {notebook.path}")
@@ -154,9 +138,13 @@ def jobs(profile: str, root: Path = ROOT) -> list[dict[str, Any]]:
     """Return one job a notebook and one for the book: stage, key, words, about, experiments."""
     known = notebooks.notebooks(root)
     for notebook in known:
-        _keep_true(notebook, profile)
-    pages = _artefact("book", "html", profile)
-    (pages.folder / "manifest.json").unlink(missing_ok=True)  # build() knows what changed
+        plan = execution.plan(notebook, _wanted(profile))
+        artefact = _artefact("notebook", notebook.name, profile)
+        if plan.current():
+            _publish(artefact, plan.digest)
+        else:
+            _forget(artefact)
+    _forget(_artefact("book", "html", profile))  # build() knows what changed
     listed = [("notebook", notebook.name, notebook.experiments) for notebook in known]
     return [
         {
@@ -175,14 +163,28 @@ def _artefact(stage: str, name: str, profile: str) -> Artefact:
     return Artefact(stage=stage, about=(name, profile), code=())
 
 
+def _forget(artefact: Artefact) -> None:
+    (artefact.folder / "manifest.json").unlink(missing_ok=True)
+
+
+def _publish(artefact: Artefact, digest: str, make: Callable[[], object] | None = None) -> None:
+    """Say that something is done, after doing what may be left of it."""
+    with held(artefact, {"digest": digest}) as work:
+        if make:
+            make()
+        if work.record is None:
+            publish(work, {})
+
+
 def step(chosen: argparse.Namespace) -> None:
     """Run one notebook, or build the book from what was run."""
     profile = chosen.profile or DEFAULT
     if chosen.stage == "notebook":
         run_notebook(chosen.name, profile)
-        return
-    built = build.build(_wanted(profile))
-    _publish(_artefact("book", "html", profile), sha256(built.index.read_bytes()).hexdigest())
+    else:
+        built = build.build(_wanted(profile))
+        digest = sha256(built.index.read_bytes()).hexdigest()
+        _publish(_artefact("book", "html", profile), digest)
 
 
 def run_notebook(name: str, profile: str, root: Path = ROOT) -> None:
@@ -190,30 +192,14 @@ def run_notebook(name: str, profile: str, root: Path = ROOT) -> None:
     known = {notebook.name: notebook for notebook in notebooks.notebooks(root)}
     if name not in known:
         raise ValueError(f"no notebook {name!r}; known: {', '.join(known)}")
-    with held(_artefact("notebook", name, profile), {"digest": "of a run that is due"}):
-        list(execution.execute([known[name]], profile=_wanted(profile)))
-    _keep_true(known[name], profile)
+    plan = execution.plan(known[name], _wanted(profile))
+    run = execution.execute([known[name]], profile=plan.profile)
+    _publish(_artefact("notebook", name, profile), plan.digest, lambda: list(run))
 
 
 def _wanted(profile: str) -> str | None:
     """Return the profile of a notebook: the largest that has a result, unless all is small."""
     return DEFAULT if profile == DEFAULT else None
-
-
-def _keep_true(notebook: Notebook, profile: str) -> None:
-    """Let the manifest say whether the kept copy of a notebook is current."""
-    artefact = _artefact("notebook", notebook.name, profile)
-    record = execution.plan(notebook, _wanted(profile)).current()
-    if record is None:
-        (artefact.folder / "manifest.json").unlink(missing_ok=True)
-    else:
-        _publish(artefact, record.digest)
-
-
-def _publish(artefact: Artefact, digest: str) -> None:
-    with held(artefact, {"digest": digest}) as work:
-        if work.record is None:
-            publish(work, {})
 
 
 if __name__ == "__main__":

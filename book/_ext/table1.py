@@ -1,12 +1,13 @@
 """The paper's Table 1 beside ours, cell by cell, under each threat model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from book._ext.claims import Check, Finding, finding
+from book._ext.markdown import table
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.published import NAMES, published_numbers
 from semirobust.results.records import ROOT
@@ -42,7 +43,7 @@ def table_1(root: Path = ROOT) -> str:
 
 
 def _by_data(
-    rows: pd.DataFrame,
+    printed: pd.DataFrame,
     columns: Mapping[str, tuple[str, str]],
     check: Callable[[Row, str, str], Check],
     digits: int,
@@ -50,18 +51,13 @@ def _by_data(
 ) -> Iterator[str]:
     """Yield a heading and a table for each data set, a line for each published cell."""
     heads = ["network", "", "paper", *columns, "seeds"]
-    rule = "|:--|:--" + "|--:" * len(heads[2:]) + "|"
-    for data, part in rows.groupby("data", sort=False):
+    for data, part in printed.groupby("data", sort=False):
         yield f"### {NAMES[str(data)]}"
-        lines = [_line(heads), rule]
+        rows = []
         for row in part.to_dict("records"):
             cells = [finding(check(row, *column), root) for column in columns.values()]
-            lines.append(_line([*_named(row), *_cells(cells, digits)]))
-        yield "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+            rows.append([*_named(row), *_cells(cells, digits)])
+        yield table(heads, "ll" + "r" * len(heads[2:]), rows)
 
 
 def _named(row: Row) -> tuple[str, str, str]:

@@ -26,24 +26,19 @@ CONDITION = re.compile(
 def fill(text: str, root: Path = ROOT, place: str = "text") -> str:
     """Return text with its conditions decided and its numbers read from files.
 
-    Args:
-        text: Markdown with placeholders and conditions.
-        root: The checkout.
-        place: Where the text stands, for messages.
-
     Raises:
-        ValueError: A placeholder that finds no file, no value, or cannot be understood.
+        ValueError: A placeholder that finds no file, no value, or cannot be understood; the message
+            says at which ``place``.
     """
-    decided = CONDITION.sub(lambda found: _decide(found, root), text)
+
+    def decide(found: re.Match[str]) -> str:
+        return found[3] if _selected(root, found[1], found[2]) else found[4] or ""
+
+    decided = CONDITION.sub(decide, text)
     filled = PLACEHOLDER.sub(lambda found: _number(found, root, place), decided)
-    left = UNREAD.search(filled)
-    if left:
+    if left := UNREAD.search(filled):
         raise ValueError(f"{place}: cannot read {left[0]}; its form is path.json:value:format")
     return filled
-
-
-def _decide(found: re.Match[str], root: Path) -> str:
-    return found[3] if _selected(root, found[1], found[2]) else found[4] or ""
 
 
 def _number(found: re.Match[str], root: Path, place: str) -> str:
@@ -65,10 +60,9 @@ def _number(found: re.Match[str], root: Path, place: str) -> str:
 def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
     """Return the content of the files under a path whose values are as the conditions say."""
     wanted = [word.split("=") for word in (conditions or "").split(",") if word]
-    files = sorted(root.glob(path))
     contents = [
         document(file) if file.suffix == ".json" else yaml.safe_load(file.read_bytes())
-        for file in files
+        for file in sorted(root.glob(path))
     ]
     return [
         content

@@ -86,8 +86,7 @@ def record_run(notebook, profile="smoke", text="5.06250\n"):
     content.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
     origin = {"commit": "0" * 40, "dirty": False, "device": "CPU", "versions": {"torch": "2.9.9"}}
     plan = execution.plans([notebook], profile)[0]
-    outcome = execution.Outcome(content, 4.2)
-    return execution.keep(plan, outcome, origin)
+    return execution.keep(plan, content, 4.2, origin)
 
 
 def digest(notebook, **values):
@@ -616,7 +615,7 @@ def test_the_copy_of_a_larger_profile_goes_to_git_and_is_shown_from_there(checko
     store_result(checkout, "first", "gpu")
     record_run(notebook, "smoke", "0.11111\n")
     record_run(notebook, "gpu", "0.22222\n")
-    targets = executed.in_git(notebook, "gpu")
+    targets = executed.kept(notebook, "gpu", executed.IN_GIT)
     assert set(targets) <= set(execution.save_outputs([notebook]))
     assert not set(targets) & set(execution.save_outputs([notebook]))
     shutil.rmtree(checkout / "artifacts")
@@ -627,13 +626,12 @@ def test_a_current_copy_of_git_goes_before_an_old_one_of_this_checkout(checkout)
     notebook = tiny_notebook(checkout, experiment="first")
     store_result(checkout, "first", "gpu")
     record_run(notebook, "gpu", "0.22222\n")
-    for path, target in zip(
-        executed.kept(notebook, "gpu"), executed.in_git(notebook, "gpu"), strict=True
-    ):
+    own, in_git = (executed.kept(notebook, "gpu", top) for top in (executed.OWN, executed.IN_GIT))
+    for path, target in zip(own, in_git, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     change(checkout, "maths.py", "x * x", "x ** 2")
     record_run(notebook, "gpu", "0.33333\n")
-    assert executed.found(notebook, "gpu")[0] == executed.kept(notebook, "gpu")[0]
+    assert executed.found(notebook, "gpu")[0] == own[0]
     change(checkout, "maths.py", "x ** 2", "x * x")
-    assert executed.found(notebook, "gpu")[0] == executed.in_git(notebook, "gpu")[0]
+    assert executed.found(notebook, "gpu")[0] == in_git[0]

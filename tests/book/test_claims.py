@@ -114,7 +114,7 @@ def test_every_answer_of_the_front_page_rests_on_claims():
     entries = ledger.found()
     text = ledger.answers(entries)
     assert [line[0] for line in text.splitlines() if line[0].isdigit()] == list("1234")
-    named = [name for _, by in claims.answers() for name in by.values()]
+    named = [name for answer in claims.entries("answer") for name in answer["by"].values()]
     assert set(named) <= set(entries)
     assert text.count("ledger.html#claim-") == len(named)
 
