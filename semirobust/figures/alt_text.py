@@ -36,7 +36,6 @@ SYMBOLS = {
     "(U - 1) / ln 2": r"$(U - 1) / \ln 2$",
     "U - 1": "$U - 1$",
 }
-PLAIN = {mathtext: plain for plain, mathtext in SYMBOLS.items()}
 
 
 def as_mathtext(label: str) -> str:
@@ -50,8 +49,7 @@ def as_mathtext(label: str) -> str:
 
 
 def as_plain_text(label: str) -> str:
-    """Return a label with its mathtext as plain symbols."""
-    return _replaced(label, PLAIN)
+    return _replaced(label, {mathtext: plain for plain, mathtext in SYMBOLS.items()})
 
 
 def _replaced(label: str, words: dict[str, str]) -> str:
@@ -72,11 +70,9 @@ class Panel:
 
     def text(self) -> str:
         """Return what is seen: the axes, then each series in numbers."""
-        labels = [as_plain_text(label) for label in (self.ax.get_ylabel(), self.ax.get_xlabel())]
+        labels = filter(None, map(as_plain_text, (self.ax.get_ylabel(), self.ax.get_xlabel())))
         title = f"{self.ax.get_title()}: " if self.ax.get_title() else ""
-        return (
-            f"{title}{' against '.join(filter(None, labels))}. " + "; ".join(self._series()) + "."
-        )
+        return f"{title}{' against '.join(labels)}. {'; '.join(self._series())}."
 
     def _series(self) -> Iterator[str]:
         groups = self.data.groupby(self.by, sort=False) if self.by else [("", self.data)]
@@ -100,13 +96,7 @@ def with_data(
 ) -> Any:
     """Return the axes, after keeping on their figure what was drawn on them.
 
-    Args:
-        ax: The axes.
-        data: The records.
-        x: Column along the first axis.
-        y: Column, or columns, drawn against it.
-        by: Column whose values are the series.
-        points: Whether a cloud of points was drawn and not a course.
+    Series are the values of column ``by``; ``points``: a cloud was drawn and not a course.
     """
     figure, columns = ax.figure, (y,) if isinstance(y, str) else tuple(y)
     panels = [*getattr(figure, "panels", ()), Panel(ax, data, x, columns, by, points)]
@@ -150,7 +140,6 @@ def describe_course(part: pd.DataFrame, x: str, y: str) -> str:
 
 
 def value_at(values: "pd.Series[float]", place: Any) -> str:
-    """Return one value and its place, in three digits."""
     where = f"{place:.3g}" if isinstance(place, float) else str(place)
     return f"{values[place]:.3g} at {where}"
 

@@ -10,6 +10,7 @@ from semirobust.figures.alt_text import as_mathtext, with_data
 from semirobust.figures.style import (
     LINE,
     axes_of,
+    finished,
     label_axes,
     legend_above,
     panels_of,
@@ -31,14 +32,8 @@ def draw_courses(
 ) -> None:
     """Draw the mean of ``y`` along ``x``, a line for each value of ``by``.
 
-    Args:
-        ax: Where to draw.
-        data: One row for each point; rows of one place are averaged.
-        x: Column along the first axis; few whole numbers, such as layers, are its ticks.
-        y: Column that is drawn.
-        by: Column whose values are the series.
-        dashed: Column drawn as a thin dashed line of the same colour, such as a null.
-        spread: Draw a standard deviation to both sides as a band.
+    Column ``dashed``, such as a null, is a thin dashed line of the same colour; ``spread`` draws a
+    standard deviation to both sides as a band. Few whole numbers, such as layers, are ticks of x.
     """
     for name, part, look, shape in series(data, by):
         places = part.groupby(x)
@@ -62,44 +57,35 @@ def plot_course(
     y: str,
     by: str,
     dashed: str | None = None,
-    labels: tuple[str, str] = ("", ""),
+    labels: tuple[str, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the courses of ``draw_courses``; ``labels`` name the two axes with their units."""
     ax = axes_of(ax, width=5.6)
     draw_courses(ax, records, x=x, y=y, by=by, dashed=dashed)
-    label_axes(ax, labels[0] or x, labels[1] or y)
+    label_axes(ax, *(labels or (x, y)))
     legend_above(ax, title=by if is_numeric_dtype(records[by]) else None)
     return with_data(ax, records, x=x, y=(y, dashed) if dashed else y, by=by)
 
 
 def plot_panels(
-    records: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    by: str,
-    panels: str,
-    labels: tuple[str, str] = ("", ""),
+    records: pd.DataFrame, *, x: str, y: str, by: str, panels: str, labels: tuple[str, str]
 ) -> Figure:
     """Draw the courses of ``plot_course``, a panel for each value of ``panels``, on one scale."""
     parts = list(records.groupby(panels, sort=False))
     figure, axes = panels_of(len(parts), width=3.4, height=2.5, sharey=True)
     for (name, part), ax in zip(parts, axes, strict=True):
         draw_courses(ax, part, x=x, y=y, by=by)
-        label_axes(ax, labels[0] or x, labels[1] or y)
         ax.set_title(str(name), fontsize="small")
-        with_data(ax, part, x=x, y=y, by=by)
+        finished(ax, part, labels, x=x, y=y, by=by, legend=False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 
-def plot_levels(
-    records: pd.DataFrame, *, x: str, y: str, by: str, label: str = "", ax: Axes | None = None
-) -> Axes:
+def plot_levels(records: pd.DataFrame, *, x: str, y: str, by: str, label: str = "") -> Axes:
     """Draw ``x`` of each value of ``y`` as points, mean and spread, a mark for each ``by``."""
     rows = list(records[y].unique())
-    ax = axes_of(ax, width=6.4, height=0.5 + 0.42 * len(rows))
+    ax = axes_of(width=6.4, height=0.5 + 0.42 * len(rows))
     shifts = np.linspace(-0.2, 0.2, records[by].nunique())
     for shift, (name, part, look, shape) in zip(shifts, series(records, by), strict=True):
         levels = part.groupby(y, sort=False)[x].agg(["mean", "std"])
@@ -113,54 +99,30 @@ def plot_levels(
     return with_data(ax, records, x=y, y=x, by=by)
 
 
-def plot_pairs(
-    records: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    by: str,
-    labels: tuple[str, str] = ("", ""),
-    ax: Axes | None = None,
-) -> Axes:
+def plot_pairs(records: pd.DataFrame, *, x: str, y: str, by: str, labels: tuple[str, str]) -> Axes:
     """Draw one point for each record, ``y`` against ``x``, marked by the value of ``by``."""
-    ax = axes_of(ax, width=4.6, height=3.4)
+    ax = axes_of(width=4.6, height=3.4)
     for name, part, look, shape in series(records, by):
         marks = look.marks(shape, markersize=6, linestyle="none", label=as_mathtext(name))
         ax.plot(part[x], part[y], **marks)
-    label_axes(ax, labels[0] or x, labels[1] or y)
     ax.axhline(0, color=LINE, linewidth=0.8, linestyle="dotted")
-    ax.legend()
-    return with_data(ax, records, x=x, y=y, by=by, points=True)
+    return finished(ax, records, labels, x=x, y=y, by=by, points=True)
 
 
-def plot_densities(
-    records: pd.DataFrame,
-    *,
-    by: str = "reset",
-    y: str = "pgd",
-    panels: str = "row",
-    label: str = "",
-) -> Figure:
-    """Draw ``y`` by the share of weights left, mean and spread over trials, two panels in a line.
+def plot_densities(records: pd.DataFrame, *, label: str, y: str = "pgd") -> Figure:
+    """Draw ``y`` by the share of weights left (``share``, 0..1), mean and spread over trials.
 
-    Args:
-        records: One row a network, with its ``share`` in 0..1.
-        by: Column whose values are the series.
-        y: Column that is drawn.
-        panels: Column whose values are the panels.
-        label: Name of the second axis.
+    A panel for each ``row``, two in a line, with a line for each ``reset``.
     """
-    parts = list(records.groupby(panels, sort=False))
+    parts = list(records.groupby("row", sort=False))
     width = 6.4 if len(parts) == 1 else 3.4
     figure, axes = panels_of(len(parts), width=width, height=3.2, sharex=True)
     for (name, part), ax in zip(parts, axes, strict=True):
         percent = part.assign(share=100 * part["share"])
-        draw_courses(ax, percent, x="share", y=y, by=by, spread=True)
+        draw_courses(ax, percent, x="share", y=y, by="reset", spread=True)
         ax.set(title=str(name), xscale="log", ylim=(0, None))
         ax.set_xticks(PERCENT, [str(tick) for tick in PERCENT])
         ax.minorticks_off()
-        label_axes(ax, "weights left, %", label or y)
-        ax.legend()
-        with_data(ax, part, x="share", y=y, by=by)
+        finished(ax, part, ("weights left, %", label), x="share", y=y, by="reset")
     axes[0].set_xlim(115, 85 * records["share"].min())  # shared; dense on the left
     return figure

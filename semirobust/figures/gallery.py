@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Generator, nn
 
@@ -19,6 +18,8 @@ from semirobust.attacks.ball import evaluating
 from semirobust.data import Samples
 from semirobust.figures.alt_text import CSV, Bundle
 from semirobust.types import Attack, Classifier, Images, Labels
+
+ACROSS = 5  # images in a line
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class AttackedImages:
 
     @property
     def delta(self) -> Images:
-        """Return the perturbation x_adv - x."""
         return self.attacked - self.clean
 
     def table(self) -> pd.DataFrame:
@@ -50,11 +50,8 @@ class AttackedImages:
         )
 
     def text(self) -> str:
-        """Return what is seen, in words."""
-        answers = ", ".join(
-            f"{label} read as {after}"
-            for label, after in zip(self.labels.tolist(), self.after.tolist(), strict=True)
-        )
+        pairs = zip(self.labels.tolist(), self.after.tolist(), strict=True)
+        answers = ", ".join(f"{label} read as {after}" for label, after in pairs)
         return (
             f"{len(self.labels)} digits, each above its perturbation and the attacked image, which "
             f"is as legible. Labels and answers to the attacked images: {answers}."
@@ -96,30 +93,29 @@ def compared(
     return pd.DataFrame(rows).set_index(["network", "attack"])
 
 
-def plot(shown: AttackedImages, epsilon: float, *, across: int = 5) -> Figure:
+def plot(shown: AttackedImages, epsilon: float) -> Figure:
     """Draw clean image, perturbation and attacked image in columns, the answers below.
 
     The perturbation is drawn from -epsilon (black) to epsilon (white), channels averaged. More
-    than ``across`` images stand in several blocks, one below the other, to be legible.
+    than ``ACROSS`` images stand in several blocks, one below the other, to be legible.
     """
     n = len(shown.labels)
-    columns, blocks = min(n, across), -(-n // across)
+    columns, blocks = min(n, ACROSS), -(-n // ACROSS)
     size = (1.1 * columns, 3.9 * blocks)
     figure, axes = plt.subplots(
         3 * blocks, columns, figsize=size, layout="constrained", squeeze=False
     )
-    delta = shown.delta.mean(dim=1) / (2 * epsilon) + 0.5
     rows = {
         "clean": shown.clean.mean(dim=1),
-        "perturbation": delta.clamp(0, 1),
+        "perturbation": (shown.delta.mean(dim=1) / (2 * epsilon) + 0.5).clamp(0, 1),
         "attacked": shown.attacked.mean(dim=1),
     }
     for row, (name, images) in enumerate(rows.items()):
-        for place, ax in enumerate(axes[row::3].flat):
-            if place < n:
-                _picture(ax, images[place])
-            else:
-                ax.set_axis_off()
+        for ax in axes[row::3].flat[n:]:
+            ax.set_axis_off()
+        for ax, image in zip(axes[row::3].flat, images.numpy(), strict=False):
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
         for first in axes[row::3, 0]:
             first.set_ylabel(name)
     for ax, label, after in zip(axes[2::3].flat, shown.labels, shown.after, strict=False):
@@ -127,11 +123,6 @@ def plot(shown: AttackedImages, epsilon: float, *, across: int = 5) -> Figure:
         ax.set_xlabel(f"{int(label)} → {int(after)}{wrong}")
     figure._repr_mimebundle_ = partial(_mime_bundle, shown)  # type: ignore[attr-defined]
     return figure
-
-
-def _picture(ax: Axes, image: torch.Tensor) -> None:
-    ax.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
 
 
 def _mime_bundle(shown: AttackedImages, **_: Any) -> Bundle:

@@ -3,17 +3,11 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from semirobust.figures.alt_text import as_mathtext, with_data
 from semirobust.figures.curves import draw_courses
-from semirobust.figures.style import (
-    LINE,
-    NETWORKS,
-    THREATS,
-    axes_of,
-    label_axes,
-    threat_legend,
-)
+from semirobust.figures.style import LINE, NETWORKS, THREATS, axes_of, finished, label_axes
 
 
 def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
@@ -23,9 +17,9 @@ def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
     return networks.assign(label=label)
 
 
-def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_accuracies(networks: pd.DataFrame) -> Axes:
     """Draw the accuracy of each network under each threat model, mean and spread over seeds."""
-    ax, table = axes_of(ax, width=6.4, height=3.2), with_labels(networks)
+    ax, table = axes_of(width=6.4), with_labels(networks)
     labels = [label for label in NETWORKS if label in set(table["label"])]
     for row, label in enumerate(labels):
         look, part = NETWORKS[label], table[table["label"] == label]
@@ -37,28 +31,28 @@ def plot_accuracies(networks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(labels)), list(map(as_mathtext, labels)))
     label_axes(ax, "accuracy on test images", "")
     ax.grid(visible=True, axis="y", alpha=0.3)
-    threat_legend(ax, loc="lower left", bbox_to_anchor=(0, 1))
+    names, marks = zip(*THREATS.values(), strict=True)
+    handles = [Line2D([], [], color=LINE, linestyle="none", **mark) for mark in marks]
+    ax.legend(handles, names, ncols=len(names), loc="lower left", bbox_to_anchor=(0, 1))
     return with_data(ax, table, x="label", y=tuple(THREATS))
 
 
-def plot_rho(rho: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_rho(rho: pd.DataFrame) -> Axes:
     """Draw ρ_j by layer, a line a network, with the shuffled null of each as a dashed line."""
-    ax, table = axes_of(ax, width=6.4, height=3.0), with_labels(rho)
+    ax, table = axes_of(width=6.4, height=3.0), with_labels(rho)
     draw_courses(ax, table, x="j", y="value", by="label", dashed="null_mean")
-    label_axes(ax, "layer j", "ρ_j in bits (dashed: shuffled)")
-    ax.legend(ncols=2)
-    return with_data(ax, table, x="j", y=("value", "null_mean"), by="label")
+    labels = ("layer j", "ρ_j in bits (dashed: shuffled)")
+    return finished(ax, table, labels, x="j", y=("value", "null_mean"), by="label", columns=2)
 
 
-def plot_radius(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_radius(curves: pd.DataFrame) -> Axes:
     """Draw accuracy under attack by radius (the index, in 255ths), a line a column."""
-    ax = axes_of(ax, width=6.4)
+    ax = axes_of(width=6.4)
     long = curves.rename_axis("radius").reset_index().melt("radius", None, "network", "accuracy")
     draw_courses(ax, long, x="radius", y="accuracy", by="network")
     ax.axhline(0.1, color=LINE, linestyle="dotted", linewidth=1)
     ax.set(xscale="symlog", ylim=(-0.05, 1.05))
     ax.set_xlim(curves.index.min() - 0.1, 1.1 * curves.index.max())  # no blank on the left of 0
     ax.set_xticks(list(curves.index), [str(radius) for radius in curves.index])
-    label_axes(ax, "radius over 255", "accuracy")
-    ax.legend()
-    return with_data(ax, long, x="radius", y="accuracy", by="network")
+    labels = ("radius over 255", "accuracy")
+    return finished(ax, long, labels, x="radius", y="accuracy", by="network")

@@ -57,12 +57,8 @@ def plot_protocols(
 ) -> Figure:
     """Draw the mean accuracy of each network under each protocol, of the deepest cut.
 
-    Lines go from the lowest to the highest seed.
-
-    Args:
-        networks: Columns network, front, n_b, protocol, seed, whitebox, static.
-        paper: Published accuracies by network, drawn beside the static protocol.
-        title: Of the whole figure.
+    Lines go from the lowest to the highest seed. ``paper`` has published accuracies by network,
+    drawn beside the static protocol.
     """
     deepest = networks["n_b"].isna() | (networks["n_b"] == networks["n_b"].max())
     table = with_labels(networks[deepest])

@@ -28,13 +28,7 @@ SCRIPT = (
 class Slider:
     """Lines that move with a value: y against x, a line for each ``by``, a frame for each ``move``.
 
-    Args:
-        records: Rows with the columns named below.
-        x: Column along the first axis.
-        y: Column drawn.
-        move: Column that the slider runs through.
-        labels: Words for the columns, for the axes and the slider.
-        by: Column whose values are the lines; None for a single one.
+    ``labels`` are words for these columns, for the axes and the slider.
     """
 
     records: Iterable[Mapping[str, Any]]
@@ -54,20 +48,18 @@ class Slider:
     def text(self, data: pd.DataFrame) -> str:
         """Return what is seen at the first and the last place of the slider."""
         words, values = self.words, data[self.move].unique()
-        ends = {value: data[data[self.move] == value] for value in (values[0], values[-1])}
         texts = [
-            f"{words[self.move]} {value}: {describe_course(part, self.x, self.y)}"
-            for value, part in ends.items()
+            f"{words[self.move]} {value}: "
+            + describe_course(data[data[self.move] == value], self.x, self.y)
+            for value in (values[0], values[-1])
         ]
         return f"{words[self.y]} against {words[self.x]}, with a slider. " + "; ".join(texts) + "."
 
     @property
     def words(self) -> dict[str, str]:
-        """Return the word for each column."""
         return {name: self.labels.get(name, name) for name in (self.x, self.y, self.move)}
 
     def figure(self, data: pd.DataFrame, text: str) -> str:
-        """Return the figure as HTML that needs nothing else."""
         scale = Axes.of(data[self.x], data[self.y])
         values = list(data[self.move].unique())
         points = [self._lines(data[data[self.move] == value], scale) for value in values]
@@ -113,11 +105,9 @@ class Axes:
         return f"{self.across(x):.1f},{self.down(y):.1f}"
 
     def across(self, x: float) -> float:
-        """Return the distance from the left."""
         return LEFT + (x - self.low_x) / (self.high_x - self.low_x) * (WIDTH - LEFT - RIGHT)
 
     def down(self, y: float) -> float:
-        """Return the distance from the top."""
         return TOP + (self.high_y - y) / (self.high_y - self.low_y) * (HEIGHT - TOP - BOTTOM)
 
     def axes(self, x: str, y: str) -> str:
@@ -127,19 +117,16 @@ class Axes:
         places = [self.low_x + part * (self.high_x - self.low_x) for part in parts]
         if self.high_x - self.low_x < len(parts):  # few whole numbers, such as layers
             places = list(range(int(self.low_x), int(self.high_x) + 1))
-        lines = [_line(self.down(value)) for value in levels]
+        lines = [
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.down(value):.1f}" '
+            f'y2="{self.down(value):.1f}" stroke="currentColor" stroke-opacity="0.2"/>'
+            for value in levels
+        ]
         lines += [_text(LEFT - 6, self.down(value) + 4, f"{value:.2f}", "end") for value in levels]
         below = HEIGHT - BOTTOM + 16
         lines += [_text(self.across(value), below, f"{value:g}", "middle") for value in places]
         words = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x, "middle")
         return "".join(lines) + words + _text(LEFT, TOP - 12, y, "start")
-
-
-def _line(level: float) -> str:
-    return (
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}" '
-        f'stroke="currentColor" stroke-opacity="0.2"/>'
-    )
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> str:

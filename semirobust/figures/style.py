@@ -8,7 +8,7 @@ networks get the colours of seaborn's colour-blind palette, and shapes of their 
 Importing this module sets the theme: on white, which the page inverts where it is dark.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, TypeAlias
@@ -18,12 +18,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from pandas.api.types import is_numeric_dtype
 
-from semirobust.figures.alt_text import as_mathtext
+from semirobust.figures.alt_text import as_mathtext, with_data
 
-Records: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any]]
+Records: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 BLUE, ORANGE, GREEN, RED, PINK, BROWN, _, GREY, _, LIGHT_BLUE = sns.color_palette("colorblind")
 PALE, LINE = "#b8b8b8", "#333333"  # what is no result, such as a null; limits and axes
@@ -39,7 +38,6 @@ class Look:
     outline: Any = None
 
     def marks(self, marker: str = "o", **settings: Any) -> dict[str, Any]:
-        """Return the settings of matplotlib for its marks and lines."""
         edge = {"markeredgecolor": self.outline or self.colour}
         return {"color": self.colour, "marker": marker, "markersize": 4, **edge, **settings}
 
@@ -95,12 +93,7 @@ def series(data: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame, Loo
         yield str(name), part, look[name], shape
 
 
-def frame(records: Records) -> pd.DataFrame:
-    """Return the records as a frame."""
-    return records if isinstance(records, pd.DataFrame) else pd.DataFrame(list(records))
-
-
-def axes_of(ax: Axes | None, *, width: float = 4.5, height: float = 3.2) -> Axes:
+def axes_of(ax: Axes | None = None, *, width: float = 4.5, height: float = 3.2) -> Axes:
     """Return the axes, new ones of this size in inches if there are none."""
     if ax is None:
         ax = plt.subplots(figsize=(width, height), layout="constrained")[1]
@@ -129,13 +122,22 @@ def label_axes(ax: Axes, x: str, y: str) -> None:
     ax.set(xlabel=as_mathtext(x), ylabel=as_mathtext(y))
 
 
-def legend_above(ax: Axes, *, title: str | None = None, columns: int = 4) -> None:
+def finished(
+    ax: Axes,
+    data: pd.DataFrame,
+    labels: tuple[str, str],
+    *,
+    legend: bool = True,
+    columns: int = 1,
+    **drawn: Any,
+) -> Axes:
+    """Return the axes with their labels, a legend, and what was ``drawn`` (see ``with_data``)."""
+    label_axes(ax, *labels)
+    if legend:
+        ax.legend(ncols=columns)
+    return with_data(ax, data, **drawn)
+
+
+def legend_above(ax: Axes, *, title: str | None = None) -> None:
     """Put the legend above the axes, over no line."""
-    ax.legend(title=title, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)
-
-
-def threat_legend(place: Axes | Figure, **settings: Any) -> None:
-    """Add the legend of the marks by threat model."""
-    marks = THREATS.values()
-    handles = [Line2D([], [], color=LINE, linestyle="none", **mark) for _, mark in marks]
-    place.legend(handles, [name for name, _ in marks], ncols=len(THREATS), **settings)
+    ax.legend(title=title, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)

@@ -40,24 +40,19 @@ def shortfalls(networks: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
     return found.set_index(["on", "epochs", "k"])[columns].astype(object).fillna(NONE)
 
 
-def passed_on(
-    transfer: pd.DataFrame, bracket: pd.DataFrame, *, a: int, beside: str = "ibp"
-) -> pd.DataFrame:
-    """Return in how many seeds each front is worse than one of them, as a front and as a whole.
+def passed_on(transfer: pd.DataFrame, bracket: pd.DataFrame, *, a: int) -> pd.DataFrame:
+    """Return in how many seeds each front is worse than that of IBP, as a front and as a whole.
 
-    Args:
-        transfer: Networks with an f_b that was trained behind each front.
-        bracket: The ends of gamma of the fronts' own networks.
-        a: Links of f_a.
-        beside: The front that the others are held against.
+    ``transfer`` are networks with an f_b trained behind each front of ``a`` links, ``bracket`` the
+    ends of gamma of the fronts' own networks.
     """
     clean = transfer[(transfer["tail"] == "standard") & (transfer["a"] == a)]
     whole = bracket[bracket["readout"] == "whole network"]
     front = clean.pivot(index="seed", columns="front", values=SHARE)
     gamma = whole.pivot(index="seed", columns="front", values="gamma_cert")
     found = []
-    for name in [column for column in front if column != beside]:
-        seeds = front[[beside, name]].dropna().index
-        less = [how_often(table[name][seeds] < table[beside][seeds]) for table in (front, gamma)]
+    for name in [column for column in front if column != "ibp"]:
+        seeds = front[["ibp", name]].dropna().index
+        less = [how_often(table[name][seeds] < table["ibp"][seeds]) for table in (front, gamma)]
         found.append({"front": name, "passes on less": less[0], "is certified less": less[1]})
     return pd.DataFrame(found).set_index("front")

@@ -40,7 +40,6 @@ def evaluations(name: str) -> pd.DataFrame:
 
 
 def ratios(name: str) -> pd.DataFrame:
-    """Return the ``times`` of a recorded comparison."""
     return times(recorded(name)["evaluation"])
 
 

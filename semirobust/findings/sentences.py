@@ -3,7 +3,7 @@
 Written from the records that the chapter shows, so that the words cannot outlive the numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
@@ -67,17 +67,13 @@ def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebo
     for names, part in split(networks, keys):
         wide = part.pivot_table(index="seed", columns=["cut", "label"], values=threat)
         for cut in [name for name in part["cut"].unique() if name != NONE]:
-            four = _four(wide, cut)
+            places = {"standard": NONE, "spliced": cut, "tuned": cut, "robust": NONE}
+            four = wide[[(place, name) for name, place in places.items()]].droplevel(0, axis=1)
             share = _share(four, part["n"].min())
             means = {str(name): f"{value:.3f}" for name, value in four.mean().items()}
             found.append({**names, "n_b": cut, **means, "restored": share})
     columns = [*keys, "n_b", "standard", "spliced", "tuned", "robust", "restored"]
     return pd.DataFrame(found, columns=columns).set_index([*keys, "n_b"])
-
-
-def _four(wide: pd.DataFrame, cut: str) -> pd.DataFrame:
-    places = {"standard": NONE, "spliced": cut, "tuned": cut, "robust": NONE}
-    return wide[[(place, name) for name, place in places.items()]].droplevel(0, axis=1)
 
 
 def _share(four: pd.DataFrame, n: float) -> str:
@@ -90,20 +86,17 @@ def _share(four: pd.DataFrame, n: float) -> str:
     return f"{(mean['tuned'] - mean['spliced']) / (mean['robust'] - mean['spliced']):.2f}"
 
 
-def larger(means: pd.DataFrame, asked: Iterable[tuple[str, ...]], by: str) -> pd.DataFrame:
-    """Return in how many runs the ρ of one network is larger than that of all others named.
+def larger(means: pd.DataFrame, asked: Sequence[tuple[str, ...]], by: str) -> pd.DataFrame:
+    """Return in how many runs the ρ of one network is larger than that of all others ``asked``.
 
-    Args:
-        means: Columns ``label``, "value" and "excess" (of ρ), ``by`` and those that name the run.
-        asked: Labels, the one that would have to be larger first.
-        by: The column that makes the columns of the table.
+    ``means`` has columns ``label``, "value" and "excess" (of ρ), ``by``, which makes the columns of
+    the table, and those that name the run.
     """
-    names = list(asked)
     keys = list(dict.fromkeys([by, *(name for name in RUN if name in means)]))
     found = {}
     for column, shown in (("value", "as published"), ("excess", "excess over the null")):
         wide = means.pivot(index=keys, columns="label", values=column)
-        for one, *others in names:
+        for one, *others in asked:
             known = wide[[one, *others]].dropna()
             held = known[one] > known[others].max(axis=1)
             counts = held.groupby(level=by, sort=False).agg(how_often)

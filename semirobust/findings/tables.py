@@ -66,10 +66,9 @@ def chosen(
     With a threat also on how many images its accuracies were taken (``n``), and which networks have
     collapsed, by as many images as were attacked (``chance``).
     """
-    networks = tables["networks"]
+    networks = named(tables["networks"])
     if protocol is not None:
         networks = networks[networks["protocol"] == protocol]
-    networks = named(networks)
     if threat is None:
         return networks
     chance = near_chance(networks, images(tables, networks, "whitebox"))
@@ -214,19 +213,14 @@ def verdicts(
 ) -> pd.DataFrame:
     """Return the claims as differences of accuracies, and in how many seeds each holds.
 
-    A control that has collapsed in some seed is no comparison: a dagger stands for the count.
-
-    Args:
-        tables: Of the rows shown.
-        profile: In smoke nothing is said to hold.
-        protocol: How the robust networks were made.
-        threat: The column whose accuracies are compared.
+    A control that has collapsed in some seed is no comparison: a dagger stands for the count. In
+    profile smoke nothing is said to hold.
     """
     networks = chosen(tables, protocol, threat=threat)
     keys = varying(networks)
-    found: list[dict[str, Any]] = []
-    for names, part in split(networks, keys):
-        found += [{**names, **row} for row in _answers(part, threat)]
+    found = [
+        {**names, **row} for names, part in split(networks, keys) for row in _answers(part, threat)
+    ]
     index, columns = [*keys, "n_b", "question"], ["difference", "value", "holds in"]
     table = pd.DataFrame(found, columns=[*index, *columns]).set_index(index)
     return table.assign(**{columns[-1]: NONE}) if profile == DEFAULT else table
@@ -238,8 +232,7 @@ def split(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[dict[str, Any]
         yield {}, table
         return
     for names, part in table.groupby(keys, sort=False):
-        found: dict[str, Any] = dict(zip(keys, names, strict=True))
-        yield found, part
+        yield dict(zip(keys, names, strict=True)), part
 
 
 def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:

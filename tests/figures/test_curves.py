@@ -39,7 +39,7 @@ def test_every_row_has_a_panel_with_a_line_for_each_reset_from_dense_to_sparse()
 
 def test_three_rows_stand_two_in_a_line():
     more = pd.concat([RECORDS, RECORDS[RECORDS["row"] == "mnist"].assign(row="fashion")])
-    places = [ax.get_subplotspec() for ax in plot_densities(more).figure.axes]
+    places = [ax.get_subplotspec() for ax in plot_densities(more, label="accuracy").figure.axes]
     assert [(place.rowspan.start, place.colspan.start) for place in places] == [
         (0, 0),
         (0, 1),
