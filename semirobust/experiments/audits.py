@@ -28,25 +28,17 @@ class OfRow:
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         return self.row.title
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audited(OfRow):
-    """Settings of one row.
+    """Settings of one row."""
 
-    Args:
-        search: Finds the worst perturbation of each score and of its growth.
-        fitting: Training images of the readouts.
-        images: Test images on which dependence is measured.
-        searched: Test images whose scores are searched, which costs most.
-    """
-
-    search: Search
-    fitting: int = 2000
-    images: int = 2000
-    searched: int = 50
+    search: Search  # for the worst perturbation of each score and of its growth
+    fitting: int = 2000  # training images of the readouts
+    images: int = 2000  # test images on which dependence is measured
+    searched: int = 50  # test images whose scores are searched, which costs most
 
 
 def run(row: Audited, root: str | Path | None = None, *, download: bool = False) -> Run:
@@ -66,7 +58,6 @@ def run(row: Audited, root: str | Path | None = None, *, download: bool = False)
 
 
 def of_row(row: OfRow, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    """Return the nodes of a row with its deepest cut alone, without controls."""
     return deepest(row.row, root, download=download)
 
 

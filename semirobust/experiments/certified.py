@@ -47,25 +47,19 @@ Tail = Literal["standard", "boxes", "pgd-7"]
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """One f_a with everything that is put behind it.
+    """One f_a with everything that is put behind it."""
 
-    Args:
-        front: How the network that f_a is taken from was trained.
-        cuts: Numbers of links of f_a.
-        tails: How f_b is trained: on clean images, on latent boxes, or against PGD.
-        epochs: Of the training of f_b.
-        pairs: Nearest pairs that a collision is searched for.
-    """
-
-    front: Certification
-    cuts: tuple[int, ...] = (1, 2, 3, 4)
-    tails: tuple[Tail, ...] = ("standard", "boxes")
-    epochs: int = 24
-    pairs: int = 1000
+    front: Certification  # the network that f_a is taken from
+    cuts: tuple[int, ...] = (1, 2, 3, 4)  # numbers of links of f_a
+    tails: tuple[Tail, ...] = (
+        "standard",
+        "boxes",
+    )  # how f_b is trained
+    epochs: int = 24  # of the training of f_b
+    pairs: int = 1000  # nearest pairs that a collision is searched for
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         return f"front {self.front.title}"
 
 
@@ -130,7 +124,6 @@ def spliced(
 
 
 def training_of(row: Transfer, tail: Tail) -> Training:
-    """Return the settings of an f_b's training."""
     method = method_of("standard" if tail == "boxes" else tail, row.front.epsilon, 1, 1)
     if tail == "boxes":
         return replace(training_of(row, "standard"), method=OnBoxes(ramp=max(1, row.epochs // 2)))

@@ -21,25 +21,16 @@ from semirobust.training.fitting import accuracy
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """Settings of one row.
+    """Settings of one row."""
 
-    Args:
-        study: Its robust network of the online protocol is taken; its ``n_b`` are the cuts.
-        attacks: With their names in the table.
-        images: Test images that are scored.
-        solving: Training images on which the honest λ is solved.
-        batch: Images of a batch where λ is solved as published.
-    """
-
-    study: Study
-    attacks: tuple[tuple[str, FGSM | PGD], ...]
-    images: int = 500
-    solving: int = 2000
-    batch: int = 128
+    study: Study  # its robust network (online) is taken; its n_b are the cuts
+    attacks: tuple[tuple[str, FGSM | PGD], ...]  # with their names in the table
+    images: int = 500  # test images that are scored
+    solving: int = 2000  # training images on which the honest λ is solved
+    batch: int = 128  # images of a batch where λ is solved as published
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         study = self.study
         return titled(study.architecture, study.data, study.seed, "linear")
 

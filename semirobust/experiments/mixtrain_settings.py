@@ -21,41 +21,26 @@ METHODS = ("standard", "pgd-7", *CERTIFIED)
 
 @dataclass(frozen=True, kw_only=True)
 class Certification:
-    """One training with the way it is measured.
+    """One training with the way it is measured."""
 
-    Args:
-        method: One of ``METHODS``; what they mean is ``method_of``.
-        data: What it is trained and tested on.
-        chain: Name of the network, in ``mixtrain.CHAINS``.
-        epsilon: Radius of the inf-ball, in training and in every evaluation.
-        epochs: Passes over the training part.
-        ramp: Epochs E0 until the radius is reached (half as long for MixTrain as for IBP).
-        every: Epochs until MixTrain's weight grows again.
-        learning_rate: Of Adam, with a cosine schedule.
-        autoattack: Test images of AutoAttack; None leaves it out.
-        seed: Of the initial weights and of the training.
-    """
-
-    method: str
+    method: str  # one of METHODS; what they mean is ``method_of``
     data: Part
-    chain: str
-    epsilon: float
+    chain: str  # name of the network, in ``mixtrain.CHAINS``
+    epsilon: float  # radius of the inf-ball, in training and in every evaluation
     epochs: int = 40
-    ramp: int = 10
-    every: int = 5
-    learning_rate: float = 0.003
-    autoattack: int | None = None
+    ramp: int = 10  # epochs E0 until the radius is reached; twice as many for IBP
+    every: int = 5  # epochs until MixTrain's weight grows again
+    learning_rate: float = 0.003  # of Adam, with a cosine schedule
+    autoattack: int | None = None  # test images of AutoAttack; None leaves it out
     seed: int = 0
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         words = f"{self.data.name} {self.epsilon:.3g} {self.method} seed {self.seed}"
         return f"{words}, {self.epochs} epochs"
 
     @property
     def training(self) -> Training:
-        """Return the settings of the training."""
         return Training(
             epochs=self.epochs,
             method=method_of(self.method, self.epsilon, self.ramp, self.every),
@@ -81,12 +66,10 @@ class Cost:
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         return f"{self.row.data.name} {self.row.epsilon:.3g} cost"
 
 
 def architecture(name: str) -> Chain:
-    """Return a network's description by its name."""
     if name not in CHAINS:
         raise ValueError(f"unknown chain {name!r}; known: {', '.join(CHAINS)}")
     return CHAINS[name]

@@ -89,7 +89,6 @@ def _noted(
 
 
 def packed(tensors: Mapping[str, Tensor]) -> bytes:
-    """Return tensors as the content of a safetensors file."""
     return to_safetensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
 
 
@@ -103,17 +102,7 @@ def train(
     words: str,
     a: int = 0,
 ) -> Generator[Progress, None, nn.Sequential]:
-    """Train a network in place after its first ``a`` links, or load what came of it before.
-
-    Args:
-        stage: Its kind, and the folder it lies in.
-        settings: What it is named by, beside the training.
-        network: As it starts.
-        samples: Training part.
-        training: How.
-        words: What it is, for people.
-        a: Number of frozen links.
-    """
+    """Train a network in place after its first ``a`` links, or load what came of it before."""
     artefact = Artefact(stage=stage, about=(*settings, training, a), code=(fitted, Samples))
     inputs = {"network": content(network), "samples": content(samples)}
     make = partial(fitted, words, network, samples, training, a=a)
@@ -123,34 +112,22 @@ def train(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
-    """Something that is made once, from what other nodes make.
+    """Something that is made once, from what other nodes make."""
 
-    Args:
-        stage: Its kind; empty for what is so quickly computed that it is not stored.
-        settings: Every setting on which its content depends, beside those of what it needs.
-        needs: What it is made from, by the names by which the two functions know it.
-        make: (settings, needs) -> content, as ``kept`` takes it; None where nothing is stored.
-        read: (content, needs) -> its value; without a content where nothing is stored.
-        code: Functions that ``make`` is given and that are part of the name.
-        where: Which of its stage in a row.
-    """
-
-    stage: str = ""
-    settings: tuple[Any, ...] = ()
-    needs: "dict[str, Node]" = field(default_factory=dict)
-    make: Callable[..., Any] | None = None
-    read: Callable[..., Any]
-    code: tuple[Any, ...] = ()
-    where: dict[str, Any] = field(default_factory=dict)
+    stage: str = ""  # its kind; empty for what is so quickly computed that it is not stored
+    settings: tuple[Any, ...] = ()  # on which its content depends, beside those of what it needs
+    needs: "dict[str, Node]" = field(default_factory=dict)  # as make and read name them
+    make: Callable[..., Any] | None = None  # (settings, needs) -> content, as ``kept`` takes it
+    read: Callable[..., Any]  # (content, needs) -> value; without a content if not stored
+    code: tuple[Any, ...] = ()  # functions that ``make`` is given and that are part of the name
+    where: dict[str, Any] = field(default_factory=dict)  # which of its stage in a row
 
     @property
     def about(self) -> tuple[Any, ...]:
-        """Return its settings, and after them those of what it needs."""
         return (*self.settings, *((need.stage, *need.about) for need in self.needs.values()))
 
     @cached_property
     def artefact(self) -> Artefact:
-        """Return what it is named by."""
         code = (self.make or self.read, self.read, *self.code, Samples)
         return Artefact(stage=self.stage, about=self.about, code=code)
 
@@ -163,7 +140,6 @@ class Value:
 
     @cached_property
     def digest(self) -> str:
-        """Return the digest of its tensors, computed when it is first asked for."""
         return content(self.value)
 
 

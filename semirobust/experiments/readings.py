@@ -25,13 +25,9 @@ OWN = "the network itself"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading(OfRow):
-    """Settings of one row.
+    """Settings of one row."""
 
-    Args:
-        images: Test images.
-    """
-
-    images: int = 5000
+    images: int = 5000  # test images
 
 
 def readings(profile: str) -> tuple[Reading, ...]:
@@ -67,7 +63,6 @@ def run(row: Reading, root: str | Path | None = None, *, download: bool = False)
 
 
 def of_row(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    """Return the nodes of a row's study, the controls among them."""
     return deepest(row.row, root, fronts=("robust", *row.row.controls), download=download)
 
 

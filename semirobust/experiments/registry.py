@@ -35,21 +35,13 @@ from semirobust.results.profiles import DEFAULT, PROFILES
 
 
 class Experiment(NamedTuple):
-    """One experiment.
+    """One experiment."""
 
-    Attributes:
-        text: What it answers, in a line.
-        rows: Profile -> frozen settings, in the order in which they run.
-        run: (row, root, download=) -> generator of progress that returns the tables.
-        profiles: Those that have settings.
-        nodes: (row, root, download=) -> its lineup, where jobs can make what a record waits for.
-    """
-
-    text: str
-    rows: Callable[[str], tuple[Any, ...]]
-    run: Callable[..., Run]
-    profiles: tuple[str, ...] = ("smoke", "cpu")
-    nodes: Callable[..., Lineup] | None = None
+    text: str  # what it answers, in a line
+    rows: Callable[[str], tuple[Any, ...]]  # profile -> settings, in the order in which they run
+    run: Callable[..., Run]  # (row, root, download=) -> progress, then tables
+    profiles: tuple[str, ...] = ("smoke", "cpu")  # those that have settings
+    nodes: Callable[..., Lineup] | None = None  # what jobs can make, and a record waits for
 
 
 UP_TO_GPU = PROFILES[:3]

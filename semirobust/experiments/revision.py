@@ -26,21 +26,14 @@ from semirobust.types import Attack
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """Settings of one row.
-
-    Args:
-        study: Its networks are scored.
-        attacks: With their names in the table.
-        images: Test images, for accuracy, dependence and sensitivity alike.
-    """
+    """Settings of one row."""
 
     study: Study
-    attacks: tuple[tuple[str, Attack], ...]
-    images: int = 1000
+    attacks: tuple[tuple[str, Attack], ...]  # with their names in the table
+    images: int = 1000  # test images, for accuracy, dependence and sensitivity alike
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         study = self.study
         return titled(study.architecture, study.data, study.seed, study.protocol)
 
@@ -67,7 +60,6 @@ def run(row: Attacked, root: str | Path | None = None, *, download: bool = False
 
 
 def of_row(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    """Return the nodes of a row."""
     return lineup(row.study, root, download=download)
 
 

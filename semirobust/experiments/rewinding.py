@@ -40,34 +40,20 @@ from semirobust.training.methods import Online, Plain
 
 @dataclass(frozen=True, kw_only=True)
 class Rewinding:
-    """Settings of one row.
-
-    Args:
-        architecture: The network.
-        data: What on.
-        training: Of every level, against an attack.
-        whitebox: Attack of the test images.
-        n_b: Trainable layers of f_b, one cut each.
-        early: Epoch that is rewound to.
-        levels: How often is pruned.
-        rate: Share of its remaining weights that a layer loses at a level.
-        images: Test images that are attacked.
-        seed: Of the initial weights.
-    """
+    """Settings of one row."""
 
     architecture: Architecture
     data: Part
-    training: Training
-    whitebox: PGD
-    n_b: tuple[int, ...]
-    early: int = 2
+    training: Training  # of every level, against an attack
+    whitebox: PGD  # of the test images
+    n_b: tuple[int, ...]  # trainable layers of f_b, one cut each
+    early: int = 2  # epoch that is rewound to
     levels: int = 20
-    rate: float = 0.2
-    images: int = 1000
+    rate: float = 0.2  # share of its remaining weights that a layer loses at a level
+    images: int = 1000  # test images that are attacked
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if not 0 < self.early < self.training.epochs:
             raise ValueError(
                 f"need 0 < early < {self.training.epochs} epochs of training, got {self.early}"
@@ -75,7 +61,6 @@ class Rewinding:
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         return titled(self.architecture, self.data, self.seed)
 
 

@@ -30,29 +30,18 @@ TABLES = ("networks", "reports", "trials", "rho")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A study with the way it is measured.
-
-    Args:
-        study: What is trained.
-        whitebox: Attack of the white-box column, made against the very network under evaluation.
-        images: Test images of that column.
-        autoattack: Test images of the AutoAttack column; None leaves it out.
-        controls: Other networks whose f_a is frozen in the place of f_a*.
-        presets: Settings of the dependence estimates, by name.
-        label: What tells the row from others of its experiment, beside network, data and protocol.
-    """
+    """A study with the way it is measured."""
 
     study: Study
-    whitebox: PGD
-    images: int = 1000
-    autoattack: int | None = None
-    controls: tuple[Front, ...] = ("standard", "random")
-    presets: tuple[str, ...] = field(default=PRESETS)
-    label: str = ""
+    whitebox: PGD  # made against the very network under evaluation
+    images: int = 1000  # test images of the white-box column
+    autoattack: int | None = None  # test images of its column; None leaves it out
+    controls: tuple[Front, ...] = ("standard", "random")  # other networks whose f_a is frozen
+    presets: tuple[str, ...] = field(default=PRESETS)  # settings of the dependence estimates
+    label: str = ""  # beside network, data and protocol
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         study = self.study
         words = study.protocol, self.label
         return titled(study.architecture, study.data, study.seed, *words)
@@ -68,7 +57,6 @@ class Contender(NamedTuple):
 
     @property
     def who(self) -> dict[str, Any]:
-        """Return the columns that name the network."""
         return {"network": self.name, **self.where}
 
 
@@ -88,17 +76,7 @@ def measured(
     attacked: DataSet,
     network: nn.Sequential,
 ) -> Content:
-    """Return one network's records in the tables "networks", "reports" and "rho".
-
-    Args:
-        measures: White-box attack, its images, those of AutoAttack, and presets of rho, of a row.
-        name: Of the network.
-        where: At which cut and behind whose f_a it stands.
-        clean: Clean images.
-        examples: Images attacked against the standard network.
-        attacked: Images on which rho is read.
-        network: The network.
-    """
+    """Return one network's records in the tables "networks", "reports" and "rho"."""
     whitebox, images, autoattack, presets = measures
     a = cut(network, where["n_b"]) if "n_b" in where else 1
     contender = Contender(name, network, where, a)
@@ -134,5 +112,4 @@ def dependence(
 
 
 def tables_of(content: Content, **_: object) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables that ``measured`` has made."""
     return {name: content[1][name] for name in TABLES if name in content[1]}

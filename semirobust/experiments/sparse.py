@@ -38,25 +38,16 @@ FRESH = 500  # draw of the new initial weights, past those of any level
 
 @dataclass(frozen=True, kw_only=True)
 class Join:
-    """Settings of one row.
+    """Settings of one row."""
 
-    Args:
-        hunt: Where the tickets come from.
-        levels: Their levels.
-        cuts: Number of layers of f_a, one cut each.
-        read: Trials whose gamma and rho are read.
-        images: Test images of gamma.
-    """
-
-    hunt: Hunt
-    levels: tuple[int, ...] = (8, 15, 18)
-    cuts: tuple[int, ...] = (1, 2)
-    read: int = 2
-    images: int = 300
+    hunt: Hunt  # where the tickets come from
+    levels: tuple[int, ...] = (8, 15, 18)  # of the tickets
+    cuts: tuple[int, ...] = (1, 2)  # numbers of layers of f_a
+    read: int = 2  # trials whose gamma and rho are read
+    images: int = 300  # test images of gamma
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         return self.hunt.title
 
 

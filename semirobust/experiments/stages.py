@@ -74,14 +74,7 @@ def lineup(
     fronts: Sequence[Front] = ("robust",),
     download: bool = False,
 ) -> Lineup:
-    """Return the nodes of a study, with Algorithm 1 at each cut behind each front.
-
-    Args:
-        study: Its settings.
-        root: Folder of the data sets.
-        fronts: Whose f_a are frozen.
-        download: Whether torchvision fetches what is missing.
-    """
+    """Return the nodes of a study, with Algorithm 1 at each cut behind each front."""
     read = partial(select, study.data, root, download=download, device=device())
     data = Node(stage="data", settings=(study.data,), read=read)
     standard = _network("standard", study, study.standard, data)
@@ -139,7 +132,6 @@ def _trial(study: Study, n_b: int, front: Front, number: int, needs: dict[str, N
 
 
 def untrained(architecture: Architecture, seed: int) -> nn.Sequential:
-    """Return a network at its initial weights."""
     return architecture.build(seed=seed).to(device())
 
 

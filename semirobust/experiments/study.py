@@ -45,36 +45,21 @@ Run: TypeAlias = Generator[Progress, None, Tables]
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Settings of one study: one network, one data set, one protocol, one seed.
-
-    Args:
-        architecture: The network.
-        data: What it is trained, chosen and tested on.
-        protocol: "static" or "online"; which examples it is made robust to.
-        attack: Makes the static examples, and the validation examples of the online protocol.
-        n_b: Trainable layers of f_b, one cut each.
-        standard: Training of (f_a, f_b).
-        robust: Training of (f_a*, f_b*).
-        tuning: Training of f_b behind the frozen f_a*; its epochs are the paper's E.
-        trials: The paper's T.
-        tolerance: The paper's k, in 0..1.
-        seed: Of the initial weights and of every training.
-    """
+    """Settings of one study: one network, one data set, one protocol, one seed."""
 
     architecture: Architecture
     data: Part
-    protocol: Literal["static", "online"]
-    attack: PGD
-    n_b: tuple[int, ...]
-    standard: Training
-    robust: Training
-    tuning: Training
-    trials: int = 1
-    tolerance: float = 0.0
-    seed: int = 0
+    protocol: Literal["static", "online"]  # which examples it is made robust to
+    attack: PGD  # of the static examples, and for the validation of the online protocol
+    n_b: tuple[int, ...]  # trainable layers of f_b, one cut each
+    standard: Training  # of (f_a, f_b)
+    robust: Training  # of (f_a*, f_b*)
+    tuning: Training  # of f_b behind the frozen f_a*; its epochs are the paper's E
+    trials: int = 1  # the paper's T
+    tolerance: float = 0.0  # the paper's k, in 0..1
+    seed: int = 0  # of the initial weights and of every training
 
     def __post_init__(self) -> None:
-        """Reject settings that cannot be meant."""
         if self.protocol not in ("static", "online"):
             raise ValueError(f'protocol is "static" or "online", got {self.protocol!r}')
         if not self.n_b:
@@ -82,7 +67,6 @@ class Study:
 
 
 def titled(model: Architecture, data: Part, seed: int, *words: str) -> str:
-    """Return the title of a row that is one network on one data set."""
     return " ".join([model.name, data.name, *filter(None, words), f"seed {seed}"])
 
 
@@ -92,12 +76,10 @@ def device() -> torch.device:
 
 
 def device_name() -> str:
-    """Return what a record says of the device."""
     return torch.cuda.get_device_name() if device().type == "cuda" else "cpu"
 
 
 def seeded(study: Study, training: Training, trial: int = 0) -> Training:
-    """Return a training with the seed of a trial."""
     return replace(training, seed=1000 * study.seed + trial)
 
 

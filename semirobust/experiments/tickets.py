@@ -29,32 +29,21 @@ TRAININGS = ("pgd", "fgsm")
 
 @dataclass(frozen=True, kw_only=True)
 class Hunt:
-    """A search for tickets with the way it is measured.
-
-    Args:
-        tickets: What is pruned and trained.
-        data: What on.
-        epsilon: Radius of every attack, in input units.
-        side: Height and width that grey images are averaged to.
-        images: Test images of AutoAttack; None leaves it out.
-        attacked: Trials whose networks AutoAttack is run on.
-    """
+    """A search for tickets with the way it is measured."""
 
     tickets: Tickets
     data: Part
-    epsilon: float = 0.3
-    side: int = 28
-    images: int | None = 100
-    attacked: int = 1
+    epsilon: float = 0.3  # radius of every attack, in input units
+    side: int = 28  # height and width that grey images are averaged to
+    images: int | None = 100  # test images of AutoAttack; None leaves it out
+    attacked: int = 1  # trials whose networks AutoAttack is run on
 
     @property
     def title(self) -> str:
-        """Return what tells the row from others at a glance."""
         return f"{self.data.name} {self.training} {self.epsilon:g}"
 
     @property
     def training(self) -> str:
-        """Return against what the networks are trained."""
         attack = self.tickets.steps.attack
         return "standard" if attack is None else type(attack).__name__.lower()
 
@@ -114,7 +103,6 @@ def grey(samples: Samples, side: int) -> Samples:
 
 
 def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
-    """Return the samples that a row uses."""
     colour = select(row.data, root, download=download)
     return replace(
         colour,

@@ -50,17 +50,9 @@ def tried(
 ) -> Making:
     """Run one trial of Algorithm 1 at the one cut of a study.
 
-    Args:
-        study: With the one cut.
-        front: Whose f_a is frozen; another than "robust" is a control.
-        number: Of the trial, from 0.
-        samples: The static examples, or the clean images of the online protocol.
-        standard: (f_a, f_b), from which f_b starts.
-        robust: (f_a*, f_b*), whose accuracy is aimed at.
-        source: The network whose f_a is frozen.
-        attacked: On whose test images rho_j is read.
-        folder: Where a checkpoint is kept.
-        measure: Reads rho_j of the finished trial.
+    f_b starts as that of ``standard`` behind the frozen f_a of ``source``, which is ``robust`` or a
+    control, and aims at the accuracy of ``robust``. ``samples`` are the static examples, or the
+    clean images of the online protocol; ``measure`` reads rho_j on the test images of ``attacked``.
     """
     a = cut(standard, study.n_b[0])
     steps: list[Progress] = []
@@ -92,7 +84,6 @@ def restored(
     source: nn.Sequential,
     **_: object,
 ) -> Trial:
-    """Return a trial as it was published."""
     weights, facts = content
     record = {name: facts[name] for name in RECORDED}
     record["accuracies"] = tuple(record["accuracies"])
@@ -169,5 +160,4 @@ def unread(_: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:  
 
 
 def as_record(trial: Trial) -> dict[str, Any]:
-    """Return a trial without its network."""
     return {name: getattr(trial, name) for name in RECORDED}

@@ -32,22 +32,16 @@ from semirobust.results import code as sources
 from semirobust.results import records as results
 from semirobust.results.records import write_atomically
 
-Inputs = Mapping[str, str]
+Inputs = Mapping[str, str]  # digests of the values it is made from, by name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Artefact:
-    """What is made.
+    """What is made."""
 
-    Args:
-        stage: Its kind, and the folder it lies in.
-        about: Every setting on which its content depends.
-        code: Functions and classes that make it; those of the settings are added.
-    """
-
-    stage: str
-    about: tuple[Any, ...]
-    code: tuple[Any, ...]
+    stage: str  # its kind, and the folder it lies in
+    about: tuple[Any, ...]  # every setting on which its content depends
+    code: tuple[Any, ...]  # functions and classes that make it; those of the settings are added
 
     @property
     def entries(self) -> list[Any]:
@@ -61,7 +55,6 @@ class Artefact:
 
     @property
     def folder(self) -> Path:
-        """Return where it lies."""
         return results.artifacts_root() / self.stage / self.key
 
 
@@ -78,7 +71,6 @@ class Held:
 
     @property
     def facts(self) -> Any:
-        """Return what was published beside the payload."""
         return (self.record or {}).get("facts")
 
     def payload(self, name: str) -> bytes:
@@ -105,12 +97,7 @@ def _types(value: Any) -> list[type]:
 
 @contextmanager
 def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
-    """Hold an artefact: wait for its lock, use what is valid, forget what is of other inputs.
-
-    Args:
-        artefact: What is wanted.
-        inputs: Digests of the values it is made from, by name.
-    """
+    """Hold an artefact: wait for its lock, use what is valid, forget what is of other inputs."""
     folder = artefact.folder
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
+from inspect import getdoc
 from pathlib import Path
 
 from semirobust.workflow import engine, pages
@@ -13,89 +15,35 @@ PAGES = "book"
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; ``command`` takes a name, what it does and a text."""
-    _add_repro(command)
-    _add_plan(command)
-    _add_status(command)
-    _add_step(command)
-
-
-def _add_only(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--only", metavar="WORD", nargs="*", default=[], help="rows whose title has all the words"
-    )
-
-
-def _add_names(parser: argparse.ArgumentParser) -> None:
-    _add_only(parser)
-    parser.add_argument(
-        "names", nargs="*", help="experiments, and `book` for notebooks and pages; default all"
-    )
-    parser.add_argument(
-        "--profile", default="smoke", metavar="P", help="smoke, cpu, gpu, paper; default smoke"
-    )
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets")
-
-
-def _add_repro(command: Callable[..., argparse.ArgumentParser]) -> None:
-    text = (
-        "Run experiments by Snakemake, on one machine or a Slurm cluster.\n\n"
-        "Whatever is done, here or by `semirobust run`, is used; stop it whenever you like.\n\n"
-        "  semirobust repro table-1                          digits, all cores\n"
-        "  semirobust repro table-1 --profile cpu --dry-run  what it would do\n"
-        "  semirobust repro --profile gpu --on node --gpus 4 four GPUs of this machine\n"
-        "  semirobust repro --profile paper --on slurm --gpus 16\n"
-        "  semirobust repro --on slurm --gpus 16 --snakemake --default-resources slurm_partition=a"
-    )
-    parser = command("repro", repro, text)
-    _add_names(parser)
-    parser.add_argument("--on", choices=engine.MACHINES, default="laptop", help="default laptop")
-    parser.add_argument(
-        "--gpus", type=int, metavar="N", help="GPUs at a time; default: those that are here"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would run")
-    parser.add_argument("--download", action="store_true", help="fetch missing data first")
-    _add_data(parser)
-    parser.add_argument(
-        "--snakemake",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="WORDS",
-        help="everything after it goes to Snakemake",
-    )
-
-
-def _add_plan(command: Callable[..., argparse.ArgumentParser]) -> None:
-    text = (
-        "Print the commands that are still to run, in an order that works.\n\n"
-        "Each works on its own, on any machine that shares artifacts/ and results/.\n\n"
-        "  semirobust plan table-1 --profile cpu > todo.sh && bash -e todo.sh"
-    )
-    _add_names(command("plan", plan, text))
-
-
-def _add_status(command: Callable[..., argparse.ArgumentParser]) -> None:
-    text = "What is done, running, failed (and why) or missing, and what it will cost."
-    parser = command("status", status, text)
-    parser.add_argument("names", nargs="*", help="experiments; default all")
-    parser.add_argument("--profile", metavar="P", help="default: smoke and cpu")
-
-
-def _add_step(command: Callable[..., argparse.ArgumentParser]) -> None:
-    parser = command("step", step, "Make one artefact of the grid; `semirobust plan` lists them.")
-    parser.add_argument("stage", help="such as standard, tuned, evaluation, record")
-    parser.add_argument("name", help="the experiment, or the notebook")
-    parser.add_argument("--profile", default="smoke", metavar="P", help="default smoke")
-    parser.add_argument("--row", metavar="KEY", help="the row, by its key")
-    parser.add_argument("--network", metavar="NAME", help="standard, robust, spliced, tuned")
-    parser.add_argument("--n-b", type=int, metavar="N", help="trainable layers of f_b")
-    parser.add_argument("--front", metavar="NAME", help="whose f_a is frozen")
-    parser.add_argument("--trial", type=int, metavar="N", help="which trial, from 0")
-    _add_only(parser)
-    parser.add_argument("--download", action="store_true", help="fetch missing data")
-    _add_data(parser)
+    runs = (repro, plan, status, step)
+    parsers = [command(run.__name__, run, getdoc(run)) for run in runs]
+    of_repro, of_plan, of_status, of_step = parsers
+    for parser in (of_repro, of_plan):
+        parser.add_argument(
+            "names", nargs="*", help="experiments, and `book` for notebooks and pages; default all"
+        )
+    of_status.add_argument("names", nargs="*", help="experiments; default all")
+    of_status.add_argument("--profile", metavar="P", help="default: smoke and cpu")
+    of_step.add_argument("stage", help="such as standard, tuned, evaluation, record")
+    of_step.add_argument("name", help="the experiment, or the notebook")
+    of_step.add_argument("--row", metavar="KEY", help="the row, by its key")
+    of_step.add_argument("--network", metavar="NAME", help="standard, robust, spliced, tuned")
+    of_step.add_argument("--n-b", type=int, metavar="N", help="trainable layers of f_b")
+    of_step.add_argument("--front", metavar="NAME", help="whose f_a is frozen")
+    of_step.add_argument("--trial", type=int, metavar="N", help="which trial, from 0")
+    profile, only = "smoke, cpu, gpu, paper; default smoke", "rows whose title has all the words"
+    for parser in (of_repro, of_plan, of_step):
+        parser.add_argument("--profile", default="smoke", metavar="P", help=profile)
+        parser.add_argument("--only", metavar="WORD", nargs="*", default=[], help=only)
+    for parser in (of_repro, of_step):
+        parser.add_argument("--download", action="store_true", help="fetch missing data first")
+        parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets")
+    of_repro.add_argument("--on", choices=engine.MACHINES, default="laptop", help="default laptop")
+    gpus = "GPUs at a time; default: those that are here"
+    of_repro.add_argument("--gpus", type=int, metavar="N", help=gpus)
+    of_repro.add_argument("--dry-run", action="store_true", help="say what would run")
+    rest, words = argparse.REMAINDER, "everything after it goes to Snakemake"
+    of_repro.add_argument("--snakemake", nargs=rest, default=[], metavar="WORDS", help=words)
 
 
 def jobs_of(
@@ -122,7 +70,16 @@ def jobs_of(
 
 
 def repro(chosen: argparse.Namespace) -> None:
-    """Run the grid by Snakemake; its messages are shown as they come."""
+    """Run experiments by Snakemake, on one machine or a Slurm cluster.
+
+    Whatever is done, here or by `semirobust run`, is used; stop it whenever you like.
+
+      semirobust repro table-1                          digits, all cores
+      semirobust repro table-1 --profile cpu --dry-run  what it would do
+      semirobust repro --profile gpu --on node --gpus 4 four GPUs of this machine
+      semirobust repro --profile paper --on slurm --gpus 16
+      semirobust repro --on slurm --gpus 16 --snakemake --default-resources slurm_partition=a
+    """
     if chosen.data_root:
         os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
     gpus = engine.visible_gpus() if chosen.gpus is None else chosen.gpus
@@ -134,7 +91,12 @@ def repro(chosen: argparse.Namespace) -> None:
 
 
 def plan(chosen: argparse.Namespace) -> None:
-    """Print the commands of the jobs that are not done."""
+    """Print the commands that are still to run, in an order that works.
+
+    Each works on its own, on any machine that shares artifacts/ and results/.
+
+      semirobust plan table-1 --profile cpu > todo.sh && bash -e todo.sh
+    """
     jobs, _ = jobs_of(chosen.names, chosen.profile, chosen.only)
     found = engine.standings(jobs)
     due = [one for one in found if one.state != "done"]
@@ -150,7 +112,7 @@ def _cost(found: list[engine.Standing]) -> str:
 
 
 def status(chosen: argparse.Namespace) -> None:
-    """Print where the rows and jobs of experiments stand."""
+    """Print what is done, running, failed (and why) or missing, and what it will cost."""
     from semirobust.experiments import registry as experiments
 
     for name in chosen.names or experiments.EXPERIMENTS:
@@ -161,7 +123,6 @@ def status(chosen: argparse.Namespace) -> None:
 
 
 def _show(name: str, profile: str) -> None:
-    """Print one experiment in one profile: rows, then jobs that are neither done nor missing."""
     from semirobust.experiments import registry as experiments
     from semirobust.results import records as results
 
@@ -174,16 +135,10 @@ def _show(name: str, profile: str) -> None:
         key = results.key(row)
         state = f"recorded, {costs[key] or 0:.0f} CPU s" if key in costs else "missing"
         print(f"  {key}  {row.title:42} {state}")
-    _show_jobs(jobs_of([name], profile)[0])
-
-
-def _show_jobs(jobs: list[Job]) -> None:
-    found = engine.standings(jobs)
-    counts: dict[str, int] = {}
-    for one in found:
-        counts[one.state] = counts.get(one.state, 0) + 1
-    told = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"  jobs: {told}; to come: {_cost(found)}")
+    found = engine.standings(jobs_of([name], profile)[0])
+    states = Counter(one.state for one in found)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    print(f"  jobs: {counts}; to come: {_cost(found)}")
     for one in found:
         if one.state in ("running", "failed", "stopped"):
             reason = f": {one.reason}" if one.reason else ""
@@ -191,7 +146,7 @@ def _show_jobs(jobs: list[Job]) -> None:
 
 
 def step(chosen: argparse.Namespace) -> int:
-    """Make one artefact; on a machine with a limit of GPUs, on the first that is free."""
+    """Make one artefact of the grid; `semirobust plan` lists them."""
     from semirobust.results.artefacts import gpu_slot
 
     if chosen.stage in pages.STAGES:
@@ -199,14 +154,12 @@ def step(chosen: argparse.Namespace) -> int:
         return pages.hand_over(words)
     if chosen.stage in engine.LOCAL:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # short, and beside jobs that have a GPU each
-        _make(chosen)
-        return 0
-    with gpu_slot():
-        _make(chosen)
-    return 0
+        return _make(chosen)
+    with gpu_slot():  # on a machine with a limit of GPUs, the first that is free
+        return _make(chosen)
 
 
-def _make(chosen: argparse.Namespace) -> None:
+def _make(chosen: argparse.Namespace) -> int:
     import torch
 
     from semirobust.workflow import jobs
@@ -214,8 +167,9 @@ def _make(chosen: argparse.Namespace) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if chosen.stage in ("table", "figure"):
         jobs.summarise(chosen.stage, chosen.name, chosen.profile, chosen.only)
-        return
+        return 0
     place = jobs.Place(chosen.name, chosen.profile, chosen.row)
     named = {name: getattr(chosen, name) for name in ("network", "n_b", "front", "trial")}
     where = {name: value for name, value in named.items() if value is not None}
     jobs.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)
+    return 0

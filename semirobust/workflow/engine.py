@@ -27,21 +27,13 @@ INSTALL = "pip install 'semirobust[repro]' (and [slurm] for a cluster)"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One artefact to be made.
-
-    Args:
-        stage: Its kind.
-        key: Its name; no two jobs of a plan share one.
-        words: What stands after ``semirobust`` on the command line that makes it.
-        inputs: The jobs that must be done before, as ``stage/key``.
-        about: What it is, for people.
-    """
+    """One artefact to be made."""
 
     stage: str
-    key: str
-    words: tuple[str, ...]
-    inputs: tuple[str, ...] = ()
-    about: str = ""
+    key: str  # no two jobs of a plan share one
+    words: tuple[str, ...]  # after ``semirobust`` on the command line that makes it
+    inputs: tuple[str, ...] = ()  # the jobs that must be done before, as ``stage/key``
+    about: str = ""  # what it is, for people
 
     @property
     def name(self) -> str:
@@ -64,7 +56,6 @@ class Standing(NamedTuple):
 
 
 def standings(jobs: Iterable[Job]) -> list[Standing]:
-    """Return where every job stands."""
     return [Standing(job, *artefacts.state(job.manifest), _cost(job)) for job in jobs]
 
 
@@ -90,11 +81,7 @@ def estimate(found: Sequence[Standing]) -> tuple[float, int]:
 
 
 def ordered(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs, each once, inputs first.
-
-    Raises:
-        ValueError: A job needs what no job makes.
-    """
+    """Return the jobs, each once, inputs first."""
     by_name = {job.name: job for job in jobs}
     done: dict[str, Job] = {}
 

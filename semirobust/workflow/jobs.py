@@ -36,26 +36,17 @@ class Place(NamedTuple):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return the words of the command line that choose the row."""
         return self.experiment, "--profile", self.profile, "--row", self.key
 
     @property
     def record(self) -> Artefact:
-        """Return what says that the row is recorded."""
         return Artefact(stage="record", about=tuple(self), code=())
 
 
 def jobs(
     experiment: str, profile: str, only: Sequence[str] = (), *, download: bool = False
 ) -> list[Job]:
-    """Return every job of an experiment; of recorded rows only the record itself.
-
-    Args:
-        experiment: Its name.
-        profile: One of its profiles.
-        only: Words that the titles of the rows must hold.
-        download: The job that reads a data set fetches it where it is missing.
-    """
+    """Return every job of an experiment; of recorded rows only the record itself."""
     found: dict[str, Job] = {}
     records = []
     for row in chosen_rows(experiment, profile, only):
@@ -179,7 +170,6 @@ def row_of(place: Place) -> Any:
 
 
 def make_table(tables: Frames) -> dict[str, bytes]:
-    """Return tables as CSV files."""
     return {f"{name}.csv": table.to_csv(index=False).encode() for name, table in tables.items()}
 
 
