@@ -57,33 +57,25 @@ def run(row: Audited, root: str | Path | None = None, *, download: bool = False)
     return {"pairs": table}
 
 
-def of_row(row: OfRow, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    return deepest(row.row, root, download=download)
-
-
-def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:
-    """Return G_j for j = a..n: linear on pooled channels, and the output itself for n."""
-    n = len(network)
-    found: dict[int, nn.Module] = {
-        j: linear_readout(network, j, train, pooled=_is_map(network, j, train)) for j in range(a, n)
-    }
-    return found | {n: nn.Sequential()}
-
-
-def _is_map(network: nn.Sequential, j: int, samples: Samples) -> bool:
-    return network[:j](samples.x[:1]).dim() == 4
-
-
-def deepest(
-    row: Row,
+def of_row(
+    row: OfRow,
     root: str | Path | None = None,
     *,
     fronts: Sequence[Front] = ("robust",),
     download: bool = False,
 ) -> Lineup:
     """Return the nodes of a row with its deepest cut alone."""
-    study = replace(row.study, n_b=(max(row.study.n_b),))
+    study = replace(row.row.study, n_b=(max(row.row.study.n_b),))
     return lineup(study, root, fronts=fronts, download=download)
+
+
+def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:
+    """Return G_j for j = a..n: linear on pooled channels, and the output itself for n."""
+    readouts: dict[int, nn.Module] = {len(network): nn.Sequential()}
+    for j in range(a, len(network)):
+        is_map = network[:j](train.x[:1]).dim() == 4
+        readouts[j] = linear_readout(network, j, train, pooled=is_map)
+    return readouts
 
 
 def at_one_cut(nodes: Lineup, memory: Memory) -> Generator[Progress, None, list[Contender]]:

@@ -51,10 +51,7 @@ class Transfer:
 
     front: Certification  # the network that f_a is taken from
     cuts: tuple[int, ...] = (1, 2, 3, 4)  # numbers of links of f_a
-    tails: tuple[Tail, ...] = (
-        "standard",
-        "boxes",
-    )  # how f_b is trained
+    tails: tuple[Tail, ...] = ("standard", "boxes")  # how f_b is trained
     epochs: int = 24  # of the training of f_b
     pairs: int = 1000  # nearest pairs that a collision is searched for
 
@@ -66,6 +63,7 @@ class Transfer:
 def rows(profile: str) -> tuple[Transfer, ...]:
     """Return the rows of a profile, the most telling first."""
     base = Certification(method="ibp", data=DIGITS, chain="digits", epsilon=0.1)
+    methods = ("ibp", "mixtrain-5", "pgd-7", "standard")
     if profile == "smoke":
         brief = replace(
             base, data=replace(DIGITS, test=200), chain="digits-small", epochs=20, ramp=5
@@ -76,16 +74,13 @@ def rows(profile: str) -> tuple[Transfer, ...]:
         large = replace(base, data=replace(DIGITS, name="cifar10", size=None), chain="cifar-large")
         return tuple(
             Transfer(front=replace(large, method=name, epsilon=2 / 255), cuts=(1, 2, 3, 4, 5))
-            for name in ("ibp", "mixtrain-5", "pgd-7", "standard")
+            for name in methods
         )
-    first = [
-        Transfer(front=replace(base, method=name))
-        for name in ("ibp", "mixtrain-5", "pgd-7", "standard")
-    ]
+    first = [Transfer(front=replace(base, method=name)) for name in methods]
     seeds = [
         Transfer(front=replace(base, method=name, seed=seed), cuts=(1, 3))
         for seed in range(1, 5)
-        for name in ("ibp", "mixtrain-5")
+        for name in methods[:2]
     ]
     return (*first, *seeds)
 
@@ -124,9 +119,8 @@ def spliced(
 
 
 def training_of(row: Transfer, tail: Tail) -> Training:
-    method = method_of("standard" if tail == "boxes" else tail, row.front.epsilon, 1, 1)
-    if tail == "boxes":
-        return replace(training_of(row, "standard"), method=OnBoxes(ramp=max(1, row.epochs // 2)))
+    boxes = OnBoxes(ramp=max(1, row.epochs // 2))
+    method = boxes if tail == "boxes" else method_of(tail, row.front.epsilon, 1, 1)
     return replace(row.front.training, epochs=row.epochs, method=method)
 
 
@@ -145,8 +139,7 @@ def scores(row: Transfer, whole: nn.Sequential, test: Samples, a: int) -> dict[s
     epsilon = row.front.epsilon
     by_bound = certified_margins(whole, test.x, test.y, epsilon, ("ibp", "zonotope"))
     flags = verified_by_bound(by_bound, test.y)
-    attacks: dict[str, Attack] = {"pgd": strong_pgd(epsilon, restarts=2)}
-    report = robust_accuracy(whole, test.x, test.y, attacks, batch=250)
+    report = robust_accuracy(whole, test.x, test.y, strong_pgd(epsilon, restarts=2), batch=250)
     edge = Edge.preset("calibrated")
     rho = information.rho(whole, test.x, test.y, edge=edge, a=a)[a + 1]
     return {
@@ -176,18 +169,26 @@ def brackets(row: Transfer, network: nn.Sequential, samples: DataSet) -> list[di
     """Return gamma_j from both sides for linear readouts by depth, and for the whole network."""
     n, test, epsilon = len(network), samples.test, row.front.epsilon
     fitted_readouts = {j: linear_readout(network, j, samples.train) for j in range(1, n)}
-    readouts: list[tuple[str, int, nn.Module]] = [
-        *(("linear", j, readout) for j, readout in fitted_readouts.items()),
-        ("whole network", n, nn.Sequential()),
+    readouts: dict[int, nn.Module] = {**fitted_readouts, n: nn.Sequential()}
+    attack = strong_pgd(epsilon, restarts=2)
+    return [
+        {
+            "readout": "whole network" if j == n else "linear",
+            "j": j,
+            **gamma_bracket(with_readout(network, j, readout), test, epsilon, attack),
+        }
+        for j, readout in readouts.items()
     ]
-    found = []
-    for name, j, readout in readouts:
-        whole = with_readout(network, j, readout)
-        report = robust_accuracy(whole, test.x, test.y, strong_pgd(epsilon, restarts=2), batch=250)
-        by_bound = certified_margins(whole, test.x, test.y, epsilon, ("zonotope",))
-        between = bracket(whole, test.x, test.y, by_bound["zonotope"], report)
-        found.append({"readout": name, "j": j, **between.as_record()})
-    return found
+
+
+def gamma_bracket(
+    whole: nn.Sequential, samples: Samples, epsilon: float, attack: Attack
+) -> dict[str, Any]:
+    """Return gamma of a network, between a certificate of zonotopes and an attack."""
+    x, y = samples.x, samples.y
+    report = robust_accuracy(whole, x, y, attack, batch=250)
+    by_bound = certified_margins(whole, x, y, epsilon, ("zonotope",))
+    return bracket(whole, x, y, by_bound["zonotope"], report).as_record()
 
 
 def profile_of(row: Transfer, network: nn.Sequential, test: Samples) -> list[dict[str, Any]]:

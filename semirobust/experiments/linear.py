@@ -31,8 +31,7 @@ class Linear:
 
     @property
     def title(self) -> str:
-        study = self.study
-        return titled(study.architecture, study.data, study.seed, "linear")
+        return titled(self.study, "linear")
 
 
 def run(row: Linear, root: str | Path | None = None, *, download: bool = False) -> Run:

@@ -8,13 +8,14 @@ read too: they show what rho says by itself.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from semirobust.data import Samples, subset
-from semirobust.experiments.audits import OfRow, at_one_cut, deepest
+from semirobust.data import subset
+from semirobust.experiments.audits import OfRow, at_one_cut
+from semirobust.experiments.audits import of_row as at_deepest_cut
 from semirobust.experiments.nodes import Memory, made
-from semirobust.experiments.row import Contender, dependence
+from semirobust.experiments.row import dependence
 from semirobust.experiments.settings import smoke, table_1
 from semirobust.experiments.stages import Lineup
 from semirobust.experiments.study import Run, perturbed
@@ -49,30 +50,21 @@ def run(row: Reading, root: str | Path | None = None, *, download: bool = False)
     nodes, memory = of_row(row, root, download=download), Memory()
     samples = yield from made(nodes.data, memory)
     networks = yield from at_one_cut(nodes, memory)
-    test = subset(samples.test, row.images)
-    shared = {"none": test}
-    for network in networks[:2]:
-        shared[network.name] = attacked(row, network, test)
+    test, study = subset(samples.test, row.images), row.row.study
+    # as the images of Table 1 were: in the precision of the standard network
+    attacked = partial(
+        perturbed, samples=test, attack=study.attack, precision=study.standard.precision
+    )
+    shared = {"none": test, **{each.name: attacked(each.network) for each in networks[:2]}}
     table = []
-    for network in networks:
-        name = network.name
-        own = shared[name] if name in shared else attacked(row, network, test)
+    for contender in networks:
+        network, name = contender.network, contender.name
+        own = shared[name] if name in shared else attacked(network)
         for against, images in {**shared, OWN: own}.items():
-            table += [{"against": against, **record} for record in read(network, images)]
+            about = {"against": against, "accuracy": accuracy(network, images)}
+            table += [{**about, **record} for record in dependence(contender, images)]
     return {"rho": table}
 
 
 def of_row(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    return deepest(row.row, root, fronts=("robust", *row.row.controls), download=download)
-
-
-def attacked(row: Reading, contender: Contender, test: Samples) -> Samples:
-    """Return images attacked against a network as those of Table 1 were: in its precision."""
-    study = row.row.study
-    return perturbed(contender.network, test, study.attack, precision=study.standard.precision)
-
-
-def read(contender: Contender, images: Samples) -> list[dict[str, Any]]:
-    """Return rho_j of a network as published, with its null, and the accuracy on these images."""
-    reached = accuracy(contender.network, images)
-    return [{"accuracy": reached, **record} for record in dependence(contender, images)]
+    return at_deepest_cut(row, root, fronts=("robust", *row.row.controls), download=download)

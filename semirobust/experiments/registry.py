@@ -122,25 +122,23 @@ def tables(
     read, and how many seeds there are is for the reader to see.
     """
     chosen = [row for row in rows(name, profile) if only in row.title]
-    if profile != DEFAULT:
-        chosen = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
-    if not chosen:
+    if profile == DEFAULT:
+        found = [(row, finish(experiment(name).run(row, root))) for row in chosen]
+    else:
+        keys = {results.key(row): row for row in chosen}
+        there = [key for key in keys if results.path_of(name, key).exists()]
+        found = [(keys[key], results.load(name, key).metrics) for key in there]
+    if not found:
         raise FileNotFoundError(
             f"no {only} row of {name} is recorded in profile {profile}: "
             f"semirobust run {name} --profile {profile}"
         )
-    return joined((row, _metrics(name, row, profile, root)) for row in chosen)
+    return joined(found)
 
 
 def joined(runs: Iterable[tuple[Any, Tables]]) -> dict[str, pd.DataFrame]:
     """Return the tables of several rows, one frame each, with the columns that name the row."""
     return frames.joined((frames.columns(results.describe(row)), found) for row, found in runs)
-
-
-def _metrics(name: str, row: Any, profile: str, root: str | Path | None) -> dict[str, Any]:
-    if profile == DEFAULT:
-        return finish(experiment(name).run(row, root))
-    return results.load(name, results.key(row)).metrics
 
 
 def recorded(name: str, profile: str) -> list[results.Record]:

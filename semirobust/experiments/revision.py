@@ -8,7 +8,6 @@ those attacked images, and what the revision calls the sensitivity of a layer: t
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ from semirobust.attacks.ball import evaluating
 from semirobust.data import Samples, batches, subset
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.nodes import Memory, made
-from semirobust.experiments.row import Contender, dependence
+from semirobust.experiments.row import dependence
 from semirobust.experiments.stages import Lineup, contenders, lineup
 from semirobust.experiments.study import Run, Study, Tables, perturbed, titled
 from semirobust.layers import activations
@@ -34,8 +33,7 @@ class Attacked:
 
     @property
     def title(self) -> str:
-        study = self.study
-        return titled(study.architecture, study.data, study.seed, study.protocol)
+        return titled(self.study, self.study.protocol)
 
 
 def run(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Run:
@@ -45,28 +43,24 @@ def run(row: Attacked, root: str | Path | None = None, *, download: bool = False
     few = subset(samples.test, row.images)
     tables: Tables = {"accuracies": [], "rho": [], "sensitivity": []}
     for contender in (yield from contenders(nodes, memory)):
-        tables["rho"] += read(contender, few, "none")
+        network, seen = contender.network, {"none": few}
         for name, attack in row.attacks:
-            network, who = contender.network, {**contender.who, "attack": name}
+            who = {**contender.who, "attack": name}
             report = robust_accuracy(network, few.x, few.y, {name: attack}, batch=250)
             tables["accuracies"].append({**who, **report.as_record()})
-            images = perturbed(network, few, attack)
-            tables["rho"] += read(contender, images, name)
-            tables["sensitivity"] += [
-                {**who, "j": j, "change": change}
-                for j, change in sensitivity(network, few, images).items()
-            ]
+            seen[name] = perturbed(network, few, attack)
+            changes = sensitivity(network, few, seen[name])
+            tables["sensitivity"] += [{**who, "j": j, "change": changes[j]} for j in changes]
+        tables["rho"] += [
+            {"attack": name, "preset": "paper", **record}
+            for name, images in seen.items()
+            for record in dependence(contender, images)
+        ]
     return tables
 
 
 def of_row(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Lineup:
     return lineup(row.study, root, download=download)
-
-
-def read(contender: Contender, images: Samples, attack: str) -> list[dict[str, Any]]:
-    """Return rho_j of a network on attacked images, as published."""
-    about = {"attack": attack, "preset": "paper"}
-    return [{**about, **record} for record in dependence(contender, images)]
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -61,43 +60,38 @@ class Rewinding:
 
     @property
     def title(self) -> str:
-        return titled(self.architecture, self.data, self.seed)
+        return titled(self)
 
 
 def rewindings(profile: str) -> tuple[Rewinding, ...]:
     """Return the rows of a profile: digits at a sixteenth of the width, CIFAR-10 at a quarter."""
-    if profile == "smoke":
-        attack = NFGSM(epsilon=16 / 255)
-        made = Training(epochs=2, learning_rate=0.05, batch=50, method=Online(attack=attack))
-        data, small = (
-            Part(name="digits", train=500, test=100),
-            Architecture(name="vgg16", width=0.0625),
-        )
-        return (
-            _row(small, data, made, strong_pgd(16 / 255), levels=1, rate=0.8, early=1, images=50),
-        )
-    made = Training(
-        epochs=5 if profile == "cpu" else 30,
-        method=Online(attack=NFGSM(epsilon=8 / 255)),
-        augment=True,
-        precision="bfloat16",
-        channels_last=True,
+    radius = (16 if profile == "smoke" else 8) / 255
+    method = Online(attack=NFGSM(epsilon=radius))
+    row = Rewinding(
+        architecture=Architecture(name="vgg16", width=0.25),
+        data=Part(name="cifar10"),
+        training=Training(
+            epochs=30, method=method, augment=True, precision="bfloat16", channels_last=True
+        ),
+        whitebox=strong_pgd(radius),
+        n_b=(12,),
     )
-    network, whitebox = Architecture(name="vgg16", width=0.25), strong_pgd(8 / 255)
+    if profile == "smoke":
+        brief = replace(row, levels=1, rate=0.8, early=1, images=50)
+        return (
+            replace(
+                brief,
+                architecture=Architecture(name="vgg16", width=0.0625),
+                data=Part(name="digits", train=500, test=100),
+                training=Training(epochs=2, learning_rate=0.05, batch=50, method=method),
+            ),
+        )
     if profile == "cpu":
         data = Part(name="cifar10", train=5000, validation=300)
-        return (_row(network, data, made, whitebox, levels=2, rate=0.75, early=1, images=500),)
-    return tuple(
-        replace(_row(network, Part(name="cifar10"), made, whitebox), seed=seed) for seed in range(3)
-    )
-
-
-def _row(
-    network: Architecture, data: Part, training: Training, whitebox: PGD, **settings: Any
-) -> Rewinding:
-    return Rewinding(
-        architecture=network, data=data, training=training, whitebox=whitebox, n_b=(12,), **settings
-    )
+        training = replace(row.training, epochs=5)
+        brief = replace(row, levels=2, rate=0.75, early=1, images=500)
+        return (replace(brief, data=data, training=training),)
+    return tuple(replace(row, seed=seed) for seed in range(3))
 
 
 def run(row: Rewinding, root: str | Path | None = None, *, download: bool = False) -> Run:

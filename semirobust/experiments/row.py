@@ -42,9 +42,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        study = self.study
-        words = study.protocol, self.label
-        return titled(study.architecture, study.data, study.seed, *words)
+        return titled(self.study, self.study.protocol, self.label)
 
 
 class Contender(NamedTuple):

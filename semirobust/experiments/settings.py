@@ -9,7 +9,7 @@ A key is the hash of what differs from the defaults, so a published row is never
 """
 
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from semirobust.attacks.gradient import FGSM, NFGSM, PGD, TRADES, strong_pgd
 from semirobust.data import Part
@@ -139,37 +139,26 @@ def large(network: str, data: str, protocol: Protocol, profile: str) -> Row:
     row = cpu(network, protocol)
     epochs = {"gpu": (30, 30, 10), "paper": (120, 120, 10)}[profile]
     size = 224 if data == "imagenette" else 32
-    trainings = [row.study.standard, row.study.robust, row.study.tuning]
-    if profile == "paper":
-        trainings = [_as_published(one) for one in trainings]
-    standard, robust, tuning = (
-        replace(one, epochs=n) for one, n in zip(trainings, epochs, strict=True)
-    )
+    trainings: dict[str, Any] = {}
+    for name, n in zip(("standard", "robust", "tuning"), epochs, strict=True):
+        training = replace(getattr(row.study, name), epochs=n)
+        trainings[name] = _as_published(training) if profile == "paper" else training
     study = replace(
         row.study,
         architecture=Architecture(name=network, classes=CLASSES[data], size=size),
         data=Part(name=data, size=size if size > 32 else None),
         n_b=N_B[network][-1:] if network != "vgg16" else N_B[network],
-        standard=standard,
-        robust=robust,
-        tuning=tuning,
+        **trainings,
         trials=10 if profile == "paper" else 1,
     )
     return replace(row, study=study, autoattack=1000)
 
 
 def _as_published(training: Training) -> Training:
-    method = training.method
-    if isinstance(method, Online):
-        attack = PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)
-        method = Online(attack=attack)
+    attack = PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)
+    method = Online(attack=attack) if isinstance(training.method, Online) else training.method
     return replace(
-        training,
-        method=method,
-        learning_rate=0.01,
-        schedule="step",
-        batch=512,
-        precision="float32",
+        training, method=method, learning_rate=0.01, schedule="step", batch=512, precision="float32"
     )
 
 
@@ -200,30 +189,27 @@ def sweep(profile: str) -> tuple[Row, ...]:
     static = tuple(_other_radius(base, n) for n in radii)
     whole = base.whitebox.epsilon
     single = PGD(epsilon=whole, step_size=whole, steps=1, random_start=False)
-    fgsm = _swept(
-        replace(base, study=replace(base.study, attack=single)), f"FGSM {255 * whole:.0f}"
-    )
-    return (*online, fgsm, *static)
+    return (*online, _varied(base, f"FGSM {255 * whole:.0f}", attack=single), *static)
 
 
 def _other_radius(row: Row, n: int) -> Row:
-    radius = n / 255
-    study = row.study
-    attack = replace(study.attack, epsilon=radius, step_size=radius / 4)
+    study, radius = row.study, n / 255
+    changes: dict[str, Any] = {
+        "attack": replace(study.attack, epsilon=radius, step_size=radius / 4)
+    }
     if study.protocol == "online":
         method = Online(attack=NFGSM(epsilon=radius))
-        made = {part: replace(getattr(study, part), method=method) for part in ("robust", "tuning")}
-        study = replace(study, **made)
-    row = replace(row, study=replace(study, attack=attack), whitebox=strong_pgd(radius))
-    return _swept(row, f"{'PGD' if study.protocol == 'static' else 'N-FGSM'} {n}")
+        for part in ("robust", "tuning"):
+            changes[part] = replace(getattr(study, part), method=method)
+    label = f"{'PGD' if study.protocol == 'static' else 'N-FGSM'} {n}"
+    return _varied(replace(row, whitebox=strong_pgd(radius)), label, **changes)
 
 
-def _swept(row: Row, label: str) -> Row:
-    study = replace(row.study, n_b=row.study.n_b[-1:])
-    presets, images = ("paper",), min(row.images, 500)
-    return replace(
-        row, study=study, label=label, presets=presets, images=images, autoattack=None, controls=()
-    )
+def _varied(row: Row, label: str, **changes: Any) -> Row:
+    """Return a row of another study: one cut, at most 500 images, no controls."""
+    study = replace(row.study, n_b=row.study.n_b[-1:], **changes)
+    row = replace(row, study=study, label=label, images=min(row.images, 500))
+    return replace(row, presets=("paper",), autoattack=None, controls=())
 
 
 def methods(profile: str) -> tuple[Row, ...]:
@@ -238,24 +224,10 @@ def methods(profile: str) -> tuple[Row, ...]:
         "PGD": Online(attack=inner),
         "TRADES": Trades(attack=TRADES(epsilon=radius, step_size=radius / 4, steps=steps)),
         "ATTA": Atta(attack=carried),
-        "ATTA+TRADES": AttaTrades(
-            attack=TRADES(epsilon=radius, step_size=radius / 2, steps=3),
-        ),
+        "ATTA+TRADES": AttaTrades(attack=TRADES(epsilon=radius, step_size=radius / 2, steps=3)),
     }
     return tuple(
-        replace(
-            row,
-            study=replace(
-                row.study,
-                n_b=row.study.n_b[-1:],
-                tuning=replace(row.study.tuning, method=method, augment=False),
-            ),
-            label=name,
-            images=min(row.images, 500),
-            autoattack=None,
-            controls=(),
-            presets=("paper",),
-        )
+        _varied(row, name, tuning=replace(row.study.tuning, method=method, augment=False))
         for name, method in chosen.items()
     )
 
@@ -275,11 +247,10 @@ def connectivity(profile: str) -> tuple[Linear, ...]:
 
 def revision(profile: str) -> tuple[Attacked, ...]:
     """Return the rows of Tables S2 to S4: none, FGSM and PGD on the same networks."""
-    make = {"smoke": smoke, "cpu": cpu}[profile]
-    networks = ("alexnet",) if profile == "smoke" else ("vgg16", "resnet18")
+    smokes = [smoke("alexnet", "online")]
+    rows = smokes if profile == "smoke" else [cpu(name, "online") for name in ("vgg16", "resnet18")]
     found = []
-    for network in networks:
-        row = make(network, "online")
+    for row in rows:
         attacks = (("FGSM", FGSM(epsilon=row.whitebox.epsilon)), ("PGD", row.whitebox))
         found.append(Attacked(study=row.study, attacks=attacks, images=max(row.images, 250)))
     return tuple(found)

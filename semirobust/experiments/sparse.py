@@ -19,10 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from semirobust.certified.certificates import Bracket, bracket, certified_margins
-from semirobust.data import DataSet, Samples, subset
+from semirobust.data import Samples, subset
 from semirobust.edge import information
-from semirobust.evaluation.report import robust_accuracy
+from semirobust.experiments.certified import gamma_bracket
 from semirobust.experiments.nodes import content, kept
 from semirobust.experiments.study import Making, Progress, Run, Tables, perturbed
 from semirobust.experiments.tickets import Found, Hunt, hunted, hunts, parts, scores
@@ -79,17 +78,53 @@ def run(row: Join, root: str | Path | None = None, *, download: bool = False) ->
     """Return the tables "networks", "gamma" and "rho" of a row."""
     tables: Tables = {"networks": [], "gamma": [], "rho": []}
     hunt, samples = row.hunt, parts(row.hunt, root, download=download)
+    few, trials = subset(samples.test, row.images), hunt.tickets.trials
     found = yield from hunted(hunt, samples)
     standard = yield from trained(hunt, samples.train, "standard", attack=False)
     sources = yield from fronts(row, found, samples.train)
     for a in row.cuts:
         backs = yield from joined(hunt, sources, standard, samples.train, a)
-        for name, weights in backs.items():
-            tables["networks"] += accuracies(hunt, sources, weights, samples.test, a, name)
+        for back, weights in backs.items():
+            scored = scores(weights, full_masks(weights), samples=samples.test, row=hunt)
+            tables["networks"] += [
+                {
+                    **source.about(a, trial),
+                    "back": back,
+                    **{name: float(each[place * trials + trial]) for name, each in scored.items()},
+                }
+                for place, source in enumerate(sources)
+                for trial in range(trials)
+            ]
         weights = backs["under attack"]
-        tables["gamma"] += readings(row, sources, weights, samples, a)
-        tables["rho"] += dependence(row, sources, weights, samples.test, a)
+        for place, source in enumerate(sources):
+            for trial in range(row.read):
+                network = chain(weights, full_masks(weights), place * trials + trial)
+                about = source.about(a, trial)
+                gamma = gammas(hunt, network, a, samples.train, few)
+                tables["gamma"] += [{**about, **record} for record in gamma]
+                attacked = perturbed(network, samples.test, hunt.strong)
+                rho = information.rho(network, attacked.x, attacked.y, a=a)
+                records = information.records({"tuned": rho})
+                tables["rho"] += [{**record, **about} for record in records]
     return tables
+
+
+def gammas(
+    hunt: Hunt, network: nn.Sequential, a: int, train: Samples, few: Samples
+) -> list[dict[str, Any]]:
+    """Return gamma_a from both sides, for a linear readout and for the f_b trained under attack.
+
+    Every part of the network behind f_a is a readout of it too.
+    """
+    f_a, f_b = split(network, a)
+    readouts = {"linear": linear_readout(f_a, a, train), "f_b": f_b}
+    return [
+        {
+            "readout": name,
+            **gamma_bracket(with_readout(f_a, a, readout), few, hunt.epsilon, hunt.strong),
+        }
+        for name, readout in readouts.items()
+    ]
 
 
 def trained(
@@ -190,63 +225,4 @@ def joined(
         found[name] = yield from _fitted(
             hunt, words, spliced, full_masks(spliced), train, steps=steps, seeds=seeds, a=a
         )
-    return found
-
-
-def accuracies(
-    hunt: Hunt, sources: Sequence[Front], weights: Weights, test: Samples, a: int, back: str
-) -> list[dict[str, Any]]:
-    """Return one record for each source and trial: clean, FGSM and PGD accuracy of the whole."""
-    found = scores(weights, full_masks(weights), samples=test, row=hunt)
-    trials = hunt.tickets.trials
-    return [
-        {
-            **source.about(a, trial),
-            "back": back,
-            **{name: float(values[place * trials + trial]) for name, values in found.items()},
-        }
-        for place, source in enumerate(sources)
-        for trial in range(trials)
-    ]
-
-
-def readings(
-    row: Join, sources: Sequence[Front], weights: Weights, samples: DataSet, a: int
-) -> list[dict[str, Any]]:
-    """Return gamma_a of each f_a from both sides, for a linear readout and for its dense f_b.
-
-    Every part of the network behind f_a is a readout of it too; f_b was trained under attack.
-    """
-    few, trials = subset(samples.test, row.images), row.hunt.tickets.trials
-    found = []
-    for place, source in enumerate(sources):
-        for trial in range(row.read):
-            whole_chain = chain(weights, full_masks(weights), place * trials + trial)
-            f_a, f_b = split(whole_chain, a)
-            for name, readout in (("linear", linear_readout(f_a, a, samples.train)), ("f_b", f_b)):
-                bracket = between(with_readout(f_a, a, readout), few, row.hunt)
-                about = {**source.about(a, trial), "readout": name}
-                found.append({**about, **bracket.as_record()})
-    return found
-
-
-def between(network: nn.Sequential, few: Samples, hunt: Hunt) -> Bracket:
-    """Return gamma of a readout behind f_a, between a certificate and an attack."""
-    report = robust_accuracy(network, few.x, few.y, hunt.strong, batch=250)
-    margins = certified_margins(network, few.x, few.y, hunt.epsilon, ("zonotope",))
-    return bracket(network, few.x, few.y, margins["zonotope"], report)
-
-
-def dependence(
-    row: Join, sources: Sequence[Front], weights: Weights, test: Samples, a: int
-) -> list[dict[str, Any]]:
-    """Return rho_j behind the cut, j = a+1..n, on test images attacked in each network."""
-    found = []
-    for place, source in enumerate(sources):
-        for trial in range(row.read):
-            network = chain(weights, full_masks(weights), place * row.hunt.tickets.trials + trial)
-            attacked = perturbed(network, test, row.hunt.strong)
-            rho = information.rho(network, attacked.x, attacked.y, a=a)
-            about = source.about(a, trial)
-            found += [{**record, **about} for record in information.records({"tuned": rho})]
     return found

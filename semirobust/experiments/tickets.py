@@ -4,7 +4,7 @@ A row is one data set and one training. Its tables: ``levels`` (a record for eac
 level) and ``autoattack`` (dense networks and final tickets under the official white-box attack).
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import DataSet, Part, Samples, select, subset, to_bytes
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.nodes import content, kept
-from semirobust.experiments.study import Making, Progress, Run
+from semirobust.experiments.study import PARTS, Making, Progress, Run
 from semirobust.results.artefacts import Artefact
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, correct, full_masks
 from semirobust.tickets.pruning import Tickets, last_networks, levels, restored, share_left
@@ -104,12 +104,8 @@ def grey(samples: Samples, side: int) -> Samples:
 
 def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
     colour = select(row.data, root, download=download)
-    return replace(
-        colour,
-        train=grey(colour.train, row.side),
-        validation=grey(colour.validation, row.side),
-        test=grey(colour.test, row.side),
-    )
+    grey_parts: dict[str, Any] = {name: grey(getattr(colour, name), row.side) for name in PARTS}
+    return replace(colour, **grey_parts)
 
 
 class Found(NamedTuple):
@@ -169,23 +165,22 @@ def scores(weights: Weights, masks: Masks, *, samples: Samples, row: Hunt) -> di
 
 def attacked(row: Hunt, found: Found, test: Samples) -> list[dict[str, Any]]:
     """Return AutoAttack's records of the dense networks and of the last level's, one each."""
-    few = subset(test, row.images or len(test))
-    return [
-        {"reset": reset, "trial": trial, **official(row, weights, trial, few)}
-        for reset, weights in {"dense": found.tickets[0], **found.last}.items()
-        for trial in range(min(row.attacked, row.tickets.trials))
-    ]
-
-
-def official(row: Hunt, weights: Sequence[Tensor], trial: int, few: Samples) -> dict[str, Any]:
-    """Return what the official attack leaves of one network, with the number of images."""
-    network = chain(weights, full_masks(weights), trial)
-    report = robust_accuracy(network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250)
-    return {
-        "share": share_left([weight[trial] for weight in weights]),
-        "accuracy": report.accuracy,
-        "two_errors": report.two_errors,
-        "clean": report.clean_accuracy,
-        "images": report.n,
-        "failed_checks": [canary.name for canary in report.check()],
-    }
+    few, official = subset(test, row.images or len(test)), AutoAttack(epsilon=row.epsilon)
+    records = []
+    for reset, weights in {"dense": found.tickets[0], **found.last}.items():
+        for trial in range(min(row.attacked, row.tickets.trials)):
+            network = chain(weights, full_masks(weights), trial)
+            report = robust_accuracy(network, few.x, few.y, official, batch=250)
+            records.append(
+                {
+                    "reset": reset,
+                    "trial": trial,
+                    "share": share_left([weight[trial] for weight in weights]),
+                    "accuracy": report.accuracy,
+                    "two_errors": report.two_errors,
+                    "clean": report.clean_accuracy,
+                    "images": report.n,
+                    "failed_checks": [canary.name for canary in report.check()],
+                }
+            )
+    return records

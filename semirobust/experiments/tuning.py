@@ -57,8 +57,18 @@ def tried(
     a = cut(standard, study.n_b[0])
     steps: list[Progress] = []
 
+    words = f"f_b={study.n_b[0]} behind {front} f_a, trial {number + 1}"
+
     def tune(network: nn.Sequential, _: int) -> Iterator[Epoch]:
-        for step in _fit_f_b(study, number, network, source, a, samples=samples, folder=folder):
+        training = seeded(study, study.tuning, number)
+        fit = partial(stepped, words, training=training, folder=folder)
+        features = _features(source, a, samples) if study.protocol == "static" else None
+        if features is None:
+            fitting = fit(network, samples.train, a=a, validate=score(study, samples))
+        else:
+            stored = partial(accuracy, samples=features.validation)
+            fitting = fit(split(network, a)[1], features.train, validate=stored)
+        for step in fitting:
             steps.append(step)
             yield step.epoch
 
@@ -71,18 +81,12 @@ def tried(
         accuracy=score(study, samples),
         measure=partial(measure, samples=attacked.test, a=a),
     )
-    words = f"f_b={study.n_b[0]} behind {front} f_a, trial {number + 1}"
-    yield from (step._replace(stage=words) for step in steps)
+    yield from steps
     return split(trial.network, a)[1].state_dict(), as_record(trial)
 
 
 def restored(
-    study: Study,
-    content: Content,
-    *,
-    standard: nn.Sequential,
-    source: nn.Sequential,
-    **_: object,
+    study: Study, content: Content, *, standard: nn.Sequential, source: nn.Sequential, **_: object
 ) -> Trial:
     weights, facts = content
     record = {name: facts[name] for name in RECORDED}
@@ -102,29 +106,8 @@ def _target(study: Study, samples: DataSet, robust: nn.Sequential) -> float:
 
 @lru_cache(maxsize=1)
 def _features(source: nn.Sequential, a: int, samples: DataSet) -> DataSet | None:
-    """Return h_a of all samples, which the trials at one cut share."""
+    """Return h_a of all samples where they are small enough; the trials at one cut share them."""
     return cached(split(source, a)[0], samples)
-
-
-def _fit_f_b(
-    study: Study,
-    number: int,
-    network: nn.Sequential,
-    source: nn.Sequential,
-    a: int,
-    *,
-    samples: DataSet,
-    folder: Path,
-) -> Iterator[Progress]:
-    """Fit f_b of a network: on cached h_a where they are small enough, else behind f_a."""
-    training = seeded(study, study.tuning, number)
-    features = _features(source, a, samples) if study.protocol == "static" else None
-    if features is None:
-        check = score(study, samples)
-        return stepped("", network, samples.train, training, folder, a=a, validate=check)
-    stored = partial(accuracy, samples=features.validation)
-    f_b = split(network, a)[1]
-    return stepped("", f_b, features.train, training, folder, validate=stored)
 
 
 def cached(f_a: nn.Sequential, samples: DataSet) -> DataSet | None:
@@ -136,15 +119,11 @@ def cached(f_a: nn.Sequential, samples: DataSet) -> DataSet | None:
         wide = f_a(samples.train.x[:1]).numel() * 4 * len(samples.train)
         if wide > CACHE_BYTES:
             return None
-        return replace(
-            samples,
-            train=_through(f_a, samples.train),
-            validation=_through(f_a, samples.validation),
+        train, validation = (
+            Samples(torch.cat([f_a(x) for x, _, _ in batches(part, 250)]), part.labels)
+            for part in (samples.train, samples.validation)
         )
-
-
-def _through(f_a: nn.Sequential, samples: Samples) -> Samples:
-    return Samples(torch.cat([f_a(x) for x, _, _ in batches(samples, 250)]), samples.labels)
+        return replace(samples, train=train, validation=validation)
 
 
 def published_rho(network: nn.Sequential, *, samples: Samples, a: int) -> dict[int, float]:

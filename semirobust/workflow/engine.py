@@ -56,6 +56,7 @@ class Standing(NamedTuple):
 
 
 def standings(jobs: Iterable[Job]) -> list[Standing]:
+    """Return where every job stands."""
     return [Standing(job, *artefacts.state(job.manifest), _cost(job)) for job in jobs]
 
 
