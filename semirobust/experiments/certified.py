@@ -39,7 +39,6 @@ from semirobust.experiments.nodes import train
 from semirobust.experiments.study import Progress, Run
 from semirobust.layers import compose, split
 from semirobust.theory.semirobustness import linear_readout, with_readout
-from semirobust.training.fitting import Training
 from semirobust.types import Attack
 
 Tail = Literal["standard", "boxes", "pgd-7"]
@@ -108,7 +107,9 @@ def spliced(
     fresh = architecture(row.front.chain).build(seed=100 + row.front.seed, tight=tail == "boxes")
     f_a, f_b = split(network, a)[0], split(fresh, a)[1]
     whole = nn.Sequential(*f_a, *f_b)
-    front, training = row.front, training_of(row, tail)
+    front, boxes = row.front, OnBoxes(ramp=max(1, row.epochs // 2))
+    method = boxes if tail == "boxes" else method_of(tail, front.epsilon, 1, 1)
+    training = replace(front.training, epochs=row.epochs, method=method)
     about = ("tail", front.method, front.chain, front.data, front.training, a, tail)
     if tail == "pgd-7":
         yield from train("certified", about, whole, samples.train, training, words=tail, a=a)
@@ -116,12 +117,6 @@ def spliced(
         behind = latents(row, network, samples.train, a, tail)
         yield from train("certified", about, f_b, behind, training, words=tail)
     return whole.eval()
-
-
-def training_of(row: Transfer, tail: Tail) -> Training:
-    boxes = OnBoxes(ramp=max(1, row.epochs // 2))
-    method = boxes if tail == "boxes" else method_of(tail, row.front.epsilon, 1, 1)
-    return replace(row.front.training, epochs=row.epochs, method=method)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from semirobust.data import DataSet, Samples
 from semirobust.experiments.study import PARTS, Content, Progress, device_name, fitted, loaded
-from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.results.artefacts import Artefact, held, inputs_first, publish
 from semirobust.training.fitting import Epoch, Training
 
 TENSORS = "tensors.safetensors"
@@ -53,11 +53,7 @@ def kept(
 ) -> Generator[Progress, None, Content]:
     """Return the tensors and facts of an artefact, made now or before, after its progress.
 
-    Args:
-        artefact: What is wanted.
-        inputs: Digests of the values it is made from, by name.
-        make: Returns tensors and facts; a generator of progress that does so is given
-            ``folder``, for checkpoints.
+    ``make`` returns them; a generator of progress that does is given ``folder``, for checkpoints.
     """
     with held(artefact, inputs) as work:
         if work.record is None:
@@ -170,13 +166,4 @@ def stored(nodes: Iterable[Node]) -> list[Node]:
 
 def listed(targets: Iterable[Node]) -> list[Node]:
     """Return all nodes with a stage that the targets are made from, and they, inputs first."""
-    found: dict[Node, None] = {}
-
-    def visit(nodes: Iterable[Node]) -> None:
-        for node in stored(nodes):
-            if node not in found:
-                visit(node.needs.values())
-                found[node] = None
-
-    visit(targets)
-    return list(found)
+    return inputs_first(stored(targets), lambda node: stored(node.needs.values()))

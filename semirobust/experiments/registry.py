@@ -1,12 +1,13 @@
 """The experiments by name: what their rows are, how a row is run, and what is recorded of it.
 
 An experiment is two functions: frozen settings of its rows in a profile (each with a ``title``),
-and a generator of progress that runs one row and returns its flat tables. Where a row waits for
-nodes of ``stages``, a third one lists them.
+and ``run``, a generator of progress that runs one row and returns its flat tables. Where a row
+waits for nodes of ``stages``, a third one, ``of_row``, lists them.
 """
 
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -39,54 +40,41 @@ class Experiment(NamedTuple):
 
     text: str  # what it answers, in a line
     rows: Callable[[str], tuple[Any, ...]]  # profile -> settings, in the order in which they run
-    run: Callable[..., Run]  # (row, root, download=) -> progress, then tables
-    profiles: tuple[str, ...] = ("smoke", "cpu")  # those that have settings
-    nodes: Callable[..., Lineup] | None = None  # what jobs can make, and a record waits for
+    module: ModuleType  # whose ``run`` runs a row
+    profiles: tuple[str, ...] = PROFILES[:2]  # those that have settings
+
+    @property
+    def run(self) -> Callable[..., Run]:
+        """(row, root, download=) -> generator of progress that returns the tables."""
+        return self.module.run
+
+    @property
+    def nodes(self) -> Callable[..., Lineup] | None:
+        """(row, root, download=) -> its lineup, where jobs can make what a record waits for."""
+        return getattr(self.module, "of_row", None)
 
 
 UP_TO_GPU = PROFILES[:3]
-EXPERIMENTS: dict[str, Experiment] = {
-    "table-1": Experiment(
-        "Table 1: Algorithm 1, both protocols, with controls",
-        settings.table_1,
-        stages.run,
-        PROFILES,
-        stages.of_row,
-    ),
-    "figure-2": Experiment(
-        "Figure 2: rho_j by size of f_b", settings.figure_2, stages.run, nodes=stages.of_row
-    ),
-    "methods": Experiment("how f_b is trained", settings.methods, stages.run, nodes=stages.of_row),
-    "sweep": Experiment("attack and radius", settings.sweep, stages.run, nodes=stages.of_row),
-    "revision": Experiment(
-        "Tables S2 to S4: three attacks", settings.revision, revision.run, nodes=revision.of_row
-    ),
-    "audit": Experiment(
-        "assumptions of Theorem 2 on these networks",
-        settings.audits,
-        audits.run,
-        nodes=audits.of_row,
-    ),
-    "readings": Experiment(
-        "rho on four sets of images", readings.readings, readings.run, PROFILES, readings.of_row
-    ),
-    "linear": Experiment(
-        "Table S1: Algorithm S1", settings.connectivity, linear.run, nodes=linear.of_row
-    ),
-    "tickets": Experiment("robust winning tickets", tickets.hunts, tickets.run, UP_TO_GPU),
-    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse.run, UP_TO_GPU),
+AT_LARGE = "certified semirobustness: brackets, transfer, readouts at large"
+ALGORITHM_1 = "Table 1: Algorithm 1, both protocols, with controls"
+EXPERIMENTS = {
+    "table-1": Experiment(ALGORITHM_1, settings.table_1, stages, PROFILES),
+    "figure-2": Experiment("Figure 2: rho_j by size of f_b", settings.figure_2, stages),
+    "methods": Experiment("how f_b is trained", settings.methods, stages),
+    "sweep": Experiment("attack and radius", settings.sweep, stages),
+    "revision": Experiment("Tables S2 to S4: three attacks", settings.revision, revision),
+    "audit": Experiment("assumptions of Theorem 2 on these networks", settings.audits, audits),
+    "readings": Experiment("rho on four sets of images", readings.readings, readings, PROFILES),
+    "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, linear),
+    "tickets": Experiment("robust winning tickets", tickets.hunts, tickets, UP_TO_GPU),
+    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse, UP_TO_GPU),
     "rewinding": Experiment(
-        "tickets of VGG16 under a cut", rewinding.rewindings, rewinding.run, UP_TO_GPU
+        "tickets of VGG16 under a cut", rewinding.rewindings, rewinding, UP_TO_GPU
     ),
     "mixtrain": Experiment(
-        "MixTrain beside its baselines", mixtrain_settings.rows, mixtrain.run, UP_TO_GPU
+        "MixTrain beside its baselines", mixtrain_settings.rows, mixtrain, UP_TO_GPU
     ),
-    "certified": Experiment(
-        "certified semirobustness: brackets, transfer, readouts at large",
-        certified.rows,
-        certified.run,
-        UP_TO_GPU,
-    ),
+    "certified": Experiment(AT_LARGE, certified.rows, certified, UP_TO_GPU),
 }
 
 

@@ -164,21 +164,12 @@ def _as_published(training: Training) -> Training:
 
 def figure_2(profile: str) -> tuple[Row, ...]:
     """Return rows with many cuts, for rho_j and accuracy by the size of f_b (Figure 2)."""
-    row = {"smoke": smoke, "cpu": cpu}[profile]
+    make = {"smoke": smoke, "cpu": cpu}[profile]
     sizes = (2, 4, 6) if profile == "smoke" else (2, 4, 6, 8, 10, 12, 14)
-    found = (row(QUICK[profile], protocol) for protocol in ("online", "static"))
-    images = 200 if profile == "smoke" else 500
-    return tuple(
-        replace(
-            one,
-            study=replace(one.study, n_b=sizes),
-            images=images,
-            autoattack=None,
-            controls=("standard",),
-            label="many cuts",
-        )
-        for one in found
-    )
+    rows = (make(QUICK[profile], protocol) for protocol in ("online", "static"))
+    changes: dict[str, Any] = {"autoattack": None, "controls": ("standard",), "label": "many cuts"}
+    changes["images"] = 200 if profile == "smoke" else 500
+    return tuple(replace(row, study=replace(row.study, n_b=sizes), **changes) for row in rows)
 
 
 def sweep(profile: str) -> tuple[Row, ...]:

@@ -189,9 +189,8 @@ def fronts(row: Join, found: Found, train: Samples) -> Generator[Progress, None,
     for level in row.levels:
         masks = tuple(weight != 0 for weight in found.tickets[level])
         other = shuffled(masks, seeds_of(row.hunt.tickets, FRESH + level))
-        words = [f"{name}, level {level}" for name in ("new weights", "random mask")]
-        new = yield from trained(row.hunt, train, words[0], masks, draw=FRESH)
-        random = yield from trained(row.hunt, train, words[1], other)
+        new = yield from trained(row.hunt, train, f"new weights, level {level}", masks, draw=FRESH)
+        random = yield from trained(row.hunt, train, f"random mask, level {level}", other)
         fronts += [
             Front("ticket", level, found.tickets[level]),
             Front("new weights", level, new),

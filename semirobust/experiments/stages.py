@@ -47,24 +47,14 @@ class Entry(NamedTuple):
 
 
 class Lineup(NamedTuple):
-    """The nodes of a study, and among them those on which the record of a row waits.
+    """The nodes of a study, and among them those on which the record of a row waits."""
 
-    Attributes:
-        data: Clean images.
-        examples: Images attacked against the standard network.
-        attacked: Images on which rho is read; static: the stored examples, online: test images
-            attacked against (f_a*, f_b*).
-        robust: (f_a*, f_b*).
-        entries: All networks.
-        targets: What a record waits for: all networks, if nothing else is said.
-    """
-
-    data: Node
-    examples: Node
-    attacked: Node
-    robust: Node
-    entries: list[Entry]
-    targets: list[Node]
+    data: Node  # clean images
+    examples: Node  # images attacked against the standard network
+    attacked: Node  # to read rho on: the examples; online, test images against (f_a*, f_b*)
+    robust: Node  # (f_a*, f_b*)
+    entries: list[Entry]  # all networks
+    targets: list[Node]  # what a record waits for: all networks, if nothing else is said
 
 
 def lineup(
@@ -93,11 +83,9 @@ def lineup(
         entries.append(Entry("spliced", {"n_b": n_b}, spliced))
         for front in fronts:
             needs = {**both, "samples": samples, "source": networks[front], "attacked": attacked}
-            trials = {
-                f"trial {number}": _trial(study, n_b, front, number, needs)
-                for number in range(study.trials)
-            }
-            tuned = Node(needs=trials, read=best_network)
+            trials = [_trial(study, n_b, front, number, needs) for number in range(study.trials)]
+            named = {f"trial {number}": trial for number, trial in enumerate(trials)}
+            tuned = Node(needs=named, read=best_network)
             entries.append(Entry("tuned", {"n_b": n_b, "front": front}, tuned))
     targets = [entry.network for entry in entries]
     return Lineup(data, examples, attacked, robust, entries, targets)

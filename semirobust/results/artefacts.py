@@ -15,7 +15,7 @@ Whoever uses a payload checks its digest first. No torch here, and no notion of 
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
 from time import perf_counter, process_time, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +32,7 @@ from semirobust.results import code as sources
 from semirobust.results import records as results
 from semirobust.results.records import write_atomically
 
+T = TypeVar("T")
 Inputs = Mapping[str, str]  # digests of the values it is made from, by name
 
 
@@ -62,12 +63,14 @@ class Artefact:
 class Held:
     """An artefact in the hands of this process; ``record`` is None where it is to be made."""
 
-    stage: str
-    about: Any
-    folder: Path
+    artefact: Artefact
     inputs: Inputs
     record: dict[str, Any] | None
     clocks: tuple[float, float]
+
+    @property
+    def folder(self) -> Path:
+        return self.artefact.folder
 
     @property
     def facts(self) -> Any:
@@ -104,18 +107,11 @@ def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
         record = _valid(folder, inputs)
         if record is None:
             _begin(folder, inputs)
-        elif _read(folder / "manifest.json") != record:
+        elif read(folder / "manifest.json") != record:
             _write(folder / "manifest.json", record)
         clocks = perf_counter(), process_time()
         try:
-            yield Held(
-                stage=artefact.stage,
-                about=results.describe(artefact.about),
-                folder=folder,
-                inputs=inputs,
-                record=record,
-                clocks=clocks,
-            )
+            yield Held(artefact=artefact, inputs=inputs, record=record, clocks=clocks)
         except Exception as error:
             _write(folder / "failure.json", {"reason": f"{type(error).__name__}: {error}"})
             raise
@@ -123,7 +119,7 @@ def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
 
 def _valid(folder: Path, inputs: Inputs) -> dict[str, Any] | None:
     """Return the record of a whole payload made from these inputs."""
-    record = _read(folder / "record.json") or _read(folder / "manifest.json")
+    record = read(folder / "record.json") or read(folder / "manifest.json")
     if record is None or record["inputs"] != dict(inputs):
         return None
     return record if all((folder / name).exists() for name in record["files"]) else None
@@ -131,34 +127,30 @@ def _valid(folder: Path, inputs: Inputs) -> dict[str, Any] | None:
 
 def _begin(folder: Path, inputs: Inputs) -> None:
     """Keep checkpoints only where they began from the same inputs."""
-    begun = _read(folder / "begun.json")
+    begun = read(folder / "begun.json")
     if begun is None or begun["inputs"] != dict(inputs):
-        for name in ("record.json", "manifest.json", *_checkpoints(folder)):
-            (folder / name).unlink(missing_ok=True)
+        _clear(folder, "record.json", "manifest.json")
         _write(folder / "begun.json", {"inputs": dict(inputs)})
     (folder / "failure.json").unlink(missing_ok=True)
 
 
-def _checkpoints(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("checkpoint*")]
+def _clear(folder: Path, *names: str) -> None:
+    for path in (*(folder / name for name in names), *folder.glob("checkpoint*")):
+        path.unlink(missing_ok=True)
 
 
 def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin: Any) -> Any:
     """Write payload, record and manifest, in this order, and return the facts as JSON has them.
 
-    Args:
-        held: The artefact.
-        files: Name and content of each file of the payload.
-        facts: What is small: metrics, epochs.
-        origin: Added to the provenance.
+    Facts are what is small: metrics, epochs. ``origin`` is added to the provenance.
     """
     for name, content in files.items():
         write_atomically(held.folder / name, content)
     wall, cpu = perf_counter() - held.clocks[0], process_time() - held.clocks[1]
     record = {
         "schema": 1,
-        "stage": held.stage,
-        "settings": held.about,
+        "stage": held.artefact.stage,
+        "settings": results.describe(held.artefact.about),
         "inputs": dict(held.inputs),
         "files": {name: sha256(content).hexdigest() for name, content in files.items()},
         "facts": json.loads(json.dumps(facts, allow_nan=False)),
@@ -167,12 +159,11 @@ def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin:
     }
     _write(held.folder / "record.json", record)
     _write(held.folder / "manifest.json", record)
-    for name in ("begun.json", "failure.json", *_checkpoints(held.folder)):
-        (held.folder / name).unlink(missing_ok=True)
+    _clear(held.folder, "begun.json", "failure.json")
     return record["facts"]
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read(path: Path) -> dict[str, Any] | None:
     """Return a JSON file, or None where there is no whole one."""
     try:
         return dict(json.loads(path.read_bytes()))
@@ -182,6 +173,20 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def inputs_first(wanted: Iterable[T], needs: Callable[[T], Iterable[T]]) -> list[T]:
+    """Return all that is wanted with what it needs, each once, what is needed first."""
+    done: dict[T, None] = {}
+
+    def visit(things: Iterable[T]) -> None:
+        for thing in things:
+            if thing not in done:
+                visit(needs(thing))
+                done[thing] = None
+
+    visit(wanted)
+    return list(done)
 
 
 def state(manifest: Path) -> tuple[str, str]:
@@ -195,7 +200,7 @@ def state(manifest: Path) -> tuple[str, str]:
         return "done", ""
     if _is_locked(folder / ".lock"):
         return "running", ""
-    failure = _read(folder / "failure.json")
+    failure = read(folder / "failure.json")
     if failure is not None:
         return "failed", failure["reason"]
     return ("stopped", "") if (folder / "begun.json").exists() else ("missing", "")

@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semirobust.results import artefacts
+from semirobust.results.artefacts import inputs_first
 from semirobust.results.records import artifacts_root, write_atomically
 
 WORKFLOW = Path(__file__).resolve().parent
@@ -57,14 +59,12 @@ class Standing(NamedTuple):
 
 def standings(jobs: Iterable[Job]) -> list[Standing]:
     """Return where every job stands."""
-    return [Standing(job, *artefacts.state(job.manifest), _cost(job)) for job in jobs]
-
-
-def _cost(job: Job) -> float | None:
-    if not job.manifest.exists():
-        return None
-    document = json.loads(job.manifest.read_bytes())
-    return float(document["cost"]["cpu_seconds"])
+    found = []
+    for job in jobs:
+        manifest = artefacts.read(job.manifest)
+        cost = float(manifest["cost"]["cpu_seconds"]) if manifest else None
+        found.append(Standing(job, *artefacts.state(job.manifest), cost))
+    return found
 
 
 def estimate(found: Sequence[Standing]) -> tuple[float, int]:
@@ -72,10 +72,10 @@ def estimate(found: Sequence[Standing]) -> tuple[float, int]:
 
     A job that is not done is taken to cost what jobs of its stage have cost on average.
     """
-    known: dict[str, list[float]] = {}
+    known = defaultdict(list)
     for one in found:
         if one.cpu_seconds is not None:
-            known.setdefault(one.job.stage, []).append(one.cpu_seconds)
+            known[one.job.stage].append(one.cpu_seconds)
     due = [one.job.stage for one in found if one.state != "done"]
     seconds = sum(sum(known[stage]) / len(known[stage]) for stage in due if stage in known)
     return seconds, sum(stage not in known for stage in due)
@@ -84,20 +84,11 @@ def estimate(found: Sequence[Standing]) -> tuple[float, int]:
 def ordered(jobs: Iterable[Job]) -> list[Job]:
     """Return the jobs, each once, inputs first."""
     by_name = {job.name: job for job in jobs}
-    done: dict[str, Job] = {}
-
-    def visit(name: str, wanted_by: str) -> None:
-        if name in done:
-            return
-        if name not in by_name:
-            raise ValueError(f"{wanted_by} needs {name}, which no job makes")
-        for one in by_name[name].inputs:
-            visit(one, name)
-        done[name] = by_name[name]
-
-    for name in by_name:
-        visit(name, "the plan")
-    return list(done.values())
+    for job in by_name.values():
+        for name in job.inputs:
+            if name not in by_name:
+                raise ValueError(f"{job.name} needs {name}, which no job makes")
+    return inputs_first(by_name.values(), lambda job: [by_name[name] for name in job.inputs])
 
 
 def plan(jobs: Sequence[Job], targets: Iterable[Job], *, gpus: int) -> dict[str, Any]:
@@ -130,14 +121,10 @@ def visible_gpus() -> int:
 def launch(
     document: dict[str, Any], *, on: str, gpus: int, dry_run: bool = False, more: Sequence[str] = ()
 ) -> int:
-    """Run a plan by Snakemake and return its exit status.
+    """Run a plan by Snakemake on one of ``MACHINES``, and return its exit status.
 
-    Args:
-        document: Of ``plan``.
-        on: One of ``MACHINES``.
-        gpus: How many GPUs are used at a time; Snakemake counts, each job takes a free one.
-        dry_run: Say what would run, and run nothing.
-        more: Further words for Snakemake.
+    Snakemake counts the GPUs that are used at a time, and each job takes a free one; ``more`` are
+    further words for Snakemake.
     """
     if find_spec("snakemake") is None:
         raise RuntimeError(f"Snakemake is not installed: {INSTALL}, or run what plan prints")

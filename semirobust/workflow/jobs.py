@@ -8,9 +8,9 @@ own. After the nodes of its rows come record, table and figure.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,8 @@ def jobs(
     for row in chosen_rows(experiment, profile, only):
         place = Place(experiment, profile, results.key(row))
         targets = [] if recorded(place) else experiments.targets(experiment, row)
-        for job in (_job(node, row, place) for node in listed(targets)):
+        for node in listed(targets):
+            job = _job(node, row, place, download=download)
             found.setdefault(job.name, job)
         inputs = tuple(_name(node.artefact) for node in stored(targets))
         words = ("step", "record", *place.words)
@@ -60,28 +61,25 @@ def jobs(
         records.append(Job(stage="record", key=key, words=words, inputs=inputs, about=row.title))
     drawn = SUMMARIES if experiments.experiment(experiment).run == stages.run else ("table",)
     return [
-        *(_downloading(job) if download else job for job in found.values()),
+        *found.values(),
         *records,
         *(_summary(stage, experiment, profile, only, records) for stage in drawn),
     ]
-
-
-def _downloading(job: Job) -> Job:
-    return replace(job, words=(*job.words, "--download")) if job.stage == "data" else job
 
 
 def _name(artefact: Artefact) -> str:
     return f"{artefact.stage}/{artefact.key}"
 
 
-def _job(node: Node, row: Any, place: Place) -> Job:
+def _job(node: Node, row: Any, place: Place, *, download: bool) -> Job:
     options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in node.where.items()]
     which = {name: value for name, value in node.where.items() if name != "trial"}
+    fetched = ["--download"] if download and node.stage == "data" else []
     trial = [f"trial {node.where['trial'] + 1}"] if "trial" in node.where else []  # from 1
     return Job(
         stage=node.stage,
         key=node.artefact.key,
-        words=("step", node.stage, *place.words, *(word for pair in options for word in pair)),
+        words=("step", node.stage, *place.words, *chain(*options), *fetched),
         inputs=tuple(_name(need.artefact) for need in stored(node.needs.values())),
         about=" ".join(map(str, [row.title, *which.values(), *trial])),
     )
@@ -112,7 +110,12 @@ def step(
     """Make one artefact of a row, and whatever it needs that is not there."""
     row = row_of(place)
     if stage == "record":
-        _record(row, place, root, download=download)
+        if not recorded(place):
+            with held(place.record, {"result": "not there yet"}):
+                experiments.run_and_record(
+                    place.experiment, row, place.profile, root, download=download
+                )
+            recorded(place)
         return
     for node in listed(experiments.targets(place.experiment, row, root, download=download)):
         if (node.stage, node.where) == (stage, where):
@@ -122,15 +125,6 @@ def step(
             return
     words = " ".join([stage, *map(str, where.values())])
     raise ValueError(f"{row.title} has no {words}: see what semirobust plan prints")
-
-
-def _record(row: Any, place: Place, root: str | Path | None, *, download: bool) -> None:
-    if not recorded(place):
-        with held(place.record, {"result": "not there yet"}):
-            experiments.run_and_record(
-                place.experiment, row, place.profile, root, download=download
-            )
-        recorded(place)
 
 
 def recorded(place: Place) -> bool:
