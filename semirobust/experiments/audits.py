@@ -33,8 +33,6 @@ class OfRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Audited(OfRow):
-    """Settings of one row."""
-
     search: Search  # for the worst perturbation of each score and of its growth
     fitting: int = 2000  # training images of the readouts
     images: int = 2000  # test images on which dependence is measured

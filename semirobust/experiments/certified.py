@@ -34,7 +34,13 @@ from semirobust.edge import information
 from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.mixtrain import trained
-from semirobust.experiments.mixtrain_settings import DIGITS, Certification, architecture, method_of
+from semirobust.experiments.mixtrain_settings import (
+    DIGITS,
+    ON_DIGITS,
+    Certification,
+    architecture,
+    method_of,
+)
 from semirobust.experiments.nodes import train
 from semirobust.experiments.study import Progress, Run
 from semirobust.layers import compose, split
@@ -60,24 +66,22 @@ class Transfer:
 
 
 def rows(profile: str) -> tuple[Transfer, ...]:
-    """Return the rows of a profile, the most telling first."""
-    base = Certification(method="ibp", data=DIGITS, chain="digits", epsilon=0.1)
     methods = ("ibp", "mixtrain-5", "pgd-7", "standard")
     if profile == "smoke":
-        brief = replace(
-            base, data=replace(DIGITS, test=200), chain="digits-small", epochs=20, ramp=5
-        )
+        few = replace(DIGITS, test=200)
+        brief = replace(ON_DIGITS, data=few, chain="digits-small", epochs=20, ramp=5)
         fronts = (brief, replace(brief, method="standard", epochs=6))
         return tuple(Transfer(front=front, cuts=(1, 3), epochs=8, pairs=200) for front in fronts)
     if profile == "gpu":
-        large = replace(base, data=replace(DIGITS, name="cifar10", size=None), chain="cifar-large")
+        data = replace(DIGITS, name="cifar10", size=None)
+        large = replace(ON_DIGITS, data=data, chain="cifar-large")
         return tuple(
             Transfer(front=replace(large, method=name, epsilon=2 / 255), cuts=(1, 2, 3, 4, 5))
             for name in methods
         )
-    first = [Transfer(front=replace(base, method=name)) for name in methods]
+    first = [Transfer(front=replace(ON_DIGITS, method=name)) for name in methods]
     seeds = [
-        Transfer(front=replace(base, method=name, seed=seed), cuts=(1, 3))
+        Transfer(front=replace(ON_DIGITS, method=name, seed=seed), cuts=(1, 3))
         for seed in range(1, 5)
         for name in methods[:2]
     ]
@@ -85,7 +89,6 @@ def rows(profile: str) -> tuple[Transfer, ...]:
 
 
 def run(row: Transfer, root: str | Path | None = None, *, download: bool = False) -> Run:
-    """Train what is missing and return the tables."""
     samples = select(row.front.data, root, download=download)
     network, _ = yield from trained(row.front, samples)
     transfer = []

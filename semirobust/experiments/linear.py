@@ -21,8 +21,6 @@ from semirobust.training.fitting import accuracy
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """Settings of one row."""
-
     study: Study  # its robust network (online) is taken; its n_b are the cuts
     attacks: tuple[tuple[str, FGSM | PGD], ...]  # with their names in the table
     images: int = 500  # test images that are scored

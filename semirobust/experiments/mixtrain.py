@@ -70,9 +70,8 @@ def measured(
         few = subset(test, row.autoattack)
         few_margins = certified_margins(network, few.x, few.y, row.epsilon)
         sure = verified_by_bound(few_margins, few.y)["any"]
-        official = robust_accuracy(
-            network, few.x, few.y, AutoAttack(epsilon=row.epsilon), batch=250
-        )
+        attack = AutoAttack(epsilon=row.epsilon)
+        official = robust_accuracy(network, few.x, few.y, attack, batch=250)
         reports.append(recorded("autoattack", official, sure))
     between = bracket(network, test.x, test.y, margins["zonotope"], report)
     found = {

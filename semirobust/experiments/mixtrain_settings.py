@@ -93,38 +93,24 @@ def method_of(name: str, epsilon: float, ramp: int, every: int) -> Method:
 
 
 DIGITS = Part(name="digits", size=8)
+ON_DIGITS = Certification(method="ibp", data=DIGITS, chain="digits", epsilon=0.1)
 MNIST = Part(name="mnist", train=1000, validation=200, test=2000)
 
 
 def rows(profile: str) -> tuple[Certification | Cost, ...]:
-    """Return the rows of a profile, the most telling first."""
     if profile == "smoke":
-        base = Certification(
-            method="ibp",
-            data=replace(DIGITS, test=200),
-            chain="digits-small",
-            epsilon=0.1,
-            epochs=8,
-            ramp=3,
-            every=1,
-        )
-        few = ("standard", "pgd-7", "mixtrain-1", "mixtrain-5")
+        few = replace(DIGITS, test=200)
+        base = replace(ON_DIGITS, data=few, chain="digits-small", epochs=8, ramp=3, every=1)
+        methods = ("standard", "pgd-7", "mixtrain-1", "mixtrain-5")
         longer = replace(base, epochs=20, ramp=5)  # intervals need the time, and are cheap
         short = replace(base, data=replace(DIGITS, train=256))
-        return (*(replace(base, method=name) for name in few), longer, Cost(row=short))
+        return (*(replace(base, method=name) for name in methods), longer, Cost(row=short))
     if profile == "cpu":
         return (*digits_rows(), *mnist_rows())
-    large = Certification(
-        method="ibp",
-        data=Part(name="cifar10"),
-        chain="cifar-small",
-        epsilon=2 / 255,
-        epochs=90,
-        learning_rate=0.001,
-        autoattack=1000,
-    )
+    data = Part(name="cifar10")
+    large = replace(ON_DIGITS, data=data, chain="cifar-small", epochs=90, learning_rate=0.001)
     return tuple(
-        replace(large, method=name, epsilon=epsilon)
+        replace(large, method=name, epsilon=epsilon, autoattack=1000)
         for epsilon in (2 / 255, 8 / 255)
         for name in METHODS
         if name != "symbolic"
@@ -136,15 +122,14 @@ def digits_rows() -> tuple[Certification | Cost, ...]:
 
     AutoAttack costs more than a training and is run on the second seed.
     """
-    base = Certification(method="ibp", data=DIGITS, chain="digits", epsilon=0.1)
     order = ("mixtrain-5", "ibp", "pgd-7", "standard", "mixtrain-1", "mixtrain-10", "crown-ibp")
-    first = [replace(base, method=name) for name in (*order, "symbolic")]
+    first = [replace(ON_DIGITS, method=name) for name in (*order, "symbolic")]
     seeds = [
-        replace(base, method=name, seed=seed, autoattack=500 if seed == 1 else None)
+        replace(ON_DIGITS, method=name, seed=seed, autoattack=500 if seed == 1 else None)
         for seed in range(1, 5)
         for name in ("ibp", "mixtrain-5")
     ]
-    return (*first[:-1], Cost(row=base), first[-1], *seeds)
+    return (*first[:-1], Cost(row=ON_DIGITS), first[-1], *seeds)
 
 
 def mnist_rows() -> tuple[Certification | Cost, ...]:
@@ -154,16 +139,8 @@ def mnist_rows() -> tuple[Certification | Cost, ...]:
     and bounding few samples needs more of them than bounding all. With five, nine times as many;
     that network has most certificates, and AutoAttack tries them all.
     """
-    base = Certification(
-        method="ibp",
-        data=MNIST,
-        chain="mnist-small",
-        epsilon=0.1,
-        epochs=16,
-        ramp=4,
-        every=2,
-        learning_rate=0.002,
-    )
+    base = replace(ON_DIGITS, data=MNIST, chain="mnist-small", learning_rate=0.002)
+    base = replace(base, epochs=16, ramp=4, every=2)
     near = ("mixtrain-5", "mixtrain-10", "ibp", "pgd-7", "standard")
     far = ("mixtrain-5", "ibp", "pgd-7")
     return (

@@ -26,8 +26,6 @@ OWN = "the network itself"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading(OfRow):
-    """Settings of one row."""
-
     images: int = 5000  # test images
 
 

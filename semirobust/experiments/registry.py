@@ -113,9 +113,8 @@ def tables(
     if profile == DEFAULT:
         found = [(row, finish(experiment(name).run(row, root))) for row in chosen]
     else:
-        keys = {results.key(row): row for row in chosen}
-        there = [key for key in keys if results.path_of(name, key).exists()]
-        found = [(keys[key], results.load(name, key).metrics) for key in there]
+        there = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
+        found = [(row, results.load(name, results.key(row)).metrics) for row in there]
     if not found:
         raise FileNotFoundError(
             f"no {only} row of {name} is recorded in profile {profile}: "
@@ -159,8 +158,7 @@ def run_and_record(
     with results.measured() as cost:
         tables = finish(experiment(name).run(row, root, download=download), count)
     origin = results.provenance(device=device_name(), threads=torch.get_num_threads())
-    origin |= {"seconds": cost.seconds, "cpu_seconds": cost.cpu_seconds}
-    origin |= {"peak_memory_mb": cost.peak_memory_mb, "epochs": epochs}
+    origin |= {**vars(cost), "epochs": epochs}
     return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)
 
 

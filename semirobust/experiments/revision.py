@@ -25,8 +25,6 @@ from semirobust.types import Attack
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """Settings of one row."""
-
     study: Study
     attacks: tuple[tuple[str, Attack], ...]  # with their names in the table
     images: int = 1000  # test images, for accuracy, dependence and sensitivity alike

@@ -39,8 +39,6 @@ from semirobust.training.methods import Online, Plain
 
 @dataclass(frozen=True, kw_only=True)
 class Rewinding:
-    """Settings of one row."""
-
     architecture: Architecture
     data: Part
     training: Training  # of every level, against an attack

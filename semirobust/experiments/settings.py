@@ -40,7 +40,6 @@ RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
 
 
 def table_1(profile: str) -> tuple[Row, ...]:
-    """Return the rows of Table 1."""
     if profile == "smoke":
         return tuple(smoke(network, protocol) for network in N_B for protocol in PROTOCOLS)
     if profile != "cpu":
@@ -225,15 +224,14 @@ def methods(profile: str) -> tuple[Row, ...]:
 
 def connectivity(profile: str) -> tuple[Linear, ...]:
     """Return the rows of Table S1, f_b of 1, 5 and 9 layers of ResNet-18."""
-    row = {"smoke": smoke, "cpu": cpu}[profile](
-        {"smoke": "alexnet", "cpu": "resnet18"}[profile], "online"
-    )
-    few = {"smoke": (100, 200), "cpu": (500, 2000)}[profile]
+    brief = profile == "smoke"
+    row = smoke("alexnet", "online") if brief else cpu("resnet18", "online")
+    images, solving = (100, 200) if brief else (500, 2000)
     pgd = PGD(epsilon=row.whitebox.epsilon, step_size=row.whitebox.step_size, steps=10)
     single = PGD(epsilon=pgd.epsilon, step_size=pgd.epsilon, steps=1, random_start=False)
-    study = replace(row.study, n_b=(1, 3, 5) if profile == "smoke" else (1, 5, 9))
+    study = replace(row.study, n_b=(1, 3, 5) if brief else (1, 5, 9))
     attacks = (("FGSM", single), ("PGD", pgd))
-    return (Linear(study=study, attacks=attacks, images=few[0], solving=few[1]),)
+    return (Linear(study=study, attacks=attacks, images=images, solving=solving),)
 
 
 def revision(profile: str) -> tuple[Attacked, ...]:

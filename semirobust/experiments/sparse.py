@@ -37,8 +37,6 @@ FRESH = 500  # draw of the new initial weights, past those of any level
 
 @dataclass(frozen=True, kw_only=True)
 class Join:
-    """Settings of one row."""
-
     hunt: Hunt  # where the tickets come from
     levels: tuple[int, ...] = (8, 15, 18)  # of the tickets
     cuts: tuple[int, ...] = (1, 2)  # numbers of layers of f_a

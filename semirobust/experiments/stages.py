@@ -174,7 +174,6 @@ def run(row: Row, root: str | Path | None = None, *, download: bool = False) -> 
 
 
 def contenders(nodes: Lineup, memory: Memory) -> Generator[Progress, None, list[Contender]]:
-    """Return the networks of a study, each with its cut."""
     found = []
     for name, where, node in nodes.entries:
         network = yield from made(node, memory)

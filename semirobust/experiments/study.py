@@ -92,10 +92,9 @@ def fitted(
     *,
     folder: Path,
     a: int = 0,
-    validate: Callable[[nn.Sequential], float] | None = None,
 ) -> Making:
     """Train a network after its first ``a`` links, and return its weights."""
-    yield from stepped(words, network, samples, training, folder, a=a, validate=validate)
+    yield from stepped(words, network, samples, training, folder, a=a)
     return network.state_dict(), {}
 
 

@@ -117,7 +117,6 @@ class Found(NamedTuple):
 
 
 def run(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> Run:
-    """Prune level by level and return the tables; a level is a step of progress."""
     samples = parts(row, root, download=download)
     found = yield from hunted(row, samples)
     return {
@@ -127,7 +126,6 @@ def run(row: Hunt, root: str | Path | None = None, *, download: bool = False) ->
 
 
 def hunted(row: Hunt, samples: DataSet) -> Generator[Progress, None, Found]:
-    """Return what a hunt finds, now or before."""
     about = (row.tickets, row.data, row.side, row.epsilon)
     artefact = Artefact(stage="tickets", about=about, code=(pruned, Samples))
     make = partial(pruned, row, samples)

@@ -39,7 +39,6 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Return stage and key."""
         return f"{self.stage}/{self.key}"
 
     @property

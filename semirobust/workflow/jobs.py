@@ -48,8 +48,8 @@ def jobs(
 ) -> list[Job]:
     """Return every job of an experiment; of recorded rows only the record itself."""
     found: dict[str, Job] = {}
-    records = []
-    for row in chosen_rows(experiment, profile, only):
+    records, summaries, rows = [], [], chosen_rows(experiment, profile, only)
+    for row in rows:
         place = Place(experiment, profile, results.key(row))
         targets = [] if recorded(place) else experiments.targets(experiment, row)
         for node in listed(targets):
@@ -60,11 +60,12 @@ def jobs(
         key = place.record.key
         records.append(Job(stage="record", key=key, words=words, inputs=inputs, about=row.title))
     drawn = SUMMARIES if experiments.experiment(experiment).run == stages.run else ("table",)
-    return [
-        *found.values(),
-        *records,
-        *(_summary(stage, experiment, profile, only, records) for stage in drawn),
-    ]
+    inputs, which = tuple(job.name for job in records), ("--only", *only) if only else ()
+    for stage in drawn:
+        key, about = summary(stage, experiment, profile, rows).key, f"{stage} of {experiment}"
+        words = ("step", stage, experiment, "--profile", profile, *which)
+        summaries.append(Job(stage=stage, key=key, words=words, inputs=inputs, about=about))
+    return [*found.values(), *records, *summaries]
 
 
 def _name(artefact: Artefact) -> str:
@@ -82,20 +83,6 @@ def _job(node: Node, row: Any, place: Place, *, download: bool) -> Job:
         words=("step", node.stage, *place.words, *chain(*options), *fetched),
         inputs=tuple(_name(need.artefact) for need in stored(node.needs.values())),
         about=" ".join(map(str, [row.title, *which.values(), *trial])),
-    )
-
-
-def _summary(
-    stage: str, experiment: str, profile: str, only: Sequence[str], records: Sequence[Job]
-) -> Job:
-    artefact = summary(stage, experiment, profile, chosen_rows(experiment, profile, only))
-    chosen = ("--only", *only) if only else ()
-    return Job(
-        stage=stage,
-        key=artefact.key,
-        words=("step", stage, experiment, "--profile", profile, *chosen),
-        inputs=tuple(job.name for job in records),
-        about=f"{stage} of {experiment}",
     )
 
 
@@ -153,7 +140,6 @@ def keep_data(node: Node, digest: str) -> None:
 
 
 def row_of(place: Place) -> Any:
-    """Return a row by its key."""
     for row in experiments.rows(place.experiment, place.profile):
         if results.key(row) == place.key:
             return row
