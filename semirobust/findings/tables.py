@@ -278,13 +278,12 @@ def dependence(rho: pd.DataFrame) -> pd.DataFrame:
     counts the layers, over all seeds, whose excess exceeds two standard deviations of their null.
     """
     table = named(rho)
+    table["above"] = table["excess"] > 2 * table["null_sd"]
     keys = varying(table)
-    by = ["cut", "label"]
-    starts = table.groupby([*keys, *by], dropna=False)["j"].min().rename("start").reset_index()
-    first = starts.groupby(keys)["start"].transform("max") if keys else starts["start"].max()
-    late = table.merge(starts.assign(first=first), on=[*keys, *by]).query("j >= first")
-    late = late.assign(above=late["excess"] > 2 * late["null_sd"])
-    groups = late.groupby([*keys, *by], sort=False)
+    by = [*keys, "cut", "label"]
+    table["start"] = table.groupby(by)["j"].transform("min")
+    first = table.groupby(keys)["start"].transform("max") if keys else table["start"].max()
+    groups = table[table["j"] >= first].groupby(by, sort=False)
     shown = groups[["value", "null_mean", "excess"]].mean().rename(columns={"null_mean": "null"})
     share = shown["null"] / shown["value"]
     shown = decimals(shown).assign(null_share=decimals(share, 2))

@@ -4,7 +4,6 @@ import io
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import pytest
 
 from semirobust.figures import alt_text, networks, theory
 
@@ -13,12 +12,6 @@ GAMMA = [
     for name, values in {"linear": (0.1, 0.7, 0.4), "rest": (0.5, 0.5, 0.5)}.items()
     for j, value in enumerate(values, start=1)
 ]
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 def stored(ax):

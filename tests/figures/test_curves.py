@@ -6,13 +6,6 @@ import pytest
 
 from semirobust.figures.curves import draw_courses, plot_course, plot_densities, plot_levels
 
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
 RECORDS = pd.DataFrame(
     [
         {"row": row, "reset": reset, "share": share, "trial": trial, "pgd": share / 2 + trial / 10}

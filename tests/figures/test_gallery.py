@@ -2,7 +2,6 @@
 
 import io
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
@@ -13,12 +12,6 @@ from semirobust.data import Samples
 from semirobust.figures import alt_text, gallery
 
 EPSILON = 0.1
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 def network():

@@ -2,9 +2,7 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import pytest
 
 from semirobust import cli
 from semirobust.figures import protocols
@@ -25,12 +23,6 @@ NETWORKS = pd.DataFrame(
         )
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_a_panel_a_protocol_shows_the_deepest_cut_and_who_is_published():

@@ -225,16 +225,3 @@ def test_every_experiment_can_be_shown_in_the_smoke_profile():
     assert findings.recorded("methods", "smoke")
     with pytest.raises(ValueError, match="unknown experiment"):
         findings.recorded("nothing", "cpu")
-
-
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ([0.25], "0.250"),
-        ([0.25, 0.75], "0.500 ± 0.354"),
-        ([0.25, None, None], "0.250 (1 seed)"),
-        ([None, None], ""),
-    ],
-)
-def test_a_spread_counts_the_seeds_that_have_a_value(values, shown):
-    assert findings.mean_and_spread(pd.Series(values, dtype=float)) == shown

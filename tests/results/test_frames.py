@@ -90,8 +90,8 @@ def test_reading_records_takes_no_torch():
     [
         ([0.1, 0.3], "0.200 ± 0.141"),
         ([0.1], "0.100"),
-        ([0.1, None], "0.100 (1 seed)"),
-        ([None], ""),
+        ([0.1, None, None], "0.100 (1 seed)"),
+        ([None, None], ""),
     ],
 )
 def test_a_mean_has_a_spread_from_two_values_on(values, shown):
