@@ -275,13 +275,14 @@ def figure(chosen: argparse.Namespace) -> None:
     from semirobust.results.published import published_numbers
 
     networks = frame(chosen.name, "networks", chosen.profile)
-    found = networks.query("model == @chosen.only and data == @chosen.data")
+    chosen_runs = "model == @chosen.only and data == @chosen.data"
+    found = networks if networks.empty else networks.query(chosen_runs)
     if found.empty:
         raise ValueError(
             f"no run of {chosen.only} on {chosen.data} is recorded in {chosen.profile}: "
             f"semirobust run {chosen.name} --profile {chosen.profile}"
         )
-    printed = published_numbers("Table 1").query("model == @chosen.only and data == @chosen.data")
+    printed = published_numbers("Table 1").query(chosen_runs)
     paper = dict(zip(printed["quantity"], printed["value"] / 100, strict=True))
     drawn = protocols.plot_protocols(found, paper=paper)
     words, keys = protocols.caption(found), found["key"].unique()
