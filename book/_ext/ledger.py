@@ -43,10 +43,9 @@ def counts(entries: Found) -> str:
     """Return how many claims have each status, for each version of the paper."""
     every = [(PAPERS[claim.paper], claims.status(found)) for claim, found in entries.values()]
     tally = Counter([*every, *(("together", status) for _, status in every)])
-    rows = []
-    for name in (*PAPERS.values(), "together"):
-        row = [tally[name, status] for status in STATUSES]
-        rows.append([name, *row, sum(row)])
+    names = (*PAPERS.values(), "together")
+    numbers = {name: [tally[name, status] for status in STATUSES] for name in names}
+    rows = [[name, *row, sum(row)] for name, row in numbers.items()]
     return table(["", *STATUSES, "claims"], "lrrrrr", rows)
 
 

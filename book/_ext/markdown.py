@@ -20,5 +20,4 @@ def table(heads: Iterable[str], sides: str, rows: Iterable[Iterable[Any]]) -> st
 
 
 def div(classes: str, text: str) -> str:
-    """Return text in an element of these classes."""
     return f"```{{div}} {classes}\n{text}\n```\n\n"

@@ -26,14 +26,10 @@ def hand_over(words: Sequence[str]) -> int:
 def jobs(profile: str, records: Mapping[str, Sequence[str]]) -> list[Job]:
     """Return one job a notebook, and one for the book, which waits for them all.
 
-    Args:
-        profile: Of the workflow.
-        records: The jobs that record the rows of each experiment of the plan.
+    A notebook waits for the jobs of its experiments in ``records``, by experiment.
     """
-    command = _command(["jobs", "--profile", profile])
-    listed = subprocess.run(
-        command, env=_environment(), stdout=subprocess.PIPE, text=True, check=False
-    )
+    command, place = _command(["jobs", "--profile", profile]), _environment()
+    listed = subprocess.run(command, env=place, stdout=subprocess.PIPE, text=True, check=False)
     if listed.returncode:
         raise RuntimeError("the notebooks could not be listed, see above")
     chapters: list[Job] = []
