@@ -307,13 +307,12 @@ def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples
     train = datasets.ImageFolder(str(folder / "train"))
     lines = (folder / "val" / "val_annotations.txt").read_text().splitlines()
     label_of = dict(line.split("\t")[:2] for line in lines)
-    listed = datasets.folder.pil_loader
-    paths = [
-        (str(folder / "val" / "images" / name), train.class_to_idx[wnid])
-        for name, wnid in sorted(label_of.items())
-    ]
-    images = torch.stack([images_of.pil_to_tensor(listed(path)) for path, _ in paths])
-    return _from_folder(train, 64), Samples(images, torch.tensor([label for _, label in paths]))
+    images, labels = [], []
+    for name, wnid in sorted(label_of.items()):
+        image = datasets.folder.pil_loader(str(folder / "val" / "images" / name))
+        images.append(images_of.pil_to_tensor(image))
+        labels.append(train.class_to_idx[wnid])
+    return _from_folder(train, 64), Samples(torch.stack(images), torch.tensor(labels))
 
 
 SETS: dict[str, tuple[Callable[[Path, int, bool], tuple[Samples, Samples]], str]] = {

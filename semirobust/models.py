@@ -12,6 +12,7 @@ pixels the stems keep the resolution (3x3 convolutions) and VGG16's two hidden l
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -86,12 +87,10 @@ def _linear(inputs: int, outputs: int, *, last: bool = False) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs), *([] if last else [nn.ReLU()]))
 
 
-def _head(inputs: int, hidden: int, classes: int) -> list[nn.Sequential]:
-    return [
-        _linear(inputs, hidden),
-        _linear(hidden, hidden),
-        _linear(hidden, classes, last=True),
-    ]
+def dense_links(*sizes: int) -> list[nn.Sequential]:
+    """Return linear maps from each size to the next, with a ReLU behind each but the last."""
+    last = len(sizes) - 2
+    return [_linear(*pair, last=place == last) for place, pair in enumerate(pairwise(sizes))]
 
 
 def _vgg16(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
@@ -107,7 +106,8 @@ def _vgg16(classes: int, size: int, channels: int, width: float) -> nn.Sequentia
     side = 7 if size > 64 else 1
     links[-1].append(nn.AdaptiveAvgPool2d(side))
     hidden = _scaled(4096, width) if size > 64 else 512
-    return _initialised(nn.Sequential(*links, *_head(channels * side**2, hidden, classes)))
+    head = dense_links(channels * side**2, hidden, hidden, classes)
+    return _initialised(nn.Sequential(*links, *head))
 
 
 def _alexnet(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
@@ -126,7 +126,8 @@ def _alexnet(classes: int, size: int, channels: int, width: float) -> nn.Sequent
         nn.Sequential(*PlainBlock(c[2], c[3])),
         nn.Sequential(*PlainBlock(c[3], c[4]), pool, nn.AdaptiveAvgPool2d(side)),
     ]
-    head = _head(c[4] * side**2, _scaled(4096, width), classes)
+    hidden = _scaled(4096, width)
+    head = dense_links(c[4] * side**2, hidden, hidden, classes)
     return _initialised(nn.Sequential(*links, *head))
 
 
@@ -248,19 +249,14 @@ def _cnn(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Sequential(*block(channels, c)),
         nn.Sequential(*block(c, d)),
-        _linear(d * (size // 4) ** 2, hidden),
-        _linear(hidden, classes, last=True),
+        *dense_links(d * (size // 4) ** 2, hidden, classes),
     )
 
 
 def _mlp(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
     """A dense network for the theory: 300, 100 and the classes."""
     first, second = _scaled(300, width), _scaled(100, width)
-    return nn.Sequential(
-        _linear(channels * size**2, first),
-        _linear(first, second),
-        _linear(second, classes, last=True),
-    )
+    return nn.Sequential(*dense_links(channels * size**2, first, second, classes))
 
 
 def _initialised(network: nn.Sequential) -> nn.Sequential:

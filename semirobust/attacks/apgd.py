@@ -29,7 +29,7 @@ from semirobust.attacks.ball import (
     wrong,
 )
 from semirobust.attacks.noise import Noise
-from semirobust.attacks.objectives import OBJECTIVES, TARGETED, Objective, check_loss, others
+from semirobust.attacks.objectives import OBJECTIVES, TARGETED, Objective, check_choice, others
 from semirobust.types import Classifier, Images, Labels
 
 RISING = 0.75  # share of the steps between two checkpoints that must rise
@@ -50,7 +50,7 @@ class APGD(SearchAttack):
     def __post_init__(self) -> None:
         check_radius(self.epsilon, self.norm)
         check_steps(steps=self.steps, restarts=self.restarts)
-        check_loss(self.loss, OBJECTIVES)
+        check_choice("loss", self.loss, OBJECTIVES)
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         objective = OBJECTIVES[self.loss]
@@ -79,7 +79,7 @@ class TargetedAPGD(SearchAttack):
     def __post_init__(self) -> None:
         check_radius(self.epsilon, self.norm)
         check_steps(steps=self.steps, targets=self.targets)
-        check_loss(self.loss, TARGETED)
+        check_choice("loss", self.loss, TARGETED)
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         targets = likeliest_others(network, x, y)[:, : self.targets]

@@ -27,7 +27,6 @@ class SearchAttack(Protocol):
 
     def search(self, network: Classifier, x: Images, y: Labels, noise: Noise) -> Outcome:
         """Return the perturbed inputs, and which of them fool the network."""
-        ...
 
     def __call__(
         self, network: Classifier, x: Images, y: Labels, *, generator: Generator

@@ -30,7 +30,7 @@ from semirobust.attacks.noise import Noise, sample_noise
 from semirobust.attacks.objectives import (
     OBJECTIVES,
     Objective,
-    check_loss,
+    check_choice,
     cross_entropy,
     divergence_from,
 )
@@ -110,7 +110,7 @@ class PGD:
     def __post_init__(self) -> None:
         check_radius(self.epsilon)
         check_steps(steps=self.steps, restarts=self.restarts)
-        check_loss(self.loss, OBJECTIVES)
+        check_choice("loss", self.loss, OBJECTIVES)
 
     def __call__(
         self,

@@ -103,10 +103,9 @@ def others(logits: Logits, y: Labels) -> Tensor:
     return logits.scatter(1, y[:, None], -torch.inf)
 
 
-def check_loss(loss: str, known: Collection[str]) -> None:
-    """Refuse the name of a loss that an attack cannot climb."""
-    if loss not in known:
-        raise ValueError(f"loss must be one of {', '.join(known)}; got {loss!r}")
+def check_choice(name: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
 
 
 OBJECTIVES: dict[str, Objective] = {

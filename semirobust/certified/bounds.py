@@ -15,6 +15,7 @@ rounded outwards: what is certified has a margin above ``ROUNDING``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import dropwhile, takewhile
 from typing import Literal, TypeAlias, get_args
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from semirobust.attacks.ball import check_radius
+from semirobust.attacks.objectives import check_choice
 from semirobust.certified.operators import (
     Affine,
     Box,
@@ -37,7 +39,7 @@ from semirobust.certified.operators import (
     image_of,
 )
 from semirobust.certified.parsing import operators
-from semirobust.certified.receptive_fields import box_by_receptive_fields, undilated
+from semirobust.certified.receptive_fields import box_by_receptive_fields
 from semirobust.types import Images, Labels
 
 Bound: TypeAlias = Literal["ibp", "crown-ibp", "zonotope"]
@@ -86,7 +88,8 @@ class Bounded:
         shape = self.box.lower.shape[1:]
         if isinstance(self.operator, Branches):
             ends = [substitute(rows, branch) for branch in self.branches]
-            return _total([end[0] for end in ends]), _sum([end[1] for end in ends])
+            parts, offsets = zip(*ends, strict=True)
+            return reduce(torch.add, parts), reduce(Box.plus, offsets)
         if isinstance(self.operator, Nonlinear):
             if self.relaxation is None:
                 raise ValueError("intervals know no lines: choose crown-ibp or zonotope")
@@ -97,14 +100,6 @@ class Bounded:
         added = constant(self.operator, rows)
         offset = _zero(rows) if added is None else Box(added, added)
         return back(self.operator, rows, shape), offset
-
-
-def _total(parts: Sequence[Tensor]) -> Tensor:
-    return sum(parts[1:], start=parts[0])
-
-
-def _sum(boxes: Sequence[Box]) -> Box:
-    return Box(_total([box.lower for box in boxes]), _total([box.upper for box in boxes]))
 
 
 def _zero(rows: Tensor) -> Box:
@@ -159,7 +154,7 @@ class Propagation:
                 ends = [self.through(branch, box, history) for branch in operator.branches]
                 branches = tuple(end[0][len(history) :] for end in ends)
                 bounded = Bounded(operator, box, branches=branches)
-                box = _sum([end[1] for end in ends])
+                box = reduce(Box.plus, [end[1] for end in ends])
             elif isinstance(operator, Nonlinear):
                 box = self.tightened(history, box)
                 bounded = Bounded(operator, box, relax(operator, box, self.bound))
@@ -194,7 +189,9 @@ def second_convolution(history: Sequence[Bounded]) -> Box | None:
     source, before, relaxation = last[0].box, last[1].box, last[1].relaxation
     if not (isinstance(first, Convolution) and isinstance(second, Convolution)):
         return None
-    if relaxation is None or not isinstance(relu, Relu) or not undilated(first, second):
+    if relaxation is None or not isinstance(relu, Relu):
+        return None
+    if not first.dilation == second.dilation == (1, 1):  # dilated windows are not implemented
         return None
     slope, distance = relaxation.above, relaxation.intercept.upper
     return box_by_receptive_fields(first, second, source, before, slope, distance)
@@ -202,7 +199,7 @@ def second_convolution(history: Sequence[Bounded]) -> Box | None:
 
 def image(network: nn.Module, box: Box, bound: Bound = "ibp") -> Box:
     """Return a box that holds what the network makes of every point of a box."""
-    check_bound(bound)
+    check_choice("bound", bound, BOUNDS)
     propagation = Propagation(box, bound)
     return propagation.tightened(*propagation.through(operators(network), box))
 
@@ -221,7 +218,7 @@ def linear_margins(
     For "crown-ibp" and "zonotope" that box is the input; for "ibp" it is what stands before the
     last affine operators.
     """
-    check_bound(bound)
+    check_choice("bound", bound, BOUNDS)
     history, end = Propagation(box, bound).through(operators(network), box)
     classes = end.lower.shape[1]
     unit = torch.eye(classes, dtype=end.lower.dtype, device=end.lower.device)
@@ -231,8 +228,3 @@ def linear_margins(
     affine = takewhile(lambda bounded: isinstance(bounded.operator, Affine), reversed(history))
     last = list(affine)[::-1]
     return *substitute(rows, last), (last[0].box if last else end)
-
-
-def check_bound(bound: Bound) -> None:
-    if bound not in BOUNDS:
-        raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; got {bound!r}")

@@ -88,15 +88,9 @@ def clopper_pearson(successes: int, n: int, *, upper: bool, level: float = 0.95)
 class Bracket:
     """gamma_j of one readout from both sides, and what it is without an attack.
 
-    Attributes:
-        gamma_cert: 2 VRA - 1.
-        gamma_attack: 2 RA - 1 under the attack.
-        gamma_clean: 2 accuracy - 1.
-        low: Lower 95 % limit of gamma_cert over the draw of the samples.
-        high: Upper 95 % limit of gamma_attack.
-        smooth_cert: Mean of the certified lower bounds of s_y.
-        smooth_attack: Mean of the lowest s_y that the attack visited.
-        smooth_clean: Mean of s_y without an attack.
+    ``low`` is the lower 95 % limit of gamma_cert over the draw of the samples, ``high`` the upper
+    one of gamma_attack. ``smooth_`` are means of the score s_y: of its certified lower bounds, of
+    the lowest that the attack visited, and without an attack.
     """
 
     gamma_cert: float

@@ -15,15 +15,16 @@ CROWN-IBP keeps its bound to the end instead of fading into IBP.
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from semirobust.attacks.ball import check_radius, check_steps
-from semirobust.certified.bounds import Bound, ball, check_bound, margins
+from semirobust.attacks.objectives import check_choice
+from semirobust.certified.bounds import BOUNDS, Bound, ball, margins
 from semirobust.certified.operators import Box
+from semirobust.models import dense_links
 from semirobust.training.methods import Batch
 from semirobust.types import Images, Labels
 
@@ -76,10 +77,8 @@ class MixTrain:
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         regular = cross_entropy(network(batch.x), batch.y)
-        if self.probability < 1:
-            draw = torch.rand((), generator=batch.generator)
-            if draw >= self.probability:
-                return regular
+        if self.probability < 1 and torch.rand((), generator=batch.generator) >= self.probability:
+            return regular
         some: slice | Tensor = slice(None)
         if self.k is not None:
             some = torch.randperm(len(batch.y), generator=batch.generator)[: self.k]
@@ -152,7 +151,7 @@ def count_bounds(batch: Batch, bounds: int) -> None:
 
 def _check(epsilon: float, bound: Bound, ramp: int) -> None:
     check_radius(epsilon)
-    check_bound(bound)
+    check_choice("bound", bound, BOUNDS)
     check_steps(ramp=ramp)
 
 
@@ -187,11 +186,7 @@ class Chain:
             convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding)
             links.append(nn.Sequential(convolution, nn.ReLU()))
             inputs, side = outputs, (side + 2 * padding - kernel) // stride + 1
-        sizes = [inputs * side**2, *self.hidden, self.classes]
-        for last, (before, after) in enumerate(pairwise(sizes)):
-            bend = [nn.ReLU()] if last < len(self.hidden) else []
-            links.append(nn.Sequential(nn.Flatten(), nn.Linear(before, after), *bend))
-        return links
+        return [*links, *dense_links(inputs * side**2, *self.hidden, self.classes)]
 
 
 def _draw(module: nn.Conv2d | nn.Linear, *, tight: bool) -> None:

@@ -12,11 +12,6 @@ from torch.nn.functional import conv2d, conv_transpose2d, unfold
 from semirobust.certified.operators import Box, Convolution, around
 
 
-def undilated(*convolutions: Convolution) -> bool:
-    """Return whether no convolution is dilated: dilated windows are not implemented."""
-    return all(convolution.dilation == (1, 1) for convolution in convolutions)
-
-
 def box_by_receptive_fields(
     first: Convolution, second: Convolution, source: Box, before: Box, slope: Tensor, gap: Tensor
 ) -> Box:
@@ -34,13 +29,10 @@ def box_by_receptive_fields(
     units = torch.eye(kernels.shape[1], dtype=kernels.dtype, device=kernels.device)
     units = units.view(-1, len(first.weight), *size)
     back = conv_transpose2d(units, first.weight, None, first.stride)
-    radius = unfold(source.radius, back.shape[2:], **_input_windows(first, second)).mT[..., None]
+    (p, q), (s, t) = first.padding, first.stride
+    # the windows that the second convolution has on the input
+    padding = (p + second.padding[0] * s, q + second.padding[1] * t)
+    stride = (s * second.stride[0], t * second.stride[1])
+    radius = unfold(source.radius, back.shape[2:], padding=padding, stride=stride).mT[..., None]
     from_input = (rows @ back.flatten(1)).abs() @ radius
     return around(centre, from_relu + from_input[..., 0].mT.reshape(from_relu.shape))
-
-
-def _input_windows(first: Convolution, second: Convolution) -> dict[str, tuple[int, int]]:
-    """Return padding and stride of the windows that the second convolution has on the input."""
-    (p, q), (s, t) = first.padding, first.stride
-    padding = (p + second.padding[0] * s, q + second.padding[1] * t)
-    return {"padding": padding, "stride": (s * second.stride[0], t * second.stride[1])}

@@ -56,9 +56,7 @@ class Report:
 
     Args:
         protocol: "whitebox": the network itself was attacked; "static": another in its place.
-        attacks: Settings of the attacks in their order, by name.
-        epsilon: Largest radius among them, in input units; None where one has none.
-        clean: Which samples the network is right on.
+        epsilon: Largest radius among the attacks, in input units; None where one has none.
         given: Which samples each attack was given: those that stood all before it.
         broken: Which of them it broke.
         standing: Which samples stood everything: the robust ones.

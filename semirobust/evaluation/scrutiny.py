@@ -28,7 +28,6 @@ class Evaluation:
     """Settings of an evaluation as the command line asks for it.
 
     Args:
-        attack: Name of the attack, or "autoattack", or "fast".
         epsilon: Radius over 255.
         n: Number of samples, a stratified choice.
         probes: Samples on which the attacking checks are run; 0 leaves them out.

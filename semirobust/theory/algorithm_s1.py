@@ -83,13 +83,17 @@ def random_coefficients(solution: Tensor, *, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracies of a combination; ``transfer`` is the published threat model."""
+    """The accuracies of a combination.
+
+    ``transfer`` is on images attacked for the deep network, as published, ``whitebox`` on images
+    attacked through the combination itself.
+    """
 
     a: int
     solved_on: Solved
     clean: float
     transfer: float
-    whitebox: float  # on images attacked through the combination itself
+    whitebox: float
 
 
 def scores(

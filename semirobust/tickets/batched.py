@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import parametrize
 
-from semirobust.attacks.ball import wrong
+from semirobust.attacks.ball import check_steps, wrong
 from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import Samples
 from semirobust.types import Images, Labels, Logits
@@ -42,10 +42,7 @@ class Steps:
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.batch < 1:
-            raise ValueError(
-                f"need iterations >= 1 and batch >= 1, got {self.iterations} and {self.batch}"
-            )
+        check_steps(iterations=self.iterations, batch=self.batch)
         if isinstance(self.attack, PGD) and self.attack.random_start:
             raise ValueError(
                 "the attack of a batched training draws nothing, so that a network meets the same "
@@ -95,11 +92,10 @@ class Batched(nn.Module):
     def forward(self, x: Images) -> Logits:
         """Return (R·B) x K logits of (R·B) inputs, the rows of the first network first."""
         h = x.reshape(self.count, len(x) // self.count, -1)
-        for number, layer in enumerate(self.layers, start=1):
-            h = layer(h)
-            if number < len(self.layers):
-                h = h.relu()
-        return h.flatten(0, 1)
+        *hidden, last = self.layers
+        for layer in hidden:
+            h = layer(h).relu()
+        return last(h).flatten(0, 1)
 
     def weights(self) -> Weights:
         """Return the weights, those that masks hide included."""

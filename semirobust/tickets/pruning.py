@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from semirobust.attacks.objectives import check_choice
 from semirobust.data import Samples
 from semirobust.results.records import key
 from semirobust.tickets.batched import (
@@ -71,9 +72,8 @@ class Tickets:
             )
         if not all(0 <= rate < 1 for rate in self.rates):
             raise ValueError(f"rates are shares in 0..1, such as 0.2 for 20 %; got {self.rates}")
-        unknown = sorted(set(self.resets) - set(RESETS))
-        if unknown:
-            raise ValueError(f"unknown reset {unknown[0]!r}; known: {', '.join(RESETS)}")
+        for reset in self.resets:
+            check_choice("reset", reset, RESETS)
 
 
 @dataclass(frozen=True)

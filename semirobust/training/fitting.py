@@ -44,11 +44,9 @@ class Training:
         learning_rate: Its largest value.
         schedule: Course of the rate over the run; "step" divides by 10 after each third.
         momentum: Nesterov momentum of SGD.
-        weight_decay: On every weight that trains.
         augment: Random shifts, and mirror images unless ``mirror`` forbids them.
         mirror: Whether a mirror image keeps its label; it does not for digits.
         precision: "bfloat16" computes forward and backward passes in autocast.
-        channels_last: Memory layout of images and convolutions.
         seed: Of the order of samples, the augmentation and the attack's noise.
     """
 
@@ -109,7 +107,10 @@ def fit(
         for epoch in range(len(history) + 1, settings.epochs + 1):
             loss = run.epoch(epoch)
             if not math.isfinite(loss):
-                raise FloatingPointError(_diverged(loss, epoch, checkpoint))
+                kept = f"; {checkpoint} keeps the epoch before" if checkpoint else ""
+                raise FloatingPointError(
+                    f"the loss is {loss} in epoch {epoch}: lower learning_rate or use float32{kept}"
+                )
             with evaluating(network):
                 validation = validate(network) if validate else None
             history.append(Epoch(epoch, loss, validation))
@@ -194,11 +195,6 @@ class Run:
         self.generator.set_state(state["generator"])
         self.memory = state["memory"]
         return [Epoch(**epoch) for epoch in state["history"]]
-
-
-def _diverged(loss: float, epoch: int, checkpoint: Path | None) -> str:
-    kept = "" if checkpoint is None else f"; {checkpoint} keeps the epoch before"
-    return f"the loss is {loss} in epoch {epoch}: lower learning_rate, or use float32{kept}"
 
 
 @contextmanager

@@ -255,11 +255,14 @@ def test_trials_differ_and_a_seed_repeats_them():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Steps(iterations=0), "iterations >= 1"),
+        (lambda: Steps(iterations=0), "iterations must be at least 1"),
         (lambda: Steps(attack=PGD(epsilon=0.1)), "random_start=False"),
         (lambda: replace(BRIEF, rates=(0.2, 0.2)), "one share a layer, 3"),
         (lambda: replace(BRIEF, rates=(20, 20, 10)), "such as 0.2 for 20 %"),
-        (lambda: replace(BRIEF, resets=("rewound",)), "unknown reset 'rewound'"),
+        (
+            lambda: replace(BRIEF, resets=("rewound",)),
+            "reset must be one of original, random, continued; got 'rewound'",
+        ),
         (lambda: next(batched.sample_orders(5, 10, [0])), "larger than the 5 training samples"),
         (
             lambda: last(fit(glorot_weights(SIZES, [0]), (), points(), Steps(), [0], a=3)),
