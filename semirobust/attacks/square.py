@@ -98,13 +98,13 @@ def margins(network: Classifier, points: Images, current: Images, y: Labels) -> 
     return value
 
 
-def random_signs(noise: Noise, *shape: int, draw: int) -> Tensor:
-    return 2.0 * noise.below(2, *shape, draw=draw) - 1
+def random_signs(noise: Noise, *shape: int) -> Tensor:
+    return 2.0 * noise.below(2, *shape) - 1
 
 
 def stripes(x: Images, epsilon: float, noise: Noise) -> Images:
     """Return x with vertical stripes of height epsilon or -epsilon, channel by channel."""
-    sign = random_signs(noise, x.shape[1], 1, x.shape[3], draw=0).to(x.dtype)
+    sign = random_signs(noise, x.shape[1], 1, x.shape[3]).to(x.dtype)
     return project(x + epsilon * sign, x, epsilon)
 
 
@@ -130,7 +130,7 @@ def tiles(x: Images, epsilon: float, noise: Noise) -> Images:
     """Return x with five by five tiles of ``bump_pair``, signs at random, of norm epsilon."""
     side = max(min(x.shape[2:]) // 5, 1)
     across = [min(5, length // side) for length in x.shape[2:]]
-    sign = random_signs(noise, x.shape[1], *across, draw=0)
+    sign = random_signs(noise, x.shape[1], *across)
     delta = torch.kron(sign, bump_pair(side, x.device))
     low, right = (length - delta.shape[i] for i, length in enumerate(x.shape[2:], start=2))
     delta = functional.pad(delta, (right // 2, right - right // 2, low // 2, low - low // 2))

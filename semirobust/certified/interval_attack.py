@@ -21,11 +21,8 @@ from semirobust.types import Classifier, Images, Labels
 class IntervalGradient:
     """PGD with restarts, and from points that its symbolic coefficients lead to.
 
-    Args:
-        chain: The network under attack as a chain, for its bounds.
-        rounds: Symbolic steps, each followed by one run of PGD.
-        boxes: Radii that are tried for the small box, as shares of epsilon, from small to large.
-        bound: How the coefficients are computed.
+    ``chain`` is the network under attack, for its bounds; ``boxes`` are radii of the small box as
+    shares of epsilon. Each of the ``rounds`` is a symbolic step and a run of PGD.
     """
 
     chain: nn.Module = field(repr=False)

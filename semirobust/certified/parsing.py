@@ -31,9 +31,8 @@ Operators: TypeAlias = tuple[Operator, ...]
 def operators(module: nn.Module) -> Operators:
     """Return the operators of a network in their order.
 
-    Raises:
-        ValueError: A module that depends on a mode and is in training mode, a weight that pruning
-            has not written yet, or a kind of module that no bound is known for.
+    Refused are a module that depends on a mode and is in training mode, a weight that pruning has
+    not written yet, and a kind of module that no bound is known for.
     """
     _check(module)
     kind = type(module)

@@ -58,7 +58,6 @@ class Report:
         protocol: "whitebox": the network itself was attacked; "static": another in its place.
         epsilon: Largest radius among the attacks, in input units; None where one has none.
         given: Which samples each attack was given: those that stood all before it.
-        broken: Which of them it broke.
         standing: Which samples stood everything: the robust ones.
         x_adv: The points that broke them, or the last that were tried.
         forward: Samples that went forwards through the attacked network.

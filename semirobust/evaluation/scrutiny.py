@@ -32,8 +32,7 @@ class Evaluation:
         n: Number of samples, a stratified choice.
         probes: Samples on which the attacking checks are run; 0 leaves them out.
         queries: Of the black-box check.
-        dataset: Its name; "cifar10" at 8/255 is held against the best published.
-        architecture: Name of the network, for the same comparison.
+        dataset: "cifar10" at 8/255 is held against the best published of this architecture.
         stand_in: Search on a copy in half precision first, which takes less time on many
             processors; what is found counts where it fools the network itself.
     """

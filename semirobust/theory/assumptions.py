@@ -34,15 +34,13 @@ SIGNIFICANT = 0.05  # of the permutation test of dependence
 
 @dataclass(frozen=True)
 class Audit:
-    """The assumptions on the pair of layers j - 1 and j.
+    """The assumptions on the pair of layers j - 1 and j, whose gammas are ``before`` and ``after``.
 
     Attributes:
         dependence: I(h_{j-1}; h_j | y) on attacked images, with its null and ceiling.
         slack: U_j, plug-in, from the same codes.
         slack_null: U_j after the pairing was shuffled within classes: what the plug-in adds.
         growth: E[s_j - s_{j-1}] at the worst perturbations found, an upper estimate of the infimum.
-        before: gamma_{j-1}.
-        after: gamma_j.
     """
 
     j: int

@@ -59,12 +59,10 @@ def hessian_product(loss: Loss, w: Tensor) -> Product:
 
 @dataclass(frozen=True)
 class Extremes:
-    """The outermost eigenvalues that Lanczos found.
+    """The outermost eigenvalues that Lanczos found, after so many products.
 
-    Attributes:
-        residual: ‖H v - λ v‖ of the worse of the two: some eigenvalue is as near to each.
-        steps: Products that were taken.
-        converged: Whether the residual came below tolerance times the larger absolute value.
+    ``residual`` is ‖H v - λ v‖ of the worse of the two: some eigenvalue is as near to each. They
+    ``converged`` where it came below tolerance times the larger absolute value.
     """
 
     least: float

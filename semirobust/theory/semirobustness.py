@@ -99,10 +99,9 @@ class Search:
 
 @dataclass(frozen=True)
 class Gamma:
-    """An estimate of gamma_j for one readout.
+    """An estimate of gamma_j for one readout: the mean over the samples of the lowest score found.
 
     Attributes:
-        value: Mean over the samples of the lowest score found.
         low: Lower end of the 95 % interval over the draw of the samples.
         high: Upper end. A stronger attack may still lower all three.
         clean: The same mean without perturbation: how useful the readout is.

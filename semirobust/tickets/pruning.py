@@ -46,12 +46,11 @@ HIDDEN = (300, 100)
 
 @dataclass(frozen=True, kw_only=True)
 class Tickets:
-    """Settings of iterative pruning.
+    """Settings of iterative pruning; level 0 is dense, and each reset has so many trials.
+
+    A trial has initial weights and an order of samples of its own.
 
     Args:
-        levels: How often is pruned; level 0 is dense.
-        trials: Networks of each reset, with initial weights and orders of samples of their own.
-        resets: What becomes of the remaining weights after a pruning.
         rates: Share of its remaining weights that a layer loses at a level.
         looks: How often a training is scored on validation images.
     """

@@ -38,16 +38,14 @@ RATES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Settings of one training run.
+    """Settings of one training run; the seed is of sample order, augmentation and attack noise.
 
     Args:
         learning_rate: Its largest value.
         schedule: Course of the rate over the run; "step" divides by 10 after each third.
         momentum: Nesterov momentum of SGD.
-        augment: Random shifts, and mirror images unless ``mirror`` forbids them.
-        mirror: Whether a mirror image keeps its label; it does not for digits.
+        augment: Random shifts, and mirror images unless ``mirror`` forbids them, as for digits.
         precision: "bfloat16" computes forward and backward passes in autocast.
-        seed: Of the order of samples, the augmentation and the attack's noise.
     """
 
     epochs: int
