@@ -15,8 +15,8 @@ def imported(path):
     """Return the modules that a file imports, wherever in it."""
     nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-    return names + [f"{node.module}.{alias.name}" for node in froms for alias in node.names]
+    sources = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return names + [f"{node.module}.{alias.name}" for node in sources for alias in node.names]
 
 
 def test_the_book_takes_of_the_package_its_results_and_its_version_alone():

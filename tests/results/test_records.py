@@ -245,7 +245,7 @@ def test_settings_that_equal_nothing_are_refused(value):
         ('"accuracy": 0.5', '"accuracy": 0.9', "was changed after it was stored"),
         ('"name": "a"', '"name": "b"', "other settings than its name says"),
         ('"profile": "smoke"', '"profile": "paper"', "was changed after it was stored"),
-        ('"metrics"', '"matrics"', "no metrics"),
+        ('"metrics"', '"nothing"', "no metrics"),
     ],
 )
 def test_a_record_that_was_changed_is_named_and_not_published(store, old, new, told):
