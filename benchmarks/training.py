@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, TensorDataset
 from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.data import DataSet, Samples, load, subset
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.study import share_standing
 from semirobust.experiments.tuning import cached
 from semirobust.layers import cut, split
 from semirobust.models import build
@@ -118,7 +117,7 @@ def online_trial(images: DataSet, attack: PGD | NFGSM) -> Pair:
     """Return an epoch of a trial against the network itself, f_b of 12 layers, ours and theirs."""
     a = cut(network(), 12)
     ours, theirs = network(), network(a=a)
-    score = partial(share_standing, samples=images.validation, attack=STRONG)
+    score = partial(accuracy, samples=images.validation, attack=STRONG)
     own = settings(Online(attack=attack))
 
     def naive() -> None:

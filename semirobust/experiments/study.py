@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from semirobust.attacks.ball import fooled, perturbed_batches, share
+from semirobust.attacks.ball import perturbed_batches
 from semirobust.attacks.gradient import PGD
 from semirobust.data import DataSet, Part, Samples, to_bytes
 from semirobust.models import Architecture
@@ -182,16 +182,9 @@ def perturbed(
     return Samples(images, samples.labels)
 
 
-def share_standing(network: nn.Module, samples: Samples, attack: Attack) -> float:
-    """Return the share of samples that an attack leaves right, for choosing; not a headline."""
-    generator = torch.Generator().manual_seed(0)
-    attacked = perturbed_batches(network, samples, attack, generator=generator)
-    return share(~torch.cat([fooled(network, x_adv, y) for x_adv, y in attacked]))
-
-
 def score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
     """Return what the protocol chooses by: accuracy on stored examples, or under its attack."""
     if study.protocol == "static":
         return partial(accuracy, samples=samples.validation)
     attack = replace(study.attack, stop_when_fooled=True)
-    return partial(share_standing, samples=samples.validation, attack=attack)
+    return partial(accuracy, samples=samples.validation, attack=attack)
