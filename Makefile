@@ -11,16 +11,17 @@ VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+PAGES = $(VENV)/.pages
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE # compiled modules are kept: without them every start takes many times longer
 
 .PHONY: book pdf notebooks test check lock clean help
 
-book: $(READY)
+book: $(if $(PROFILE),$(READY),$(PAGES))
 	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
 
-pdf: $(READY)
+pdf: $(PAGES)
 	$(BIN)/semirobust book --no-execute --pdf _build/book.pdf
 
 test: $(READY)
@@ -39,14 +40,28 @@ check: $(READY)
 	$(BIN)/deptry semirobust
 
 # uv where it is on the path; elsewhere it is installed into the new environment (a small wheel).
-$(READY): pyproject.toml
-	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed -p $(PYTHON) $(VENV)) || $(PYTHON) -m venv $(VENV)
-	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv
-	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip install -q -p $(BIN)/python -e '.[book,dev,slurm]'
+define environment
+test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed -p $(PYTHON) $(VENV)) || $(PYTHON) -m venv $(VENV)
+command -v uv >/dev/null || $(BIN)/python -m pip install -q uv
+endef
+INSTALL = $$(command -v uv || echo $(BIN)/uv) pip install -q -p $(BIN)/python
+
+# The pages need the package without what it computes with: a tenth of the download.
+$(PAGES): pyproject.toml
+	@echo "setting up $(VENV) for the book (once)"
+	@$(environment)
+	@$(INSTALL) --no-deps -e .
+	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['book'], sep='\n')" | $(INSTALL) -r -
 	@touch $@
 
+$(READY): pyproject.toml
+	@echo "setting up $(VENV) with torch and everything else (once; 6 GB)"
+	@$(environment)
+	@$(INSTALL) -e '.[book,dev,slurm]'
+	@touch $(PAGES) $@
+
 lock: $(READY)
-	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile -q --universal --no-header --no-emit-index-url --all-extras --python-version 3.11 pyproject.toml -o requirements.lock
+	@$$(command -v uv || echo $(BIN)/uv) pip compile -q --universal --no-header --no-emit-index-url --all-extras --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf _build
