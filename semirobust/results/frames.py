@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from semirobust.results.documents import dated, document, value_at
-from semirobust.results.records import results_root
+from semirobust.results.documents import dated, value_at
+from semirobust.results.records import read, results_root
 
 _MODEL = {"model": "study.architecture.name", "data": "study.data.name"}
 _STUDY = _MODEL | {"seed": "study.seed"}  # whose tables have a protocol of their own
@@ -85,7 +85,7 @@ def paths(experiment: str, root: str | Path | None = None) -> list[Path]:
 def _frame(experiment: str, table: str, files: tuple[tuple[Path, int], ...]) -> pd.DataFrame:
     runs = []
     for path, _ in files:
-        record = document(path)
+        record = read(path)  # a record that was changed is named, not published
         named = {"experiment": experiment, "key": path.stem, "profile": record["profile"]}
         named |= {"file": path, **columns(record["settings"])}
         runs.append((named, {table: record["metrics"].get(table, [])}))

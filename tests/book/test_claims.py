@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import recorded
 
 from book._ext import changed, claims, ledger, notebooks, pictures, table1
 from book._ext.claims import Check
@@ -38,16 +39,10 @@ def store(root, robust, tuned, *, seed=0, profile="cpu", **about):
         "seed": seed,
     }
     rows = [{"network": "robust", "whitebox": robust}, {**TUNED, "whitebox": tuned}]
-    document = {
-        "profile": profile,
-        "settings": {"kind": "Row", "study": study},
-        "metrics": {"networks": rows},
-        "provenance": {},
-    }
-    path = root / "results" / "table-1" / f"{len(list(root.rglob('*.json'))):012d}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document), encoding="utf-8")
-    return path
+    settings = {"kind": "Row", "study": study}
+    return recorded.store(
+        root / "results", "table-1", settings, {"networks": rows}, profile=profile
+    )
 
 
 def test_a_value_in_the_range_is_reproduced_with_its_spread_over_seeds(tmp_path):
@@ -92,10 +87,12 @@ def test_a_single_run_is_narrow_by_the_errors_of_its_own_images(tmp_path):
     """The errors of both sides add up in squares; that of a share is the delta method's."""
     path = store(tmp_path, 0.30, 0.29)
     assert claims.finding(CHECK, tmp_path).error is None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    for row in document["metrics"]["networks"]:
-        row["whitebox_two_errors"] = 0.04
-    path.write_text(json.dumps(document), encoding="utf-8")
+
+    def widen(document):
+        for row in document["metrics"]["networks"]:
+            row["whitebox_two_errors"] = 0.04
+
+    recorded.rewrite(path, widen)
     found = claims.finding(CHECK, tmp_path)
     assert found.error == pytest.approx(0.02 * 2**0.5)
     assert found.verdict == "reproduced, narrowly"
@@ -296,9 +293,7 @@ def test_table_1_has_a_line_for_every_published_cell_and_our_value_beside_it(tmp
     assert "| VGG16 | Diff. | -2.5 | – | -2.9 | – | – | 1 |" in plain
     rho = {"preset": "paper", "j": 16, "value": 2.5, "null_mean": 1.25, "excess": 1.125}
     path = next((tmp_path / "results").rglob("*.json"))
-    document = json.loads(path.read_text(encoding="utf-8"))
-    document["metrics"]["rho"] = [{**TUNED, **rho}]
-    path.write_text(json.dumps(document), encoding="utf-8")
+    recorded.rewrite(path, lambda record: record["metrics"].update(rho=[{**TUNED, **rho}]))
     again = table1.table_1(tmp_path).replace("\u00a0", " ")
     assert r"| VGG16 | $\rho_{n}$ | 3.22 | – | – | 2.50 | 1.12 | 1 |" in again
     store(tmp_path, 0.304, 0.275, seed=1)

@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import recorded
 
 from semirobust import cli
 from semirobust.figures import protocols
@@ -66,10 +67,8 @@ def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, m
     }
     networks = NETWORKS.query("protocol == 'online' and seed == 0")
     rows = json.loads(networks.drop(columns=["protocol", "seed", "key"]).to_json(orient="records"))
-    record = {"profile": "cpu", "settings": {"kind": "Row", "study": study}}
-    path = tmp_path / "table-1" / "0123456789ab.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps({**record, "metrics": {"networks": rows}}), encoding="utf-8")
+    settings = {"kind": "Row", "study": study}
+    path = recorded.store(tmp_path, "table-1", settings, {"networks": rows})
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path))
     assert cli.main(["figure", "table-1", "vgg16", str(tmp_path / "a.svg")]) == 0
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
@@ -77,6 +76,6 @@ def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, m
         "VGG16, 0.25 of its width, 10,000 training images of CIFAR-10, ε = 8/255, f_b of 12" in text
     )
     assert "Runs: 1 robust in training" in text
-    assert "<rdf:li>0123456789ab</rdf:li>" in text
+    assert f"<rdf:li>{path.stem}</rdf:li>" in text
     assert cli.main(["figure", "table-1", "alexnet", str(tmp_path / "b.svg")]) == 1
     assert "no run of alexnet on cifar10 is recorded in cpu" in capsys.readouterr().err

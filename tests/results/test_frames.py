@@ -1,11 +1,11 @@
 """The one reader of records: what names a run, what is read again, and what is refused."""
 
-import json
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+import recorded
 
 from semirobust.experiments import registry
 from semirobust.results import frames, records
@@ -16,19 +16,16 @@ from semirobust.results.values import MIME, Values, named_values
 ROW = {"kind": "Row", "study": {"architecture": {"name": "vgg16"}, "data": {"name": "cifar10"}}}
 
 
-def store(root, key="0" * 12, profile="cpu", settings=ROW, **tables):
-    path = root / "table-1" / f"{key}.json"
-    path.parent.mkdir(exist_ok=True)
-    record = {"profile": profile, "settings": settings, "metrics": tables}
-    path.write_text(json.dumps(record), encoding="utf-8")
-    return path
+def store(root, seed=0, profile="cpu", **tables):
+    settings = {**ROW, "study": {**ROW["study"], **({"seed": seed} if seed else {})}}
+    return recorded.store(root, "table-1", settings, tables, profile=profile)
 
 
 def test_every_row_of_a_table_names_its_run(tmp_path):
     path = store(tmp_path, networks=[{"network": "robust", "clean": 0.5}])
     (row,) = frames.frame("table-1", root=tmp_path).to_dict("records")
     named = {"model": "vgg16", "data": "cifar10", "seed": 0}
-    origin = {"experiment": "table-1", "key": "0" * 12, "profile": "cpu", "file": path}
+    origin = {"experiment": "table-1", "key": path.stem, "profile": "cpu", "file": path}
     assert row == {"network": "robust", "clean": 0.5, **named, **origin}
 
 
@@ -46,8 +43,15 @@ def test_a_changed_record_is_read_again_and_a_frame_is_the_callers_own(tmp_path)
     rows["clean"] = 0.0
     assert frames.frame("table-1", root=tmp_path)["clean"].tolist() == [0.5]
     store(tmp_path, networks=[{"clean": 0.75}])
-    store(tmp_path, "1" * 12, networks=[{"clean": 0.25}])
-    assert frames.frame("table-1", root=tmp_path)["clean"].tolist() == [0.75, 0.25]
+    store(tmp_path, 1, networks=[{"clean": 0.25}])
+    assert sorted(frames.frame("table-1", root=tmp_path)["clean"]) == [0.25, 0.75]
+
+
+def test_a_record_that_was_changed_after_it_was_stored_is_not_shown(tmp_path):
+    path = store(tmp_path, networks=[{"clean": 0.5}])
+    path.write_text(path.read_text().replace("0.5", "0.9"), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"{path.name} was changed after it was stored"):
+        frames.frame("table-1", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", registry.EXPERIMENTS)
