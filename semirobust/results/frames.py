@@ -4,7 +4,7 @@ What names a run stands in its settings, so nothing of the experiments is import
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,18 @@ def paths(experiment: str, root: str | Path | None = None) -> list[Path]:
 @lru_cache(maxsize=64)
 def _frame(experiment: str, table: str, files: tuple[tuple[Path, int], ...]) -> pd.DataFrame:
     runs = []
-    for path, _ in files:
-        record = read(path)  # a record that was changed is named, not published
+    for path, changed in files:
+        record = _record(path, changed)
         named = {"experiment": experiment, "key": path.stem, "profile": record["profile"]}
         named |= {"file": path, **columns(record["settings"])}
         runs.append((named, {table: record["metrics"].get(table, [])}))
     return joined(runs).get(table, pd.DataFrame(columns=["experiment", "key", "profile", "file"]))
+
+
+@cache
+def _record(path: Path, _: int) -> dict[str, Any]:
+    """Return a record, checked once for all its tables: one that was changed is not published."""
+    return read(path)
 
 
 def joined(
