@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from semirobust.data import DataSet, Samples
 from semirobust.experiments.study import PARTS, Content, Progress, device_name, fitted, loaded
 from semirobust.results.artefacts import Artefact, held, inputs_first, publish
-from semirobust.training.fitting import Epoch, Training
+from semirobust.training.fitting import Epoch, Side, Training
 
 TENSORS = "tensors.safetensors"
 
@@ -97,11 +97,13 @@ def train(
     *,
     words: str,
     a: int = 0,
+    frozen: Side = "front",
 ) -> Generator[Progress, None, nn.Sequential]:
-    """Train a network in place after its first ``a`` links, or load what came of it before."""
-    artefact = Artefact(stage=stage, about=(*settings, training, a), code=(fitted, Samples))
+    """Train a network in place, but for its frozen side, or load what came of it before."""
+    about = (*settings, training, a, frozen)
+    artefact = Artefact(stage=stage, about=about, code=(fitted, Samples))
     inputs = {"network": content(network), "samples": content(samples)}
-    make = partial(fitted, words, network, samples, training, a=a)
+    make = partial(fitted, words, network, samples, training, a=a, frozen=frozen)
     weights, _ = yield from kept(artefact, inputs, make)
     return loaded(network, training, weights)
 

@@ -22,7 +22,7 @@ from semirobust.attacks.ball import perturbed_batches
 from semirobust.attacks.gradient import PGD
 from semirobust.data import DataSet, Part, Samples, to_bytes
 from semirobust.models import Architecture
-from semirobust.training.fitting import Epoch, Precision, Training, accuracy, fit
+from semirobust.training.fitting import Epoch, Precision, Side, Training, accuracy, fit
 from semirobust.types import Attack
 
 PARTS = ("train", "validation", "test")
@@ -92,9 +92,10 @@ def fitted(
     *,
     folder: Path,
     a: int = 0,
+    frozen: Side = "front",
 ) -> Making:
-    """Train a network after its first ``a`` links, and return its weights."""
-    yield from stepped(words, network, samples, training, folder, a=a)
+    """Train a network, but for its frozen side of a cut, and return its weights."""
+    yield from stepped(words, network, samples, training, folder, a=a, frozen=frozen)
     return network.state_dict(), {}
 
 
@@ -106,12 +107,16 @@ def stepped(
     folder: Path,
     *,
     a: int = 0,
+    frozen: Side = "front",
     validate: Callable[[nn.Sequential], float] | None = None,
 ) -> Iterator[Progress]:
     """Fit with a checkpoint in a folder; epochs that it holds already count as resumed."""
     path = folder / "checkpoint.pt"
     known = path.stat().st_mtime_ns if path.exists() else None
-    for epoch in fit(network, samples, training, a=a, validate=validate, checkpoint=path):
+    fitting = fit(
+        network, samples, training, a=a, frozen=frozen, validate=validate, checkpoint=path
+    )
+    for epoch in fitting:
         yield Progress(words, epoch, known == path.stat().st_mtime_ns)
 
 

@@ -1,8 +1,8 @@
 """Epochs, plain or against an attack: the only place that sets modes, freezes and steps.
 
 A run is a generator of epochs. With a checkpoint it goes on where it was stopped, and ends with the
-same bits as a run that never was (on the CPU, with the same number of threads). Freezing f_a means
-no gradient to its parameters AND evaluation mode: its running statistics stand still.
+same bits as a run that never was (on the CPU, with the same number of threads). Freezing f_a, or
+f_b, means no gradient to its parameters AND evaluation mode: its running statistics stand still.
 """
 
 import json
@@ -27,6 +27,7 @@ from semirobust.training.methods import Atta, AttaTrades, Batch, Method, Plain
 from semirobust.types import Attack, Classifier
 
 Precision = Literal["float32", "bfloat16"]
+Side = Literal["front", "back"]  # of a cut: f_a or f_b
 Schedule = Literal["one-cycle", "cosine", "step", "constant"]
 RATES: dict[str, Callable[[float], float]] = {
     "one-cycle": lambda t: t / 0.3 if t < 0.3 else (1 - t) / 0.7,
@@ -86,22 +87,27 @@ def fit(
     settings: Training,
     *,
     a: int = 0,
+    frozen: Side = "front",
     validate: Callable[[nn.Sequential], float] | None = None,
     checkpoint: Path | None = None,
 ) -> Iterator[Epoch]:
-    """Train the links after ``a`` in place and yield one record an epoch, earlier ones first.
+    """Train one side of a cut in place and yield one record an epoch, earlier ones first.
 
-    ``a`` = 0 trains everything. After each epoch ``validate`` is called for the record, and the
-    checkpoint, a file to go on from, is written.
+    Args:
+        network: Is left in evaluation mode.
+        samples: To train on.
+        settings: How.
+        a: Number of links in front of the cut; 0 trains everything.
+        frozen: The side that stands still: f_a, the first ``a`` links, or f_b, the others.
+        validate: Called after each epoch, for the record.
+        checkpoint: A file to go on from, written after each epoch.
     """
-    if not 0 <= a < len(network):
-        raise ValueError(f"need 0 <= a < n, got a={a}, n={len(network)}")
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
-    run = Run(network, samples, settings, a)
+    run = Run(network, samples, settings, a, frozen)
     history = run.restore(checkpoint) if checkpoint else []
     yield from history
-    with training_mode(network, a):
+    with training_mode(network, a, frozen):
         for epoch in range(len(history) + 1, settings.epochs + 1):
             loss = run.epoch(epoch)
             if not math.isfinite(loss):
@@ -121,12 +127,22 @@ class Run:
     """The state of a run: weights, momenta, generator and what the method remembers."""
 
     def __init__(
-        self, network: nn.Sequential, samples: Samples, settings: Training, a: int
+        self,
+        network: nn.Sequential,
+        samples: Samples,
+        settings: Training,
+        a: int,
+        frozen: Side = "front",
     ) -> None:
-        self.network, self.samples, self.settings, self.a = network, samples, settings, a
+        trained, _ = sides(network, a, frozen)
+        if not 0 <= a < len(network) or not trained:
+            lowest = 0 if frozen == "front" else 1
+            raise ValueError(f"need {lowest} <= a < n, got a={a}, n={len(network)}")
+        self.network, self.samples, self.settings = network, samples, settings
+        self.cut = {"a": a, "frozen": frozen}
         self.generator = Generator().manual_seed(settings.seed)
         self.memory = {"size": torch.tensor(len(samples))}
-        weights = [weight for link in list(network)[a:] for weight in link.parameters()]
+        weights = [weight for link in trained for weight in link.parameters()]
         rate, decay = settings.learning_rate, settings.weight_decay
         self.optimiser: torch.optim.Optimizer
         if settings.optimiser == "adamw":
@@ -174,7 +190,7 @@ class Run:
         """Write the state after an epoch, whole or not at all."""
         state = {
             "settings": key(self.settings),
-            "a": self.a,
+            **self.cut,
             "history": [asdict(epoch) for epoch in history],
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -187,7 +203,7 @@ class Run:
         """Take up the state of a checkpoint, where there is one, and return its epochs."""
         if not path.exists():
             return []
-        state = read_checkpoint(path, settings=key(self.settings), a=self.a)
+        state = read_checkpoint(path, settings=key(self.settings), **self.cut)
         load_weights(self.network, state["network"], path)
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
@@ -195,13 +211,21 @@ class Run:
         return [Epoch(**epoch) for epoch in state["history"]]
 
 
+def sides(network: nn.Sequential, a: int, frozen: Side) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the links that are trained and those that are frozen; f_a is the first ``a``."""
+    if frozen not in ("front", "back"):
+        raise ValueError(f'frozen is "front" or "back", got {frozen!r}')
+    f_a, f_b = list(network)[:a], list(network)[a:]
+    return (f_b, f_a) if frozen == "front" else (f_a, f_b)
+
+
 @contextmanager
-def training_mode(network: nn.Sequential, a: int) -> Iterator[None]:
-    """Hold the links after ``a`` in training mode and f_a frozen; leave all in evaluation mode."""
-    weights = [weight for link in list(network)[:a] for weight in link.parameters()]
+def training_mode(network: nn.Sequential, a: int, frozen: Side = "front") -> Iterator[None]:
+    """Hold one side of a cut in training mode, the other frozen; leave all in evaluation mode."""
+    weights = [weight for link in sides(network, a, frozen)[1] for weight in link.parameters()]
     asked = [weight.requires_grad for weight in weights]
     network.train()
-    freeze(network, a)
+    freeze(network, a, frozen)
     try:
         yield
     finally:
@@ -210,9 +234,9 @@ def training_mode(network: nn.Sequential, a: int) -> Iterator[None]:
             weight.requires_grad_(flag)
 
 
-def freeze(network: nn.Sequential, a: int) -> None:
-    """Freeze the first ``a`` links: no gradients, and running statistics that stand still."""
-    for link in list(network)[:a]:
+def freeze(network: nn.Sequential, a: int, frozen: Side = "front") -> None:
+    """Freeze f_a, or f_b: no gradients, and running statistics that stand still."""
+    for link in sides(network, a, frozen)[1]:
         link.eval()
         link.requires_grad_(False)  # noqa: FBT003
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from semirobust import data, models
+from semirobust import data, layers, models
 from semirobust.attacks.gradient import NFGSM, PGD, TRADES
 from semirobust.data import Samples
 from semirobust.models import Architecture
@@ -54,19 +54,36 @@ def same(first, second):
     return all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.parametrize("frozen", ["front", "back"])
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "vit"])
-def test_a_frozen_part_is_bit_equal_after_an_adversarial_epoch_on_the_rest(name, few):
+def test_a_frozen_part_is_bit_equal_after_an_adversarial_epoch_on_the_rest(name, frozen, few):
     network, a = small(name), 3
     before = state(network)
-    list(fit(network, few, Training(epochs=1, method=Online(attack=PGD_2), batch=20), a=a))
+    settings = Training(epochs=1, method=Online(attack=PGD_2), batch=20)
+    list(fit(network, few, settings, a=a, frozen=frozen))
     after = state(network)
-    frozen = {key for key in before if int(key.split(".")[0]) < a}
-    assert all(torch.equal(before[key], after[key]) for key in frozen)
+    still = {key for key in before if (int(key.split(".")[0]) < a) == (frozen == "front")}
+    assert {key for key in before if torch.equal(before[key], after[key])} == still
     buffers = {key for key, _ in network.named_buffers()}
-    assert {key for key in before if not torch.equal(before[key], after[key])} > set()
-    assert name == "vit" or frozen & buffers
+    assert name == "vit" or still & buffers
     assert all(weight.requires_grad for weight in network.parameters())
     assert not any(module.training for module in network.modules())
+
+
+def test_a_trained_front_is_that_of_a_loss_through_a_back_that_stands_still(few):
+    """One step by hand: f_b in evaluation mode, the gradient of f_a's weights alone."""
+    settings = Training(epochs=1, batch=60, schedule="constant", momentum=0, weight_decay=0)
+    network, by_hand = small("vgg16"), small("vgg16")
+    list(fit(network, few, settings, a=4, frozen="back"))
+    f_a, f_b = layers.split(by_hand, 4)
+    f_a.train()
+    weights = list(f_a.parameters())
+    loss = nn.functional.cross_entropy(f_b(f_a(few.x)), few.y)
+    with torch.no_grad():
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            weight.sub_(settings.learning_rate * gradient)
+    for found, expected in zip(network.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_running_statistics_of_the_trained_part_do_move(few):
@@ -143,6 +160,17 @@ def test_the_seed_decides_every_bit_and_another_seed_another_network(few):
     assert not same(state(first), state(other))
 
 
+def test_a_checkpoint_goes_on_with_the_side_that_was_frozen(few, tmp_path):
+    settings, path = Training(epochs=2, batch=20), tmp_path / "run.pt"
+    whole, resumed = small("vgg16"), small("vgg16")
+    list(fit(whole, few, settings, a=3, frozen="back"))
+    next(fit(small("vgg16"), few, settings, a=3, frozen="back", checkpoint=path))
+    with pytest.raises(ValueError, match="belongs to other settings"):
+        list(fit(small("vgg16"), few, settings, a=3, checkpoint=path))
+    list(fit(resumed, few, settings, a=3, frozen="back", checkpoint=path))
+    assert same(state(whole), state(resumed))
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(few, tmp_path):
     path = tmp_path / "run.pt"
     settings = Training(epochs=2, batch=20, schedule="constant")
@@ -165,6 +193,8 @@ def test_a_truncated_or_foreign_checkpoint_is_refused_and_left(few, tmp_path):
     whole = path.read_bytes()
     with pytest.raises(ValueError, match="belongs to other settings"):
         list(fit(small(), few, replace(settings, seed=1), checkpoint=path))
+    with pytest.raises(ValueError, match="belongs to other settings"):
+        list(fit(small(), few, settings, a=1, checkpoint=path))
     with pytest.raises(ValueError, match="of another network"):
         list(fit(models.build("mlp", width=0.1), few, settings, checkpoint=path))
     path.write_bytes(whole[: len(whole) // 2])
@@ -265,3 +295,7 @@ def test_settings_that_cannot_be_meant_are_refused(few):
         Training(epochs=1, method=Atta(), augment=True)
     with pytest.raises(ValueError, match="need 0 <= a < n"):
         list(fit(small(), few, Training(epochs=1), a=4))
+    with pytest.raises(ValueError, match="need 1 <= a < n"):
+        list(fit(small(), few, Training(epochs=1), frozen="back"))
+    with pytest.raises(ValueError, match='frozen is "front" or "back", got \'rear\''):
+        list(fit(small(), few, Training(epochs=1), a=1, frozen="rear"))
