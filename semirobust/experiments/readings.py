@@ -16,7 +16,8 @@ from semirobust.experiments.audits import OfRow, at_one_cut
 from semirobust.experiments.audits import of_row as at_deepest_cut
 from semirobust.experiments.nodes import Memory, made
 from semirobust.experiments.row import dependence
-from semirobust.experiments.settings import smoke, table_1
+from semirobust.experiments.scales import smoke
+from semirobust.experiments.settings import table_1
 from semirobust.experiments.stages import Lineup
 from semirobust.experiments.study import Run, perturbed
 from semirobust.training.fitting import accuracy
@@ -36,7 +37,7 @@ def readings(profile: str) -> tuple[Reading, ...]:
     return tuple(
         Reading(row=row, images=1000 if row.study.data.name == "imagenette" else 5000)
         for row in table_1(profile)
-        if row.study.protocol == "online"
+        if row.study.protocol == "online" and not row.label
     )
 
 

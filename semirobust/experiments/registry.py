@@ -41,7 +41,7 @@ class Experiment(NamedTuple):
     text: str  # what it answers, in a line
     rows: Callable[[str], tuple[Any, ...]]  # profile -> settings, in the order in which they run
     module: ModuleType  # whose ``run`` runs a row
-    profiles: tuple[str, ...] = PROFILES[:2]  # those that have settings
+    profiles: tuple[str, ...] = PROFILES[:3]  # those that have settings
 
     @property
     def run(self) -> Callable[..., Run]:
@@ -54,7 +54,6 @@ class Experiment(NamedTuple):
         return getattr(self.module, "of_row", None)
 
 
-UP_TO_GPU = PROFILES[:3]
 AT_LARGE = "certified semirobustness: brackets, transfer, readouts at large"
 ALGORITHM_1 = "Table 1: Algorithm 1, both protocols, with controls"
 EXPERIMENTS = {
@@ -62,19 +61,31 @@ EXPERIMENTS = {
     "figure-2": Experiment("Figure 2: rho_j by size of f_b", settings.figure_2, stages),
     "methods": Experiment("how f_b is trained", settings.methods, stages),
     "sweep": Experiment("attack and radius", settings.sweep, stages),
-    "revision": Experiment("Tables S2 to S4: three attacks", settings.revision, revision),
-    "audit": Experiment("assumptions of Theorem 2 on these networks", settings.audits, audits),
+    "revision": Experiment(
+        "Tables S2 to S4: three attacks",
+        settings.revision,
+        revision,
+    ),
+    "audit": Experiment(
+        "assumptions of Theorem 2 on these networks",
+        settings.audits,
+        audits,
+    ),
     "readings": Experiment("rho on four sets of images", readings.readings, readings, PROFILES),
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, linear),
-    "tickets": Experiment("robust winning tickets", tickets.hunts, tickets, UP_TO_GPU),
-    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse, UP_TO_GPU),
+    "tickets": Experiment("robust winning tickets", tickets.hunts, tickets),
+    "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse),
     "rewinding": Experiment(
-        "tickets of VGG16 under a cut", rewinding.rewindings, rewinding, UP_TO_GPU
+        "tickets of VGG16 under a cut",
+        rewinding.rewindings,
+        rewinding,
     ),
     "mixtrain": Experiment(
-        "MixTrain beside its baselines", mixtrain_settings.rows, mixtrain, UP_TO_GPU
+        "MixTrain beside its baselines",
+        mixtrain_settings.rows,
+        mixtrain,
     ),
-    "certified": Experiment(AT_LARGE, certified.rows, certified, UP_TO_GPU),
+    "certified": Experiment(AT_LARGE, certified.rows, certified),
 }
 
 

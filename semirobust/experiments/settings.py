@@ -1,192 +1,143 @@
-"""Frozen settings of every table and figure, in profiles, the most telling rows first.
+"""Frozen settings of every table and figure of Table 1's networks, the most telling rows first.
 
-smoke   digits, a minute; says only that everything works,
-cpu     CIFAR-10 (10,000 images) and narrow networks; shows the phenomenon,
-gpu     whole CIFAR-10, CIFAR-100 and Imagenette, whole width,
-paper   the settings of the paper and its later revision, as far as they are given.
-
-A key is the hash of what differs from the defaults, so a published row is never edited in place.
+What a row of each profile is stands in ``scales``.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from semirobust.attacks.gradient import FGSM, NFGSM, PGD, TRADES, strong_pgd
-from semirobust.data import Part
+from semirobust.attacks.autoattack import AutoAttack
+from semirobust.attacks.carlini_wagner import CarliniWagner
+from semirobust.attacks.gradient import FGSM, IFGSM, NFGSM, PGD, TRADES, strong_pgd
 from semirobust.experiments.audits import Audited
 from semirobust.experiments.linear import Linear
 from semirobust.experiments.revision import Attacked
 from semirobust.experiments.row import Row
-from semirobust.experiments.study import Study
-from semirobust.models import Architecture
+from semirobust.experiments.scales import (
+    CLASSES,
+    N_B,
+    PROTOCOLS,
+    RADIUS,
+    Protocol,
+    cpu,
+    gpu,
+    imagenette,
+    paper,
+    smoke,
+)
+from semirobust.experiments.study import StaticAttack
 from semirobust.theory.semirobustness import Search
-from semirobust.training.fitting import Training
-from semirobust.training.methods import Atta, AttaTrades, Method, Online, Plain, Trades
+from semirobust.training.methods import Atta, AttaTrades, Method, Online, Trades
 
-Protocol: TypeAlias = Literal["static", "online"]
-PROTOCOLS: tuple[Protocol, ...] = ("static", "online")
-N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,), "vit": (12,)}
-WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
-AUTOATTACK = {"vgg16": 100}  # images; 50 where it is dearer
-SMOKE = {  # width of the network; images to train on, images to attack, epochs
-    "alexnet": (0.25, 800, 100, 12),
-    "vgg16": (0.125, 800, 200, 6),
-    "resnet18": (0.125, 300, 100, 6),
-    "resnet50": (0.0625, 128, 30, 3),
-    "vit": (0.0625, 128, 30, 3),
-}
-QUICK = {"smoke": "alexnet", "cpu": "vgg16"}  # of the experiments that vary something else
-RATE = {"alexnet": 0.05, "vit": 0.02}  # no batch norm: the others stand 0.1
+ROWS: Mapping[str, Callable[..., Row]] = {"smoke": smoke, "cpu": cpu, "gpu": gpu}
+QUICK = {"smoke": "alexnet", "cpu": "vgg16", "gpu": "vgg16"}  # where something else is varied
+STEPS = {8: 10, 16: 20, 32: 36}  # of the paper's iterated attacks, by radius in 255ths
 
 
 def table_1(profile: str) -> tuple[Row, ...]:
-    if profile == "smoke":
-        return tuple(smoke(network, protocol) for network in N_B for protocol in PROTOCOLS)
-    if profile != "cpu":
-        return tuple(large(*row, profile) for row in PUBLISHED_ROWS)
-    whole = tuple(
-        cpu(network, protocol, seed=seed)
-        for seed in range(3)
-        for network in ("vgg16", "resnet18", "alexnet")
-        for protocol in PROTOCOLS
-    )
-    return whole + tuple(imagenette(protocol) for protocol in PROTOCOLS)
+    rows = {"smoke": _at_smoke, "cpu": _at_cpu, "gpu": _at_gpu, "paper": _as_published}
+    return tuple(rows[profile]())
 
 
-def smoke(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
-    """Return a row on digits with a very narrow network, epsilon 16/255."""
-    radius = 16 / 255
-    width, train, images, epochs = SMOKE[network]
-    base = Training(epochs=epochs, learning_rate=RATE.get(network, 0.05), batch=64)
-    made = replace(base, method=Online(attack=NFGSM(epsilon=radius)))
-    study = Study(
-        architecture=Architecture(name=network, width=width),
-        data=Part(name="digits", train=train, validation=images // 2, test=250),
-        protocol=protocol,
-        attack=PGD(epsilon=radius, step_size=4 / 255, steps=5),
-        n_b=N_B[network][-1:],
-        standard=base,
-        robust=replace(base, epochs=epochs - 1) if protocol == "static" else made,
-        tuning=replace(base if protocol == "static" else made, epochs=epochs // 2),
-        seed=seed,
-    )
-    return Row(study=study, whitebox=strong_pgd(radius), images=images, controls=("standard",))
+def _at_smoke() -> Iterator[Row]:
+    return (smoke(network, protocol) for network in N_B for protocol in PROTOCOLS)
 
 
-def cpu(network: str, protocol: Protocol, *, seed: int = 0) -> Row:
-    """Return a row on 10,000 CIFAR-10 images with a narrow network, epsilon 8/255.
-
-    AutoAttack costs more than all the rest of an online row and is run on the first seed.
-    """
-    radius = 8 / 255
-    base = Training(
-        epochs=12,
-        learning_rate=RATE.get(network, 0.1),
-        precision="bfloat16",
-        channels_last=network != "alexnet",
-    )
-    made = replace(base, method=Online(attack=NFGSM(epsilon=radius)), augment=True)
-    stored = replace(base, method=Plain(), epochs=10)
-    study = Study(
-        architecture=Architecture(name=network, width=WIDTH[network]),
-        data=Part(name="cifar10", train=10_000, validation=300),
-        protocol=protocol,
-        attack=PGD(epsilon=radius, step_size=2 / 255, steps=10),
-        n_b=N_B[network],
-        standard=replace(base, augment=True),
-        robust=stored if protocol == "static" else made,
-        tuning=replace(stored if protocol == "static" else made, epochs=5),
-        seed=seed,
-    )
-    return Row(
-        study=study,
-        whitebox=strong_pgd(radius),
-        autoattack=None if seed else AUTOATTACK.get(network, 50),
-    )
+def _at_cpu() -> Iterator[Row]:
+    for seed in range(3):
+        for network in ("vgg16", "resnet18", "alexnet"):
+            yield from (cpu(network, protocol, seed=seed) for protocol in PROTOCOLS)
+    yield from map(imagenette, PROTOCOLS)
+    for network in ("resnet50", "vit"):
+        yield from (cpu(network, protocol) for protocol in PROTOCOLS[::-1])
+    for network in ("vgg16", "resnet18", "alexnet", "resnet50"):
+        yield from (cpu(network, protocol, data="cifar100") for protocol in PROTOCOLS[::-1])
 
 
-def imagenette(protocol: Protocol) -> Row:
-    """Return a row on a few Imagenette images at 64 x 64 pixels, trained longer."""
-    row = cpu("vgg16", protocol, seed=1)
-    study = replace(
-        row.study,
-        architecture=replace(row.study.architecture, size=64),
-        data=Part(name="imagenette", size=64),
-        n_b=(12,),
-        standard=replace(row.study.standard, epochs=40),
-        robust=replace(row.study.robust, epochs=40),
-        tuning=replace(row.study.tuning, epochs=15),
-        seed=0,
-    )
-    return replace(row, study=study, images=500, controls=("standard",))
+def _at_gpu() -> Iterator[Row]:
+    """Yield the rows at whole width: three seeds of the two headline networks come first."""
+    yield from (gpu("vgg16", protocol) for protocol in PROTOCOLS[::-1])
+    yield _on_clean(gpu("vgg16", "online"))
+    yield from (gpu("vgg16", "online", seed=seed) for seed in (1, 2))
+    yield from (gpu("resnet18", "online", seed=seed) for seed in range(3))
+    yield _on_clean(gpu("resnet18", "online"))
+    yield _stored(gpu("vgg16", "static"), AutoAttack(epsilon=RADIUS), "AutoAttack")
+    for data in CLASSES:
+        for network in ("vgg16", "resnet18", "resnet50", "alexnet", "vit"):
+            first = data == "cifar10" and network in ("vgg16", "resnet18")
+            if not first:
+                yield gpu(network, "online", data=data)
+            if not (first and network == "vgg16"):
+                yield gpu(network, "static", data=data)
 
 
-CLASSES = {"cifar10": 10, "cifar100": 100, "imagenette": 10}
-PUBLISHED_ROWS: tuple[tuple[str, str, Protocol], ...] = tuple(
-    (network, data, protocol)
-    for data in CLASSES
-    for network in ("vgg16", "resnet50", "alexnet")
-    for protocol in PROTOCOLS
-)
+def _as_published() -> Iterator[Row]:
+    for data in CLASSES:
+        for network in ("vgg16", "resnet50", "alexnet"):
+            yield from (paper(network, data, protocol) for protocol in PROTOCOLS)
 
 
-def large(network: str, data: str, protocol: Protocol, profile: str) -> Row:
-    """Return a row of the paper's Table 1 at whole width: ``gpu`` in minutes, ``paper`` in days.
-
-    The rates of ``paper`` are the later revision's; the first version does not give its own.
-    """
-    row = cpu(network, protocol)
-    epochs = {"gpu": (30, 30, 10), "paper": (120, 120, 10)}[profile]
-    size = 224 if data == "imagenette" else 32
-    trainings: dict[str, Any] = {}
-    for name, n in zip(("standard", "robust", "tuning"), epochs, strict=True):
-        training = replace(getattr(row.study, name), epochs=n)
-        trainings[name] = _as_published(training) if profile == "paper" else training
-    study = replace(
-        row.study,
-        architecture=Architecture(name=network, classes=CLASSES[data], size=size),
-        data=Part(name=data, size=size if size > 32 else None),
-        n_b=N_B[network][-1:] if network != "vgg16" else N_B[network],
-        **trainings,
-        trials=10 if profile == "paper" else 1,
-    )
-    return replace(row, study=study, autoattack=1000)
+def _on_clean(row: Row) -> Row:
+    """Return a row whose f_b is retrained on clean images behind the f_a* made online."""
+    tuning = replace(row.study.standard, epochs=row.study.tuning.epochs)
+    changes: dict[str, Any] = {"label": "f_b on clean images", "autoattack": None}
+    return replace(row, study=replace(row.study, tuning=tuning), **changes)
 
 
-def _as_published(training: Training) -> Training:
-    attack = PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)
-    method = Online(attack=attack) if isinstance(training.method, Online) else training.method
-    return replace(
-        training, method=method, learning_rate=0.01, schedule="step", batch=512, precision="float32"
-    )
+def _stored(row: Row, attack: StaticAttack, label: str) -> Row:
+    """Return a row whose stored examples another attack has made."""
+    return replace(row, study=replace(row.study, attack=attack), label=f"stored {label}")
 
 
 def figure_2(profile: str) -> tuple[Row, ...]:
-    """Return rows with many cuts, for rho_j and accuracy by the size of f_b (Figure 2)."""
-    make = {"smoke": smoke, "cpu": cpu}[profile]
+    """Return rows with many cuts, for rho_j and accuracy by the size of f_b (Figures 1 and 2)."""
+    make, protocols = ROWS[profile], PROTOCOLS[::-1]
     sizes = (2, 4, 6) if profile == "smoke" else (2, 4, 6, 8, 10, 12, 14)
-    rows = (make(QUICK[profile], protocol) for protocol in ("online", "static"))
+    rows: list[tuple[str, Protocol, tuple[int, ...]]] = [
+        (QUICK[profile], protocol, sizes) for protocol in protocols
+    ]
+    if profile != "smoke":
+        rows += [("resnet18", protocol, sizes) for protocol in protocols]
+    if profile == "gpu":  # the paper's own network, by whole blocks
+        rows += [("resnet50", protocol, (4, 7, 10, 13, 16, 22)) for protocol in protocols]
     changes: dict[str, Any] = {"autoattack": None, "controls": ("standard",), "label": "many cuts"}
-    changes["images"] = 200 if profile == "smoke" else 500
-    return tuple(replace(row, study=replace(row.study, n_b=sizes), **changes) for row in rows)
+    changes["images"] = {"smoke": 200, "cpu": 500, "gpu": 1000}[profile]
+    return tuple(
+        replace(row, study=replace(row.study, n_b=cuts), **changes)
+        for row, cuts in ((make(network, protocol), cuts) for network, protocol, cuts in rows)
+    )
 
 
 def sweep(profile: str) -> tuple[Row, ...]:
     """Return rows that differ in the attack and its radius, f_b as large as in Table 1."""
-    row, radii = {"smoke": (smoke, (8, 16)), "cpu": (cpu, (4, 8, 12))}[profile]
-    base = row(QUICK[profile], "static")
-    online = tuple(_other_radius(row(QUICK[profile], "online"), n) for n in radii)
+    make, radii = ROWS[profile], {"smoke": (8, 16), "cpu": (4, 8, 12), "gpu": (8, 16, 32)}[profile]
+    base = make(QUICK[profile], "static")
+    online = tuple(_other_radius(make(QUICK[profile], "online"), n) for n in radii)
+    if profile == "gpu":
+        stored = [_varied(base, label, attack=attack) for label, attack in _five_attacks(radii)]
+        return (*online, *stored)
     static = tuple(_other_radius(base, n) for n in radii)
     whole = base.whitebox.epsilon
     single = PGD(epsilon=whole, step_size=whole, steps=1, random_start=False)
     return (*online, _varied(base, f"FGSM {255 * whole:.0f}", attack=single), *static)
 
 
+def _five_attacks(radii: tuple[int, ...]) -> Iterator[tuple[str, StaticAttack]]:
+    """Yield the paper's five attacks as it gives them, those within a ball at each radius."""
+    for n in radii:
+        radius, step = n / 255, 1 / 255
+        yield f"FGSM {n}", FGSM(epsilon=radius)
+        yield f"I-FGSM {n}", IFGSM(epsilon=radius, step_size=step, steps=STEPS[n])
+        yield f"PGD {n}", PGD(epsilon=radius, step_size=step, steps=STEPS[n])
+        yield f"AutoAttack {n}", AutoAttack(epsilon=radius)
+    yield "C&W", CarliniWagner(searches=1)
+
+
 def _other_radius(row: Row, n: int) -> Row:
     study, radius = row.study, n / 255
-    changes: dict[str, Any] = {
-        "attack": replace(study.attack, epsilon=radius, step_size=radius / 4)
-    }
+    steps = 5 if study.data.name == "digits" else 10
+    changes: dict[str, Any] = {"attack": PGD(epsilon=radius, step_size=radius / 4, steps=steps)}
     if study.protocol == "online":
         method = Online(attack=NFGSM(epsilon=radius))
         for part in ("robust", "tuning"):
@@ -204,9 +155,9 @@ def _varied(row: Row, label: str, **changes: Any) -> Row:
 
 def methods(profile: str) -> tuple[Row, ...]:
     """Return rows that differ in how f_b is trained behind one f_a* (later revision, methods)."""
-    row = {"smoke": smoke, "cpu": cpu}[profile](QUICK[profile], "online")
+    row = ROWS[profile](QUICK[profile], "online")
     radius = row.whitebox.epsilon
-    steps = {"smoke": 3, "cpu": 10}[profile]
+    steps = 3 if profile == "smoke" else 10
     inner = PGD(epsilon=radius, step_size=radius / 4, steps=steps)
     carried = replace(inner, step_size=radius / 2, steps=3, random_start=False)
     chosen: dict[str, Method] = {
@@ -225,7 +176,7 @@ def methods(profile: str) -> tuple[Row, ...]:
 def connectivity(profile: str) -> tuple[Linear, ...]:
     """Return the rows of Table S1, f_b of 1, 5 and 9 layers of ResNet-18."""
     brief = profile == "smoke"
-    row = smoke("alexnet", "online") if brief else cpu("resnet18", "online")
+    row = ROWS[profile]("alexnet" if brief else "resnet18", "online")
     images, solving = (100, 200) if brief else (500, 2000)
     pgd = PGD(epsilon=row.whitebox.epsilon, step_size=row.whitebox.step_size, steps=10)
     single = PGD(epsilon=pgd.epsilon, step_size=pgd.epsilon, steps=1, random_start=False)
@@ -236,10 +187,9 @@ def connectivity(profile: str) -> tuple[Linear, ...]:
 
 def revision(profile: str) -> tuple[Attacked, ...]:
     """Return the rows of Tables S2 to S4: none, FGSM and PGD on the same networks."""
-    smokes = [smoke("alexnet", "online")]
-    rows = smokes if profile == "smoke" else [cpu(name, "online") for name in ("vgg16", "resnet18")]
+    names = ["alexnet"] if profile == "smoke" else ["vgg16", "resnet18"]
     found = []
-    for row in rows:
+    for row in (ROWS[profile](name, "online") for name in names):
         attacks = (("FGSM", FGSM(epsilon=row.whitebox.epsilon)), ("PGD", row.whitebox))
         found.append(Attacked(study=row.study, attacks=attacks, images=max(row.images, 250)))
     return tuple(found)
@@ -251,7 +201,10 @@ def audits(profile: str) -> tuple[Audited, ...]:
         search = Search(epsilon=16 / 255, steps=3, restarts=1)
         few = {"fitting": 300, "images": 250, "searched": 30}
         return (Audited(row=smoke("alexnet", "online"), search=search, **few),)
-    search = Search(epsilon=8 / 255, steps=5, restarts=1)
-    networks = ("vgg16", "alexnet", "resnet18")
-    rows = (cpu(network, protocol) for network in networks for protocol in PROTOCOLS[::-1])
+    search = Search(epsilon=RADIUS, steps=5, restarts=1)
+    rows = (
+        ROWS[profile](network, protocol)
+        for network in ("vgg16", "alexnet", "resnet18")
+        for protocol in PROTOCOLS[::-1]
+    )
     return tuple(Audited(row=row, search=search) for row in rows)

@@ -18,14 +18,17 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.ball import perturbed_batches
-from semirobust.attacks.gradient import PGD
+from semirobust.attacks.carlini_wagner import CarliniWagner
+from semirobust.attacks.gradient import FGSM, IFGSM, PGD
 from semirobust.data import DataSet, Part, Samples, to_bytes
 from semirobust.models import Architecture
 from semirobust.training.fitting import Epoch, Precision, Side, Training, accuracy, fit
 from semirobust.types import Attack
 
 PARTS = ("train", "validation", "test")
+StaticAttack: TypeAlias = PGD | FGSM | IFGSM | CarliniWagner | AutoAttack
 Front: TypeAlias = Literal["robust", "standard", "random"]
 Tables: TypeAlias = dict[str, list[dict[str, Any]]]
 
@@ -50,7 +53,7 @@ class Study:
     architecture: Architecture
     data: Part
     protocol: Literal["static", "online"]  # which examples it is made robust to
-    attack: PGD  # of the static examples, and for the validation of the online protocol
+    attack: StaticAttack  # of the static examples; online, PGD for the validation
     n_b: tuple[int, ...]  # trainable layers of f_b, one cut each
     standard: Training  # of (f_a, f_b)
     robust: Training  # of (f_a*, f_b*)
@@ -64,6 +67,8 @@ class Study:
             raise ValueError(f'protocol is "static" or "online", got {self.protocol!r}')
         if not self.n_b:
             raise ValueError("n_b names no cut: give the trainable layers of f_b, such as (4, 12)")
+        if self.protocol == "online" and not isinstance(self.attack, PGD):
+            raise ValueError("the online protocol validates under PGD: give it as its attack")
 
 
 def titled(row: Any, *words: str) -> str:
@@ -150,7 +155,7 @@ def loaded(network: nn.Sequential, training: Training, weights: dict[str, Tensor
 
 
 def attacked_parts(
-    attack: PGD,
+    attack: StaticAttack,
     precision: Precision,
     parts: tuple[str, ...],
     *,
@@ -189,7 +194,7 @@ def perturbed(
 
 def score(study: Study, samples: DataSet) -> Callable[[nn.Sequential], float]:
     """Return what the protocol chooses by: accuracy on stored examples, or under its attack."""
-    if study.protocol == "static":
-        return partial(accuracy, samples=samples.validation)
-    attack = replace(study.attack, stop_when_fooled=True)
-    return partial(accuracy, samples=samples.validation, attack=attack)
+    if study.protocol == "online" and isinstance(study.attack, PGD):
+        attack = replace(study.attack, stop_when_fooled=True)
+        return partial(accuracy, samples=samples.validation, attack=attack)
+    return partial(accuracy, samples=samples.validation)

@@ -4,7 +4,7 @@ A row is one data set and one training. Its tables: ``levels`` (a record for eac
 level) and ``autoattack`` (dense networks and final tickets under the official white-box attack).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,8 @@ class Hunt:
 
     @property
     def title(self) -> str:
-        return f"{self.data.name} {self.training} {self.epsilon:g}"
+        words = f"{self.data.name} {self.training} {self.epsilon:g}"
+        return f"{words}, {self.tickets.steps.iterations} steps"
 
     @property
     def training(self) -> str:
@@ -81,16 +82,24 @@ def hunts(profile: str) -> tuple[Hunt, ...]:
         digits = [hunt("digits", kind, 200, epsilon=0.1, side=8) for kind in TRAININGS]
         mnist = [_cut(hunt("mnist", kind, 200, side=14)) for kind in TRAININGS]
         near = _cut(hunt("mnist", "pgd", 160, epsilon=0.1, side=14))
-        return (digits[0], mnist[0], near, digits[1], mnist[1])
+        longer = _cut(hunt("mnist", "pgd", 800, side=14))
+        return (digits[0], mnist[0], near, digits[1], mnist[1], longer, *_of_fashion())
     return tuple(
-        hunt(name, kind, 50_000, images=1000, attacked=5)
+        hunt(name, kind, iterations, images=1000, attacked=5)
+        for iterations in (5_000, 50_000)
         for name in ("mnist", "fashion-mnist")
         for kind in TRAININGS
     )
 
 
+def _of_fashion() -> Iterator[Hunt]:
+    kinds = (("pgd", 800, 0.1), ("pgd", 160, 0.1), ("pgd", 200, 0.3), ("fgsm", 200, 0.3))
+    for kind, iterations, epsilon in kinds:
+        yield _cut(hunt("fashion-mnist", kind, iterations, epsilon=epsilon, side=14))
+
+
 def _cut(row: Hunt) -> Hunt:
-    """Return a row of MNIST small enough for one core."""
+    """Return a row small enough for one core."""
     tickets = replace(row.tickets, resets=("original", "random"), looks=4)
     data = Part(name=row.data.name, train=10_000, validation=250, test=1000)
     return replace(row, tickets=tickets, data=data)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from semirobust.experiments import registry as experiments
-from semirobust.experiments.settings import CLASSES
+from semirobust.experiments.scales import CLASSES
 from semirobust.figures.networks import with_labels
 from semirobust.results.frames import mean_and_spread as mean_and_spread
 from semirobust.results.profiles import DEFAULT

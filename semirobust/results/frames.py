@@ -17,6 +17,7 @@ _MODEL = {"model": "study.architecture.name", "data": "study.data.name"}
 _STUDY = _MODEL | {"seed": "study.seed"}  # whose tables have a protocol of their own
 _ROW = _MODEL | {"protocol": "study.protocol", "seed": "study.seed", "setting": "label"}
 _HUNT = {"data": "data.name", "training": "tickets.steps.attack.kind", "epsilon": "epsilon"}
+_HUNT |= {"steps": "tickets.steps.iterations"}
 _TRAINED = {"data": "data.name"} | {n: n for n in ("epsilon", "method", "epochs", "seed")}
 
 
@@ -43,6 +44,7 @@ DEFAULTS = {  # settings keep only what differs from them
     "epochs": 40,
     "epsilon": 0.3,
     "training": "standard",
+    "steps": 50_000,
 }
 
 

@@ -15,7 +15,7 @@ from semirobust.experiments import (
     readings,
     revision,
     rewinding,
-    settings,
+    scales,
     sparse,
     stages,
     tickets,
@@ -34,7 +34,7 @@ ATTACK = PGD(epsilon=RADIUS, step_size=RADIUS / 2, steps=2)
 
 def row():
     brief = Training(epochs=1, learning_rate=0.05, batch=32)
-    whole = settings.smoke("vgg16", "online")
+    whole = scales.smoke("vgg16", "online")
     study = replace(
         whole.study,
         architecture=Architecture(name="cnn", width=0.25),

@@ -34,14 +34,14 @@ def use(folder, monkeypatch):
 
 
 def tiny(profile):
-    from semirobust.experiments import settings
+    from semirobust.experiments import scales
 
     radius = 16 / 255
     brief = Training(epochs=1, learning_rate=0.05, batch=32)
     online = replace(brief, method=Online(attack=NFGSM(epsilon=radius)))
     rows = []
     for protocol in ("static", "online"):
-        row = settings.smoke("vgg16", protocol)
+        row = scales.smoke("vgg16", protocol)
         study = replace(
             row.study,
             architecture=Architecture(name="cnn", width=0.25),
