@@ -10,6 +10,7 @@ not attempted   there is none, or none from runs large enough for this claim
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import hypot
@@ -166,11 +167,11 @@ def status(found: list[Finding]) -> Status:
 
 
 def finding(test: Check, root: Path = ROOT) -> Finding:
-    """Return the values of a test, from the largest profile that has one, and their status."""
+    """Return the values of a test, from the profile that says most, and their status."""
     runs = _stored(test, root) if test.notebook else _recorded(test, root)
     if not runs:
         return Finding(test=test, status="not attempted")
-    profile = max((profile for profile, _ in runs), key=PROFILES.index)
+    profile = _fullest(runs, test.at_least)
     chosen = [runs[run] for run in sorted(runs) if run[0] == profile]
     values = tuple(one.value for one in chosen)
     return Finding(
@@ -181,6 +182,16 @@ def finding(test: Check, root: Path = ROOT) -> Finding:
         files=tuple(dict.fromkeys(path for one in chosen for path in one.files)),
         error=chosen[0].error,
     )
+
+
+def _fullest(runs: Mapping[Run, Value], at_least: str) -> str:
+    """Return, of the profiles that count for a claim, the one with most seeds; of equals the largest.
+
+    So one seed at full size does not displace three seeds of narrow networks.
+    """
+    seeds, least = Counter(profile for profile, _ in runs), PROFILES.index(at_least)
+    sizes = {profile: PROFILES.index(profile) for profile in seeds}
+    return max(seeds, key=lambda name: (sizes[name] >= least, seeds[name], sizes[name]))
 
 
 def judged(test: Check, profile: str, values: tuple[float, ...]) -> Status:
@@ -223,6 +234,8 @@ def _selected(test: Check, root: Path) -> dict[Run, Value]:
         return {}
     rows = rows[(rows[[*wanted]] == pd.Series(wanted, dtype=object)).all(axis=1)]
     rows = rows[rows[column].notna()].assign(seed=rows.get("seed", 0))
+    if "setting" in rows and "setting" not in wanted and rows["setting"].isna().any():
+        rows = rows[rows["setting"].isna()]  # a row of another setting is asked for by its name
     values: dict[Run, Value] = {}
     for _, part in rows.groupby(["profile", "seed", "file"]):
         first = part.iloc[0]

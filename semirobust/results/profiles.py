@@ -32,9 +32,13 @@ def shown(about: Mapping[str, Any], profile: str, results: Path) -> list[Path]:
 
 
 def largest(about: Mapping[str, Any], results: Path) -> str:
-    """Return the largest profile for which every experiment of a chapter has a result."""
-    needed = set(experiments(about))
-    for profile in reversed(PROFILES):
-        if needed and needed <= {path.parent.name for path in shown(about, profile, results)}:
-            return profile
-    return DEFAULT
+    """Return the profile with most results among those with one of every experiment of a chapter.
+
+    Of equals it is the largest: a single run at full size does not displace three seeds.
+    """
+    needed, counts = set(experiments(about)), {DEFAULT: 0}
+    for profile in PROFILES[1:]:
+        paths = shown(about, profile, results)
+        if needed and needed <= {path.parent.name for path in paths}:
+            counts[profile] = len(paths)
+    return max(reversed(counts), key=lambda profile: counts[profile])

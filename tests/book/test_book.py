@@ -151,7 +151,7 @@ def test_an_unknown_parameter_is_refused_in_one_line_that_lists_the_known(notebo
         execution.plans([notebook], "big")
 
 
-def test_a_profile_is_the_largest_with_a_result_of_every_experiment(checkout):
+def test_a_profile_is_the_fullest_with_a_result_of_every_experiment(checkout):
     notebook = tiny_notebook(checkout, "31-two", experiment=["first", "second"])
     assert notebook.largest_profile() == "smoke"
     store_result(checkout, "first", "gpu")
@@ -159,6 +159,10 @@ def test_a_profile_is_the_largest_with_a_result_of_every_experiment(checkout):
     store_result(checkout, "second", "gpu")
     store_result(checkout, "second", "cpu")
     assert notebook.largest_profile() == "gpu"
+    store_result(checkout, "first", "cpu")
+    assert notebook.largest_profile() == "gpu"
+    store_result(checkout, "first", "cpu", name="another seed")
+    assert notebook.largest_profile() == "cpu"
 
 
 def test_an_experiment_that_a_notebook_can_do_without_is_read_and_does_not_decide(checkout):
@@ -180,13 +184,13 @@ def test_only_results_that_the_notebook_shows_count(checkout):
     assert notebook.largest_profile() == "cpu"
 
 
-def store_result(root, experiment, profile, accuracy=0.25):
+def store_result(root, experiment, profile, accuracy=0.25, name=None):
     folder = root / "results" / experiment
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"kind": "Row", "images": 7}
     metrics = {"accuracy": [accuracy, 0.5]}
     document = {"profile": profile, "settings": settings, "metrics": metrics, "provenance": {}}
-    (folder / f"{profile}.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / f"{name or profile}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def test_a_new_result_runs_the_notebooks_that_read_it_again(checkout):

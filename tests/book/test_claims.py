@@ -39,7 +39,7 @@ def store(root, robust, tuned, *, seed=0, profile="cpu", **about):
         "seed": seed,
     }
     rows = [{"network": "robust", "whitebox": robust}, {**TUNED, "whitebox": tuned}]
-    settings = {"kind": "Row", "study": study}
+    settings = {"kind": "Row", "study": study, **{n: about[n] for n in ("label",) if n in about}}
     return recorded.store(
         root / "results", "table-1", settings, {"networks": rows}, profile=profile
     )
@@ -141,11 +141,30 @@ def test_a_smaller_run_than_the_claim_needs_is_shown_but_not_judged(tmp_path):
     assert (found.status, found.shown) == ("not attempted", "-1.0 (n = 1)")
 
 
-def test_the_largest_profile_decides(tmp_path):
+def test_of_as_many_seeds_the_largest_profile_decides(tmp_path):
     store(tmp_path, 0.30, 0.10, profile="cpu")
     store(tmp_path, 0.50, 0.51, profile="gpu")
     found = claims.finding(CHECK, tmp_path)
     assert (found.profile, found.status) == ("gpu", "reproduced")
+
+
+def test_one_seed_at_full_size_does_not_displace_three_narrow_ones(tmp_path):
+    for seed in range(3):
+        store(tmp_path, 0.30, 0.10, seed=seed)
+    store(tmp_path, 0.50, 0.51, profile="gpu")
+    assert claims.finding(CHECK, tmp_path).profile == "cpu"
+    for seed in (1, 2):
+        store(tmp_path, 0.50, 0.51, profile="gpu", seed=seed)
+    found = claims.finding(CHECK, tmp_path)
+    assert (found.profile, len(found.values)) == ("gpu", 3)
+
+
+def test_a_row_of_another_setting_is_read_only_by_its_name(tmp_path):
+    store(tmp_path, 0.30, 0.29)
+    store(tmp_path, 0.30, 0.10, label="f_b on clean images")
+    assert claims.finding(CHECK, tmp_path).values == pytest.approx((-0.01,))
+    named = replace(CHECK, record={**CHECK.record, "setting": "f_b on clean images"})
+    assert claims.finding(named, tmp_path).values == pytest.approx((-0.2,))
 
 
 def test_only_seeds_that_both_sides_have_are_subtracted(tmp_path):
