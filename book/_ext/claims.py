@@ -185,7 +185,7 @@ def finding(test: Check, root: Path = ROOT) -> Finding:
 
 
 def _fullest(runs: Mapping[Run, Value], at_least: str) -> str:
-    """Return, of the profiles that count for a claim, the one with most seeds; of equals the largest.
+    """Return the profile with most seeds of those that count for a claim, of equals the largest.
 
     So one seed at full size does not displace three seeds of narrow networks.
     """
