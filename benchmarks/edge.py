@@ -34,7 +34,7 @@ TWIN = run_path(str(ROOT / "tests" / "twins.py"))["edge_by_class"]
 
 torch.set_num_threads(1)
 QUIET = {"permutations": 0}
-DEFAULTS = {"members": 10, "normalise": True, "stochastic": True}
+DEFAULTS = {"members": 10, "normalise": True}
 SIZES = (  # classes, samples per class, width, preset, goal, repetitions of the twin
     (1, 1000, 512, "paper", 40, 9),
     (1, 10_000, 4096, "paper", 40, 5),

@@ -15,8 +15,8 @@ def edge(
 ):
     """EDGE as the published program computes it, in bits; the steps are numbered as described.
 
-    Where the description leaves the order of draws open, directions are drawn row by row, the 500
-    values anew from the seed for each coordinate, and the shifts member by member, X before Y.
+    As there, directions are drawn unit by unit (d x m), the 500 values anew from the seed for each
+    coordinate. Shifts, where drawn, are drawn member by member, X before Y (there without a seed).
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     u, v = edge_coordinates(x, y)  # 1
@@ -60,7 +60,7 @@ def edge_projection(x, stream):
     m = min(d, floor(log2(N / 10)))
     s = x.std(axis=0)
     s[s < 1e-4] = 1
-    return x @ stream.normal(0, 1 / (s * sqrt(d)), size=(m, d)).T
+    return x @ stream.normal(0, 1 / (s[:, None] * sqrt(d)), size=(d, m))
 
 
 def edge_width(column, m, d):

@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from semirobust.attacks.ball import evaluating
 from semirobust.edge import projection
 from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
@@ -58,8 +59,8 @@ def rho(
     """Return {j: ρ_j} for j = a+1..n on the images x, or {name: ρ} of named layers but the first.
 
     Args:
-        network: A chain of n links in evaluation mode; left as it was. Another network is cut into
-            links by ``as_chain``.
+        network: A chain of n links in evaluation mode; every module keeps its mode. Another network
+            is cut into links by ``as_chain``.
         x: Images, on the device of the network.
         y: Their classes, 0..K-1.
         layers: Names of modules between whose outputs it is read, such as ("layer2", "layer3").
@@ -69,19 +70,20 @@ def rho(
         block: Images that pass at once; None holds two layers and projects as published.
         seed: Seed of the choice of images.
     """
-    chain = _chain(network, x, layers)
-    if not 1 <= a < len(chain):
-        raise ValueError(f"need 1 <= a < n, got a={a}, n={len(chain)}")
     if any(part.training for part in network.modules() if isinstance(part, DEPENDS_ON_MODE)):
         raise ValueError("the network is in training mode: call network.eval()")
     edge = edge or Edge()
     labels = y.cpu().numpy()
     index = equal_numbers(labels, per_class=per_class, seed=seed)
     images = _Images(x, index, labels[index], np.bincount(labels) / len(labels))
-    if block is None:
-        found = _held(chain, images, edge, a)
-    else:
-        found = _streamed(chain, images, edge, a, block)
+    with evaluating(network):
+        chain = _chain(network, x, layers)
+        if not 1 <= a < len(chain):
+            raise ValueError(f"need 1 <= a < n, got a={a}, n={len(chain)}")
+        if block is None:
+            found = _held(chain, images, edge, a)
+        else:
+            found = _streamed(chain, images, edge, a, block)
     return {layers[j - 1]: value for j, value in found.items()} if layers else found
 
 
@@ -91,9 +93,7 @@ def _chain(network: nn.Module, x: Images, layers: Sequence[str] | None) -> nn.Se
         return network
     if layers is not None and len(layers) < 2:
         raise ValueError(f"layers names the two ends of each pair, at least two; got {layers}")
-    training = network.training
     chain = as_chain(network, x[:2], links=layers)
-    network.train(training)
     return chain[: len(layers)] if layers else chain
 
 

@@ -91,10 +91,13 @@ def number_of_directions(n: int, d: int) -> int:
 
 
 def published_directions(dx: int, dy: int, n: int, seed: int) -> tuple[Real, Real]:
-    """Return the standard normal entries of X's and Y's directions, drawn from one stream."""
+    """Return the standard normal entries of X's and Y's directions, m x d, from one stream.
+
+    The published program draws them unit by unit: d x m, then transposed.
+    """
     stream = RandomState(seed)
-    x = stream.standard_normal((number_of_directions(n, dx), dx))
-    return x, stream.standard_normal((number_of_directions(n, dy), dy))
+    x = stream.standard_normal((dx, number_of_directions(n, dx)))
+    return x.T, stream.standard_normal((dy, number_of_directions(n, dy))).T
 
 
 def random_directions(d: int, m: int, seed: int, sets: int) -> Real:

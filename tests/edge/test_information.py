@@ -186,6 +186,30 @@ def test_refuses_a_network_in_training_mode(network, images):
         rho(network.train(), *images, edge=FEW)
 
 
+class Skipping(nn.Module):
+    """No chain: a block with a frozen norm, whose input is added to its output."""
+
+    def __init__(self, inside):
+        super().__init__()
+        (self.first, self.norm, _), (_, _, self.head), _ = inside
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.head((h + self.norm(h).relu()).flatten(1))
+
+
+def test_every_module_of_a_network_that_is_no_chain_keeps_its_mode(network, images):
+    model = Skipping(network).train()
+    model.norm.eval()  # frozen by the caller, in a model that trains
+    modes = {name: part.training for name, part in model.named_modules()}
+    rho(model, *images, edge=FEW)
+    assert {name: part.training for name, part in model.named_modules()} == modes
+    assert sorted(modes.values())[:2] == [False, True]
+    with pytest.raises(ValueError, match=r"call network\.eval"):
+        rho(model.train(), *images, edge=FEW)
+    assert all(part.training for part in model.modules())
+
+
 def test_names_the_layer_that_is_not_finite(network, images):
     images[0][5] = torch.nan
     with pytest.raises(ValueError, match="h_1 holds"):
