@@ -33,7 +33,8 @@ from semirobust.evaluation.stand_in import stand_in
 from semirobust.findings.peers import HUNDRED, OFFICIAL, PGD_20, STAND_IN, times
 from semirobust.models import build
 from semirobust.results.records import provenance, results_root, write_atomically
-from semirobust.training.fitting import Training, accuracy, fit, load_network
+from semirobust.training.files import load_network
+from semirobust.training.fitting import Training, accuracy, fit
 from semirobust.training.methods import Online
 
 torch.set_num_threads(1)

@@ -236,7 +236,7 @@ def _asked(row: object, chosen: argparse.Namespace) -> bool:
 def evaluate(chosen: argparse.Namespace) -> None:
     from semirobust import data
     from semirobust.evaluation import scrutiny
-    from semirobust.training.fitting import load_network
+    from semirobust.training.files import load_network
 
     if chosen.json and chosen.json.exists():
         raise FileExistsError(f"{chosen.json} is there already: name another file")

@@ -8,7 +8,7 @@ import torch
 from semirobust import cli
 from semirobust.experiments import registry as experiments
 from semirobust.models import Architecture
-from semirobust.training.fitting import save_network
+from semirobust.training.files import save_network
 
 
 @pytest.fixture(autouse=True)

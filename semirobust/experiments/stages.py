@@ -35,7 +35,8 @@ from semirobust.experiments.study import (
 from semirobust.experiments.tuning import as_record, published_rho, restored, tried, unread
 from semirobust.layers import cut, splice
 from semirobust.models import Architecture
-from semirobust.training.fitting import Training, save_network
+from semirobust.training.files import save_network
+from semirobust.training.fitting import Training
 
 
 class Entry(NamedTuple):

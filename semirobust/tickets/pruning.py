@@ -35,7 +35,7 @@ from semirobust.tickets.batched import (
     full_masks,
     glorot_weights,
 )
-from semirobust.training.fitting import read_checkpoint, write_checkpoint
+from semirobust.training.files import read_checkpoint, write_checkpoint
 
 Reset: TypeAlias = Literal["original", "random", "continued"]
 Measure: TypeAlias = Callable[[Weights, Masks], dict[str, Tensor]]  # one number a network

@@ -1,4 +1,5 @@
-from .fitting import Training, accuracy, fit, freeze, load_network, save_network
+from .files import load_network, save_network
+from .fitting import Training, accuracy, fit, freeze
 from .methods import Atta, AttaTrades, Online, Plain, Trades
 
 __all__ = [

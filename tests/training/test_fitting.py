@@ -15,15 +15,13 @@ from semirobust import data, layers, models
 from semirobust.attacks.gradient import NFGSM, PGD, TRADES
 from semirobust.data import Samples
 from semirobust.models import Architecture
+from semirobust.training.files import load_network, load_weights, save_network
 from semirobust.training.fitting import (
     RATES,
     Epoch,
     Training,
     accuracy,
     fit,
-    load_network,
-    load_weights,
-    save_network,
 )
 from semirobust.training.methods import Atta, Batch, Online, Plain, Trades
 
