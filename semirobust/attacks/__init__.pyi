@@ -1,6 +1,6 @@
 from .adaptive import adaptive_attacks
 from .apgd import APGD, TargetedAPGD
-from .autoattack import AutoAttack, FastEnsemble
+from .autoattack import AutoAttack, FastEnsemble, Headline
 from .carlini_wagner import CarliniWagner
 from .fab import FAB
 from .gradient import FGSM, IFGSM, NFGSM, PGD, TRADES, from_name
@@ -17,6 +17,7 @@ __all__ = [
     "AutoAttack",
     "CarliniWagner",
     "FastEnsemble",
+    "Headline",
     "Square",
     "TargetedAPGD",
     "adaptive_attacks",

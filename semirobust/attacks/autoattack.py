@@ -1,4 +1,4 @@
-"""AutoAttack, and a faster ensemble of attacks that is not AutoAttack.
+"""AutoAttack, and two faster ensembles of attacks that are not AutoAttack.
 
 Only the full standard set of Croce and Hein (2020) bears the name: APGD on the cross-entropy
 (100 steps), targeted APGD on the difference-of-logits ratio (100 steps towards each of 9 classes),
@@ -62,6 +62,25 @@ class AutoAttack(Ensemble):
             "fab-t": FAB(epsilon=self.epsilon, norm=self.norm),
             "square": Square(epsilon=self.epsilon, norm=self.norm),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline(Ensemble):
+    """AutoAttack's first two members, APGD-CE and APGD-T, for comparisons on many images.
+
+    The same search: on shared images AutoAttack finds all that this finds, and FAB and Square
+    rarely anything more, at three to four times the passes.
+    """
+
+    epsilon: float
+    norm: Norm = "inf"
+
+    def __post_init__(self) -> None:
+        check_radius(self.epsilon, self.norm)
+
+    def members(self) -> Members:
+        whole = AutoAttack(epsilon=self.epsilon, norm=self.norm).members()
+        return {name: whole[name] for name in ("apgd-ce", "apgd-t")}
 
 
 @dataclass(frozen=True, kw_only=True)

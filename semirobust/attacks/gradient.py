@@ -13,7 +13,7 @@ import torch
 from torch import Generator
 
 from semirobust.attacks.apgd import APGD
-from semirobust.attacks.autoattack import AutoAttack, FastEnsemble
+from semirobust.attacks.autoattack import AutoAttack, FastEnsemble, Headline
 from semirobust.attacks.ball import (
     check_radius,
     check_steps,
@@ -257,6 +257,7 @@ NAMED: dict[str, Callable[[float], Attack]] = {
     "cw-search": lambda _: CarliniWagner(),
     "square": lambda epsilon: Square(epsilon=epsilon),
     "apgd": lambda epsilon: APGD(epsilon=epsilon),
+    "headline": lambda epsilon: Headline(epsilon=epsilon),
     "fast": lambda epsilon: FastEnsemble(epsilon=epsilon),
     "autoattack": lambda epsilon: AutoAttack(epsilon=epsilon),
     "n-fgsm": lambda epsilon: NFGSM(epsilon=epsilon),

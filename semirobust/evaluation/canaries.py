@@ -32,6 +32,8 @@ REASONS = {  # what a failure would mean
     "black box": "an attack that sees only answers breaks what gradients could not",
     "seeds": "the number is an accident of a seed, or the network is random",
     "batch": "answers depend on the neighbours in the batch: is a norm in training mode?",
+    "adaptive": "an attack that knows how the network was put together breaks what others could "
+    "not",
     "transfer": "points made on another network do more harm than points made on this one",
 }
 

@@ -4,6 +4,7 @@ They are run on a few of the samples; what fails is a reason not to believe the 
 Athalye, Carlini and Wagner (2018) and Carlini et al. (2019) list most of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -55,8 +56,12 @@ def evaluate(
     settings: Evaluation,
     *,
     surrogate: Classifier | None = None,
+    adaptive: Mapping[str, Attack] | None = None,
 ) -> Report:
-    """Return the white-box report of these settings with every check; a surrogate adds check 7."""
+    """Return the white-box report of these settings with every check.
+
+    A surrogate adds check 7, and ``adaptive_attacks`` check 15, on the samples that stood.
+    """
     chosen = subset(samples, min(settings.n, len(samples)), seed=settings.seed)
     x, y, epsilon = chosen.x, chosen.y, settings.epsilon / 255
     attack = from_name(settings.attack, epsilon)
@@ -79,6 +84,8 @@ def evaluate(
         )
         if surrogate is not None:
             canaries += (stronger_than_transfer(network, surrogate, x, y, report, epsilon),)
+        if adaptive:
+            canaries += no_gain_from_knowing(network, x, y, report, adaptive)
     return replace(report, canaries=canaries)
 
 
@@ -127,6 +134,19 @@ def no_gain_without_gradients(
     kept = robust_accuracy(network, x[left], y[left], square, seed=report.seed).standing
     lost = share(~kept)
     return judged("black box", lost, passed=lost <= POINT)
+
+
+def no_gain_from_knowing(
+    network: Classifier, x: Images, y: Labels, report: Report, adaptive: Mapping[str, Attack]
+) -> tuple[Canary, ...]:
+    """Check 15: of all samples, each adaptive attack breaks at most one per cent that stood."""
+    left = report.standing
+    found = robust_accuracy(network, x[left], y[left], adaptive, seed=report.seed).broken
+    lost = {name: int(flags.sum()) / max(report.n, 1) for name, flags in found.items()}
+    return tuple(
+        replace(judged("adaptive", value, passed=value <= POINT), name=f"adaptive, {name}")
+        for name, value in lost.items()
+    )
 
 
 def agrees_over_seeds(network: Classifier, x: Images, y: Labels, epsilon: float) -> Canary:

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from semirobust.attacks.adaptive import adaptive_attacks
 from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import PGD
 from semirobust.data import DataSet, Samples, subset
 from semirobust.edge import information
 from semirobust.edge.estimator import Edge
-from semirobust.evaluation.report import robust_accuracy
+from semirobust.evaluation.report import Report, robust_accuracy
+from semirobust.evaluation.scrutiny import Evaluation, evaluate
 from semirobust.experiments.study import Content, Front, Study, titled
 from semirobust.layers import cut
 from semirobust.results import records as results
@@ -39,6 +41,12 @@ class Row:
     controls: tuple[Front, ...] = ("standard", "random")  # other networks whose f_a is frozen
     presets: tuple[str, ...] = field(default=PRESETS)  # settings of the dependence estimates
     label: str = ""  # beside network, data and protocol
+    headline: Evaluation | None = None  # of a column with every check; None leaves it out
+
+    def __post_init__(self) -> None:
+        asked, radius = self.headline, 255 * self.whitebox.epsilon
+        if asked is not None and abs(asked.epsilon - radius) > 1e-6:
+            raise ValueError(f"headline.epsilon must be that of whitebox, {radius:g}/255")
 
     @property
     def title(self) -> str:
@@ -68,13 +76,18 @@ def measured(
     measures: tuple[PGD, int, int | None, tuple[str, ...]],
     name: str,
     where: dict[str, Any],
+    headline: Evaluation | None = None,
     *,
     clean: DataSet,
     examples: DataSet,
     attacked: DataSet,
     network: nn.Sequential,
+    **sources: nn.Sequential,
 ) -> Content:
-    """Return one network's records in the tables "networks", "reports" and "rho"."""
+    """Return one network's records in the tables "networks", "reports" and "rho".
+
+    A headline column is also attacked through the cut, and from the ``sources`` of the network.
+    """
     whitebox, images, autoattack, presets = measures
     a = cut(network, where["n_b"]) if "n_b" in where else 1
     contender = Contender(name, network, where, a)
@@ -82,10 +95,14 @@ def measured(
     attacks: dict[str, tuple[Attack, int]] = {"whitebox": (whitebox, images)}
     if autoattack:
         attacks["autoattack"] = (AutoAttack(epsilon=whitebox.epsilon), autoattack)
-    reports = []
+    found = {}
     for column, (attack, n) in attacks.items():
         few = subset(clean.test, n)
-        report = robust_accuracy(network, few.x, few.y, {column: attack}, batch=250)
+        found[column] = robust_accuracy(network, few.x, few.y, {column: attack}, batch=250)
+    if headline is not None:
+        found["headline"] = doubted(contender, clean.test, headline, sources)
+    reports = []
+    for column, report in found.items():
         columns[column] = report.accuracy
         columns[f"{column}_two_errors"] = report.two_errors
         reports.append({**contender.who, "column": column, **report.as_record()})
@@ -96,6 +113,19 @@ def measured(
         for record in dependence(contender, attacked.test, preset)
     ]
     return {}, {"networks": [{**contender.who, **columns}], "reports": reports, "rho": rho}
+
+
+def doubted(
+    contender: Contender, test: Samples, headline: Evaluation, sources: dict[str, nn.Sequential]
+) -> Report:
+    """Return the report of a headline column: every check, and adaptive attacks at the cut."""
+    network = contender.network
+    others = {name: other for name, other in sources.items() if other is not network}
+    adaptive = {}
+    if "n_b" in contender.where:  # two networks were joined
+        adaptive = adaptive_attacks(network, contender.a, headline.epsilon / 255, others)
+    surrogate = others.get("standard")
+    return evaluate(network, test, headline, surrogate=surrogate, adaptive=adaptive)
 
 
 def dependence(

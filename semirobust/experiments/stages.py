@@ -137,12 +137,16 @@ def best_network(**trials: Trial) -> nn.Sequential:
 def evaluations(row: Row, nodes: Lineup) -> list[Node]:
     """Return the nodes that measure each network of a row."""
     measures = (row.whitebox, row.images, row.autoattack, row.presets)
-    images = {"clean": nodes.data, "examples": nodes.examples, "attacked": nodes.attacked}
+    needs = {"clean": nodes.data, "examples": nodes.examples, "attacked": nodes.attacked}
+    asked: tuple[Any, ...] = ()
+    if row.headline is not None:
+        asked = (row.headline,)
+        needs |= {entry.name: entry.network for entry in nodes.entries[:2]}  # what others come from
     return [
         Node(
             stage="evaluation",
-            settings=(measures, entry.name, entry.where),
-            needs={**images, "network": entry.network},
+            settings=(measures, entry.name, entry.where, *asked),
+            needs={**needs, "network": entry.network},
             make=measured,
             read=tables_of,
             where={"network": entry.name, **entry.where},

@@ -22,7 +22,8 @@ from semirobust.results.profiles import DEFAULT
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
 NONE = "–"  # no value, or a network without a cut
-SHOWN = {"clean": "clean", "static": "static", "whitebox": "white-box", "autoattack": "AA"}
+SHOWN = {"clean": "clean", "static": "static", "whitebox": "white-box"}
+SHOWN |= {"headline": "APGD", "autoattack": "AA"}
 ROWS = ("model", "data", "setting")  # columns that tell rows of one table apart
 RUN = (*ROWS, "protocol", "seed")  # and those that tell runs apart
 NEAR = 0.02  # accuracy that counts as the same: the paper's one to two per cent

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from semirobust.attacks.apgd import APGD, TargetedAPGD, checkpoints
-from semirobust.attacks.autoattack import AutoAttack, FastEnsemble
+from semirobust.attacks.autoattack import AutoAttack, FastEnsemble, Headline
 from semirobust.attacks.ball import distance, fooled
 from semirobust.attacks.carlini_wagner import CarliniWagner
 from semirobust.attacks.fab import FAB, to_plane
@@ -24,6 +24,7 @@ from semirobust.attacks.square import (
     with_moved_square,
     with_random_square,
 )
+from semirobust.evaluation.report import robust_accuracy
 
 
 class Halfspace(nn.Module):
@@ -286,6 +287,21 @@ def test_autoattack_has_the_official_settings():
     assert (members["square"].queries, members["square"].share) == (5000, 0.8)
     assert all(member.epsilon == 8 / 255 for member in members.values())
     assert from_name("autoattack", 16 / 255) == AutoAttack(epsilon=16 / 255)
+
+
+def test_the_headline_set_is_the_beginning_of_autoattack_on_the_same_images():
+    network = small_network()
+    x, y = labelled(network, 20)
+    whole = robust_accuracy(network, x, y, AutoAttack(epsilon=0.01))
+    first = robust_accuracy(network, x, y, Headline(epsilon=0.01))
+    assert list(first.broken) == ["apgd-ce", "apgd-t"]
+    assert all(torch.equal(first.broken[name], whole.broken[name]) for name in first.broken)
+    assert torch.all(whole.standing <= first.standing)
+    assert 0 < first.accuracy < 1
+    assert 3 * first.forward < whole.forward
+    few = robust_accuracy(network, x[:8], y[:8], AutoAttack(epsilon=0.01))
+    assert torch.equal(few.standing, whole.standing[:8])  # flags can be paired image by image
+    assert from_name("headline", 16 / 255) == Headline(epsilon=16 / 255)
 
 
 def test_a_sample_wrong_from_the_start_costs_one_pass_and_stays_as_it_was():

@@ -124,6 +124,8 @@ def test_wrong_from_the_start_counts_as_broken_and_costs_one_pass(robust, sample
     assert report.accuracy == 0
     assert report.forward == report.backward == 0
     assert robust_accuracy(robust, x[:0], y[:0], ATTACK).accuracy == 0
+    with pytest.raises(ValueError, match="no attack was given"):
+        robust_accuracy(robust, x, y, {})
 
 
 def test_passes_are_counted_sample_by_sample(robust, samples):
@@ -341,6 +343,25 @@ def test_adaptive_attacks_reach_through_the_cut_and_from_the_parts(standard, rob
         alone = robust_accuracy(spliced, x, y, attacks[name])
         assert alone.accuracy < 0.9 * alone.clean_accuracy
     assert all("Conv2d" not in text for text in report.attacks.values())
+
+
+def test_what_only_an_attack_that_knows_the_parts_breaks_is_reported(standard, robust, samples):
+    class Shy(nn.Module):
+        """Shows the gradient of a constant in the place of its own."""
+
+        def forward(self, z: Tensor) -> Tensor:
+            return robust(z.detach()) + 0 * z.flatten(1).sum(dim=1, keepdim=True)
+
+    settings = Evaluation(attack="pgd", epsilon=16, n=60, probes=6, queries=20)
+    adaptive = {"from f*": FromElsewhere(source=robust, attack=ATTACK)}
+    failed = {
+        canary.name: canary
+        for canary in evaluate(Shy().eval(), samples, settings, adaptive=adaptive).check()
+    }
+    assert failed["adaptive, from f*"].value > 0.03
+    honest = evaluate(robust, samples, settings, adaptive=adaptive)
+    assert "adaptive, from f*" in {canary.name for canary in honest.canaries}
+    assert "adaptive, from f*" not in {canary.name for canary in honest.check()}
 
 
 def test_features_move_further_than_under_noise(robust, samples):

@@ -11,6 +11,7 @@ import torch
 from semirobust.algorithm1 import best
 from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.data import Part
+from semirobust.evaluation.scrutiny import Evaluation
 from semirobust.experiments import nodes as nodes_of
 from semirobust.experiments import registry as experiments
 from semirobust.experiments import stages, tuning
@@ -128,7 +129,9 @@ def test_training_f_b_on_cached_activations_equals_training_it_behind_f_a(monkey
 def test_all_code_that_runs_while_an_artefact_is_made_is_part_of_its_name(protocol):
     """A function that runs but is not reached could change without making the artefact stale."""
     study = tiny(protocol, data=Part(train=120, validation=60, test=250))
-    row = Row(study=study, whitebox=PGD(epsilon=RADIUS, step_size=0.1, steps=1), images=20)
+    headline = Evaluation(attack="fgsm", epsilon=16, n=10, probes=1, queries=5)
+    pgd = PGD(epsilon=RADIUS, step_size=0.1, steps=1)
+    row = Row(study=study, whitebox=pgd, images=20, headline=headline)
     made, used = Made(row.study), {}
     for node in nodes_of.listed(stages.of_row(row).targets):
         for need in node.needs.values():
@@ -145,6 +148,37 @@ def test_all_code_that_runs_while_an_artefact_is_made_is_part_of_its_name(protoc
     assert ("training.fitting", "fit") in used["tuned"]
     assert ("attacks.gradient", "PGD") in used["examples"]
     assert ("edge.information", "rho") in used["evaluation"]
+
+
+def test_a_headline_column_has_every_check_and_renames_no_other_evaluation():
+    asked = Evaluation(attack="headline", epsilon=16, n=20, probes=4, queries=20)
+    plain = Row(study=tiny("online"), whitebox=PGD(epsilon=RADIUS, step_size=0.1, steps=1))
+    row = replace(plain, images=20, controls=(), headline=asked)
+    nodes, memory = stages.of_row(row), {}
+    tables = [experiments.finish(nodes_of.made(node, memory)) for node in nodes.targets]
+    reports = {
+        table["networks"][0]["network"]: report
+        for table in tables
+        for report in table["reports"]
+        if report["column"] == "headline"
+    }
+    assert list(reports) == ["standard", "robust", "spliced", "tuned"]
+    checks = {name: {c["name"] for c in report["canaries"]} for name, report in reports.items()}
+    knowing = {"end to end", "features at the cut", "from standard", "from robust"}
+    assert all({"radius", "steps", "black box", "seeds", "batch"} <= s for s in checks.values())
+    assert "transfer" not in checks["standard"]  # there is nothing else to transfer from
+    for name in ("spliced", "tuned"):
+        assert {"transfer", *(f"adaptive, {attack}" for attack in knowing)} <= checks[name]
+    for table in tables:
+        (network,) = table["networks"]
+        assert network["headline"] <= network["clean"] + 0.2
+        (report,) = (r for r in table["reports"] if r["column"] == "headline")
+        assert list(report["given"]) == ["apgd-ce", "apgd-t"]
+    with pytest.raises(ValueError, match=r"headline\.epsilon must be that of whitebox, 16/255"):
+        replace(row, headline=replace(asked, epsilon=8))
+    before = [("evaluation", *node.settings) for node in stages.of_row(plain).targets]
+    measures = (plain.whitebox, plain.images, plain.autoattack, plain.presets)
+    assert before[0] == ("evaluation", measures, "standard", {})
 
 
 def watched(make):
