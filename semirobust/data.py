@@ -155,6 +155,13 @@ def halves(samples: Samples, n: int, *, seed: int = 0) -> tuple[Samples, Samples
     return part, other
 
 
+def onto(drawn: Tensor, device: torch.device) -> Tensor:
+    """Return on a device what was drawn on the host, which does not wait for the device."""
+    if device.type != "cuda" or drawn.is_cuda:
+        return drawn.to(device)
+    return drawn.pin_memory().to(device, non_blocking=True)
+
+
 def batches(
     samples: Samples,
     size: int,
@@ -167,8 +174,9 @@ def batches(
     n = len(samples)
     device = samples.labels.device
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+    order = onto(order, device)
     for start in range(0, n, size):
-        index = order[start : start + size].to(device)
+        index = order[start : start + size]
         part = samples.images[index]
         if augment and generator is not None:
             part = shifted(part, generator, mirror=mirror)
@@ -181,11 +189,12 @@ def shifted(
     """Return each image shifted by up to ``padding`` pixels and, unless told, mirrored or not."""
     n, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, (padding,) * 4)
-    draw = torch.randint(2 * padding + 1, (2, n, 1), generator=generator).to(images.device)
-    flipped = torch.rand(n, 1, generator=generator).to(images.device) < (0.5 if mirror else 0)
-    rows = draw[0] + torch.arange(height, device=images.device)
-    columns = torch.arange(width, device=images.device).expand(n, width)
+    draw = torch.randint(2 * padding + 1, (2, n, 1), generator=generator)
+    flipped = torch.rand(n, 1, generator=generator) < (0.5 if mirror else 0)
+    columns = torch.arange(width).expand(n, width)
     columns = draw[1] + torch.where(flipped, width - 1 - columns, columns)
+    places = torch.cat([draw[0] + torch.arange(height), columns], dim=1)
+    rows, columns = torch.split(onto(places, images.device), [height, width], dim=1)
     sample = torch.arange(n, device=images.device)[:, None, None]
     return padded[sample, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 

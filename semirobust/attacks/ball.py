@@ -6,6 +6,7 @@ in evaluation mode, differentiates to the input only, and leaves everything as i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, Protocol, TypeAlias
 
 import torch
@@ -19,6 +20,7 @@ from semirobust.types import Attack, Classifier, Flags, Images, Labels, Logits
 Norm: TypeAlias = Literal["inf", "2"]
 Outcome: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
 Search: TypeAlias = Callable[[Tensor, Noise], Outcome]  # the rows to search for -> what was found
+TRUSTED = ContextVar("TRUSTED", default=False)  # within ``trusting``
 FULL_BATCH = 192  # samples; with fewer, calling the network costs more than its sums
 
 
@@ -46,6 +48,11 @@ def project(x_adv: Tensor, x: Images, epsilon: float, norm: Norm = "inf") -> Ima
     delta = x_adv - x
     shrink = (epsilon / norms(delta).clamp_min(1e-12)).clamp_max(1)
     return (x + delta * per_sample(shrink, x)).clamp(0, 1)
+
+
+def bounds(x: Images, epsilon: float) -> tuple[Images, Images]:
+    """Return the ends of the inf-ball within the unit box, to which ``project`` clamps."""
+    return (x - epsilon).clamp_(0, 1), (x + epsilon).clamp_(0, 1)
 
 
 def per_sample(values: Tensor, x: Tensor) -> Tensor:
@@ -140,20 +147,37 @@ def evaluating(network: Classifier) -> Iterator[None]:
     Running statistics stand still, and a part that the caller had frozen stays frozen. A plain
     function has no modes and is left alone.
     """
-    modules = list(network.modules()) if isinstance(network, nn.Module) else []
-    modes = [module.training for module in modules]
+    modules = network.modules() if isinstance(network, nn.Module) else ()
+    training = [module for module in modules if module.training]
     try:
-        for module in modules:
+        for module in training:
             module.training = False
         yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def trusting(*, valid: bool) -> Iterator[None]:
+    """Let attacks ask no questions about batches of samples that were found valid as a whole.
+
+    A question about a batch makes the host wait for the device; training asks once a run.
+    """
+    before = TRUSTED.set(valid)
+    try:
+        yield
+    finally:
+        TRUSTED.reset(before)
 
 
 @contextmanager
 def prepared(network: Classifier, x: Images, y: Labels) -> Iterator[Classifier]:
     """Yield the network in evaluation mode, for a batch of valid images and labels."""
+    if TRUSTED.get():
+        with evaluating(network):
+            yield network
+        return
     largest = check_batch(x, y)
 
     def classifier(z: Images) -> Logits:

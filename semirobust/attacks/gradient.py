@@ -15,6 +15,7 @@ from torch import Generator
 from semirobust.attacks.apgd import APGD
 from semirobust.attacks.autoattack import AutoAttack, FastEnsemble, Headline
 from semirobust.attacks.ball import (
+    bounds,
     check_radius,
     check_steps,
     fooled,
@@ -152,14 +153,16 @@ class PGD:
         """Return the same run, each sample taken out of the batch once it is fooled."""
         objective, result = OBJECTIVES[self.loss], x_adv.clone()
         active = torch.arange(len(x), device=x.device)
+        low, high = bounds(x, self.epsilon)
         for _ in range(self.steps):
-            logits, _, gradient = value_and_gradient(network, result[active], y[active], objective)
-            left = ~wrong(logits, y[active])
+            here, labels = result[active], y[active]
+            logits, _, gradient = value_and_gradient(network, here, labels, objective)
+            left = (~wrong(logits, labels)).nonzero()[:, 0]
             active, ascent = active[left], gradient[left].sign()
             if not len(active):
                 break
-            moved = result[active] + self.step_size * ascent
-            result[active] = project(moved, x[active], self.epsilon)
+            moved = here[left].add_(ascent, alpha=self.step_size)
+            result[active] = moved.clamp_(low[active], high[active])
         return result
 
 
@@ -184,10 +187,10 @@ class NFGSM:
     ) -> Images:
         x = x.detach()
         shift = 2 * sample_noise(generator, x).uniform(*x.shape[1:]).to(x.dtype) - 1
-        noisy = (x + self.noise * self.epsilon * shift).clamp(0, 1)
+        noisy = (x + self.noise * self.epsilon * shift).clamp_(0, 1)
         with prepared(network, x, y) as classifier:
             ascent = input_gradient(classifier, noisy, y).sign()
-        return (noisy + self.step * self.epsilon * ascent).clamp(0, 1)
+        return noisy.add(ascent, alpha=self.step * self.epsilon).clamp_(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,10 +238,10 @@ def signed_ascent(
     objective: Objective = cross_entropy,
 ) -> Images:
     """Return where signed steps lead from ``start``, each projected to the ball around x."""
-    x_adv = start
+    x_adv, (low, high) = start, bounds(x, settings.epsilon)
     for _ in range(settings.steps):
         ascent = input_gradient(network, x_adv, y, objective).sign()
-        x_adv = project(x_adv + settings.step_size * ascent, x, settings.epsilon)
+        x_adv = x_adv.add(ascent, alpha=settings.step_size).clamp_(low, high)
     return x_adv
 
 
