@@ -1,62 +1,51 @@
-"""What the papers claim, how it is tested, what was found; the status is computed.
+"""What the papers claim, how it is tested, what was found; every verdict is computed.
 
-``book/claims.toml`` holds one entry for each claim. A test of a claim names a value, in the records
-of an experiment or among the named values of a chapter, and the range that the claim leaves it:
+``book/claims.toml`` holds one entry for each claim. A test of a claim names a quantity, in the
+records of an experiment or among the named values of a chapter, and the range that the claim leaves
+it. The verdict on an experiment is that of ``semirobust.results.verdicts``: holds, does not hold,
+undecided; *not run* where nothing of sufficient size is recorded. A theory has a verdict of its
+own, and its tests are the exact values that it rests on:
 
-reproduced      the mean of what was found lies in the range
-differs         it lies outside
-smoke only      there is a value, and only from networks too small to be evidence
-not attempted   there is none, or none from runs large enough for this claim
+proved                    every value lies in its range
+true but empty            so too: the statement holds, and says nothing
+needs a condition         some value lies outside
+false (counterexample)    so too: the statement as printed
 """
 
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from math import hypot
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-import pandas as pd
+import numpy as np
 
+from book._ext import evidence
+from book._ext.evidence import Check, Run, Value
+from semirobust.results import verdicts
 from semirobust.results.documents import document
-from semirobust.results.frames import frame, mean_and_spread
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT
-from semirobust.results.values import named_values
+from semirobust.results.verdicts import Decision, Estimate
 
 FILE = "book/claims.toml"
-Status: TypeAlias = Literal["reproduced", "differs", "smoke only", "not attempted"]
-STATUSES: tuple[Status, ...] = ("differs", "reproduced", "smoke only", "not attempted")
-Run: TypeAlias = tuple[str, int]  # profile and seed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """A test of a claim: where the value stands, and the range that the claim leaves it."""
-
-    kind: str  # the threat model, or the way of measuring, in words
-    within: tuple[float, float]  # smallest and largest value that agrees with the claim
-    experiment: str = ""  # whose records are read; else the named values of a notebook
-    record: Mapping[str, Any] = field(default_factory=dict)  # what a run must be about
-    table: str = "networks"
-    row: Mapping[str, Any] = field(default_factory=dict)  # what a row of the table must hold
-    column: str = ""
-    over: str = ""  # the column that it is divided by
-    minus: Mapping[str, Any] = field(default_factory=dict)  # record, row or column: is subtracted
-    share: bool = False  # whether the difference is divided by the second value
-    at_least: str = "cpu"  # smallest profile that counts for this claim
-    notebook: str = ""
-    value: str = ""  # its name
-    less: str = ""  # the name of a second value, which is subtracted
-    exact: bool = False  # whether the chapter computes it exactly, so that a small run is evidence
-    unit: str = ""  # what hundredths are called, such as "points"; else the value is shown as it is
-
-    def __post_init__(self) -> None:
-        if bool(self.experiment) == bool(self.notebook):
-            raise ValueError(f"a test names an experiment or a notebook, got {self}")
-        if self.at_least not in PROFILES or self.within[0] > self.within[1]:
-            raise ValueError(f"a test needs a known profile and a range, got {self}")
+NOT_RUN = "not run"
+WORDS = ("holds", "does not hold", "undecided", NOT_RUN)
+Theory: TypeAlias = Literal[
+    "proved", "true but empty", "needs a condition", "false (counterexample)"
+]
+THEORY: tuple[Theory, ...] = get_args(Theory)
+Kind: TypeAlias = Literal["experiment", "theory", "own", "construction"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+COUNTED = KINDS[:2]  # what the book itself proposes, or builds in, is no claim of a paper
+Paper: TypeAlias = Literal["first", "revision", "mixtrain", "sparse", "book"]
+PAPERS: Mapping[Paper, str] = {
+    "first": "first version",
+    "revision": "later revision",
+    "mixtrain": "MixTrain",
+    "sparse": "robust sparse networks",
+    "book": "this book",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,64 +53,90 @@ class Claim:
     """One claim: its name, its version and place, what it says, how it is tested."""
 
     name: str
-    paper: Literal["first", "revision"]
+    paper: Paper
     place: str
     says: str
     quoted: str
     how: str
     page: str
+    kind: Kind = "experiment"
+    verdict: Theory | None = None  # of a theory
+    untested: str = ""  # why there is no test
+    fixed: str = ""  # since when statistic, margin and seeds stand, where before any run
     tests: tuple[Check, ...] = ()
 
-
-@dataclass(frozen=True)
-class Value:
-    """The value of one run, its files, and its standard error where it is recorded."""
-
-    value: float
-    files: tuple[Path, ...]
-    error: float | None = None
+    def __post_init__(self) -> None:
+        if missing := [
+            name for name in ("place", "says", "how", "page") if not getattr(self, name)
+        ]:
+            raise ValueError(f"needs {', '.join(missing)}")
+        if (self.kind == "theory") != (self.verdict in THEORY):
+            raise ValueError(f"a theory needs one of the verdicts {', '.join(THEORY)}, and only it")
+        if not (self.tests or self.untested or self.verdict):
+            raise ValueError("needs a test, or says in `untested` why there is none")
+        if self.kind not in KINDS or self.paper not in PAPERS:
+            raise ValueError(f"kind is one of {KINDS}, paper one of {tuple(PAPERS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a test found: its values, one a seed, from which profile and files."""
+    """What the runs of one size found in a test: their values, one a seed, and what they decide."""
 
     test: Check
-    status: Status
     profile: str = ""
     values: tuple[float, ...] = ()
     files: tuple[Path, ...] = ()
-    error: float | None = None
+    estimate: Estimate | None = None
+    decision: Decision | None = None
 
     @property
-    def narrow(self) -> bool:
-        """Return whether a limit of the range lies within a standard deviation of the mean.
-
-        Of a single run it is the standard error that its number of images leaves, where it is
-        known. A limit that no accuracy can cross is none.
-        """
-        values = pd.Series(self.values, dtype=float)
-        error = values.std() if len(values) > 1 else self.error
-        if values.empty or error is None:
-            return False
-        ends = [end for end in self.test.within if not (self.test.unit and abs(end) == 1)]
-        return any(abs(values.mean() - end) < error for end in ends)
+    def word(self) -> str:
+        return self.decision.word if self.decision else NOT_RUN
 
     @property
-    def verdict(self) -> str:
-        """Return the status, with a word where another seed might turn it."""
-        return self.status + (", narrowly" if self.narrow else "")
+    def scale(self) -> str:
+        """Of what size the runs are, and how many: "quarter width, 10,000 images, 3 seeds"."""
+        if self.test.exact or not self.values:
+            return "exact" if self.values else ""
+        if self.profile == DEFAULT:
+            return "tiny networks"
+        settings = [document(path)["settings"] for path in self.files]
+        return f"{_size(settings[0], self.profile)}, {_counted(len(self.values), 'seed')}"
 
     @property
     def shown(self) -> str:
-        """Return the value with its spread and the number of runs."""
-        runs = f" (n = {len(self.values)})" if self.test.experiment and self.values else ""
-        return self.rounded(1 if self.test.unit else 3) + runs
+        """The mean with its interval, in the unit of the test."""
+        if self.estimate is None:
+            return "–"
+        scale, digits = (100, 1) if self.test.unit else (1, 3)
+        mean = f"{scale * self.estimate.mean:.{digits}f}"
+        if self.test.exact or self.profile == DEFAULT:
+            return mean
+        low, high = (f"{scale * end:.{digits}f}" for end in self.estimate.interval())
+        return f"{mean} [{low}, {high}]"
 
-    def rounded(self, digits: int) -> str:
-        """Return the value with its spread, a dash where there is none."""
-        scale = 100 if self.test.unit else 1
-        return mean_and_spread(scale * pd.Series(self.values, dtype=float), digits) or "–"
+
+def _size(settings: Mapping[str, Any], profile: str) -> str:
+    width, train = _deep(settings, "width"), _deep(settings, "train")
+    if width is None and train is None:
+        return "full size" if profile in PROFILES[2:] else f"{profile} run"
+    names = {None: "full width", 1: "full width", 0.5: "half width", 0.25: "quarter width"}
+    if train is None and width in (None, 1):
+        return "full size"
+    return f"{names.get(width, f'width {width}')}, {f'{train:,}' if train else 'all'} images"
+
+
+def _deep(settings: Any, name: str) -> Any:
+    """Return the value of the first field of a name, at any depth."""
+    if not isinstance(settings, Mapping):
+        return None
+    if name in settings:
+        return settings[name]
+    return next((v for v in (_deep(one, name) for one in settings.values()) if v is not None), None)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def claims(root: Path = ROOT) -> list[Claim]:
@@ -154,103 +169,70 @@ def _claim(entry: dict[str, Any]) -> Claim:
 
 
 def findings(claim: Claim, root: Path = ROOT) -> list[Finding]:
-    """Return what each test of a claim found."""
+    """Return what each test of a claim found, once for each size of runs."""
     try:
-        return [finding(test, root) for test in claim.tests]
+        return [found for test in claim.tests for found in findings_of(test, root)]
     except ValueError as error:
         raise ValueError(f"{FILE}, claim {claim.name!r}: {error}") from error
 
 
-def status(found: list[Finding]) -> Status:
-    """Return the status of a claim: that of its first test."""
-    return found[0].status if found else "not attempted"
+def findings_of(test: Check, root: Path = ROOT) -> list[Finding]:
+    """Return one finding for each profile above smoke, else that of smoke, else an empty one."""
+    runs = evidence.values(test, root)
+    profiles = sorted({profile for profile, _ in runs}, key=PROFILES.index)
+    if len(profiles) > 1 and profiles[0] == DEFAULT:
+        profiles = profiles[1:]
+    return [_finding(test, p, runs) for p in profiles] or [Finding(test=test)]
 
 
-def finding(test: Check, root: Path = ROOT) -> Finding:
-    """Return the values of a test, from the profile that says most, and their status."""
-    runs = _stored(test, root) if test.notebook else _recorded(test, root)
-    if not runs:
-        return Finding(test=test, status="not attempted")
-    profile = _fullest(runs, test.at_least)
+def _finding(test: Check, profile: str, runs: Mapping[Run, Value]) -> Finding:
     chosen = [runs[run] for run in sorted(runs) if run[0] == profile]
     values = tuple(one.value for one in chosen)
+    estimate = Estimate(values[0], 1)
+    if not test.exact:
+        estimate = verdicts.estimate(values, _image_variance(chosen), unit=test.spread)
+    counts = test.exact or (profile != DEFAULT and _large(profile) >= _large(test.at_least))
     return Finding(
         test=test,
-        status=judged(test, profile, values),
         profile=profile,
         values=values,
         files=tuple(dict.fromkeys(path for one in chosen for path in one.files)),
-        error=chosen[0].error,
+        estimate=estimate,
+        decision=verdicts.decide(estimate, test.limits) if counts else None,
     )
 
 
-def _fullest(runs: Mapping[Run, Value], at_least: str) -> str:
-    """Return the profile with most seeds of those that count for a claim, of equals the largest.
+_large = PROFILES.index
 
-    So one seed at full size does not displace three seeds of narrow networks.
+
+def _image_variance(chosen: list[Value]) -> float:
+    """Return what the draw of the images leaves of the variance, 0 where nothing is known."""
+    terms = [one.terms for one in chosen if one.terms is not None]
+    if len(terms) == len(chosen):
+        return verdicts.image_variance(terms)
+    errors = [one.error for one in chosen if one.error is not None]
+    return float(np.mean(np.square(errors))) if errors else 0.0
+
+
+def decided(claim: Claim, found: list[Finding]) -> Decision | None:
+    """Return what all tests of a claim decide, over the sizes they were run at, if any was."""
+    by_test = [[one.decision for one in found if one.test is test] for test in claim.tests]
+    known = [[one for one in decisions if one] for decisions in by_test]
+    sides = [verdicts.over_scales(decisions) for decisions in known if decisions]
+    return verdicts.together(sides) if sides else None
+
+
+def verdict(claim: Claim, found: list[Finding]) -> str:
+    """Return the verdict on a claim; that on a theory must agree with its exact values.
+
+    Raises:
+        ValueError: A theory is called true beside a value that it forbids, or false without one.
     """
-    seeds, least = Counter(profile for profile, _ in runs), PROFILES.index(at_least)
-    sizes = {profile: PROFILES.index(profile) for profile in seeds}
-    return max(seeds, key=lambda name: (sizes[name] >= least, seeds[name], sizes[name]))
-
-
-def judged(test: Check, profile: str, values: tuple[float, ...]) -> Status:
-    """Return the status that values of a profile have."""
-    if not test.exact and profile == DEFAULT:
-        return "smoke only"
-    if not test.exact and PROFILES.index(profile) < PROFILES.index(test.at_least):
-        return "not attempted"
-    low, high = test.within
-    return "reproduced" if low <= sum(values) / len(values) <= high else "differs"
-
-
-def _stored(test: Check, root: Path) -> dict[Run, Value]:
-    """Return the value that a chapter stores by name."""
-    path = root / "notebooks" / f"{test.notebook}.ipynb"
-    if not path.exists():
-        return {}
-    numbers = named_values(document(path))
-    if missing := [name for name in (test.value, test.less) if name and name not in numbers]:
-        raise ValueError(f"{path.name} stores no value {', '.join(missing)}; it has: {[*numbers]}")
-    value = numbers[test.value] - (numbers[test.less] if test.less else 0)
-    return {(DEFAULT, 0): Value(value, (path,))}
-
-
-def _recorded(test: Check, root: Path) -> dict[Run, Value]:
-    """Return the value of each run; of a difference, of the runs that both sides have."""
-    values = _selected(test, root)
-    if not test.minus:
-        return values
-    others = _selected(replace(test, **test.minus), root)
-    both = values.keys() & others.keys()
-    return {run: _difference(values[run], others[run], share=test.share) for run in both}
-
-
-def _selected(test: Check, root: Path) -> dict[Run, Value]:
-    """Return the mean over the rows of each run that hold what is wanted."""
-    rows, column = frame(test.experiment, test.table, root=root / "results"), test.column
-    wanted = {**test.record, **test.row}
-    if not {column, *wanted} <= set(rows):
-        return {}
-    rows = rows[(rows[[*wanted]] == pd.Series(wanted, dtype=object)).all(axis=1)]
-    rows = rows[rows[column].notna()].assign(seed=rows.get("seed", 0))
-    if "setting" in rows and "setting" not in wanted and rows["setting"].isna().any():
-        rows = rows[rows["setting"].isna()]  # a row of another setting is asked for by its name
-    values: dict[Run, Value] = {}
-    for _, part in rows.groupby(["profile", "seed", "file"]):
-        first = part.iloc[0]
-        two_errors = first.get(f"{column}_two_errors") if len(part) == 1 else None
-        error = None if pd.isna(two_errors) else two_errors / 2
-        value = part[column] / part[test.over] if test.over else part[column]
-        values[first["profile"], first["seed"]] = Value(value.mean(), (first["file"],), error)
-    return values
-
-
-def _difference(one: Value, other: Value, *, share: bool) -> Value:
-    """Return one minus other, or that over other, as if they had met different images."""
-    files = tuple(dict.fromkeys(one.files + other.files))
-    scale, slope = (other.value, one.value / other.value) if share else (1.0, 1.0)
-    value = (one.value - other.value) / scale
-    if one.error is None or other.error is None:
-        return Value(value, files)
-    return Value(value, files, hypot(one.error, slope * other.error) / abs(scale))
+    if claim.verdict is None:
+        decision = decided(claim, found)
+        return decision.word if decision else NOT_RUN
+    outside = any(one.word == "does not hold" for one in found)
+    if found and outside == (claim.verdict in THEORY[:2]):
+        beside = "a value outside its range" if outside else "no value outside its range"
+        raise ValueError(f"{FILE}, claim {claim.name!r}: {claim.verdict}, and {beside}")
+    return claim.verdict

@@ -3,61 +3,103 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from book._ext import claims
-from book._ext.claims import STATUSES, Claim, Finding, Status
+from book._ext.claims import COUNTED, NOT_RUN, PAPERS, THEORY, WORDS, Claim, Finding
 from book._ext.markdown import table
+from semirobust.results import verdicts
 from semirobust.results.records import ROOT
+from semirobust.results.verdicts import LEVEL, Decision
 
-HEADS: Mapping[Status, str] = {
-    "differs": "What differs",
-    "reproduced": "What was reproduced",
-    "smoke only": "Seen on tiny networks only",
-    "not attempted": "Not attempted",
+HEADS = {  # of the ledger, negatives first
+    "false (counterexample)": "Theory: false as printed",
+    "needs a condition": "Theory: needs a condition",
+    "true but empty": "Theory: true but empty",
+    "proved": "Theory: proved",
+    "does not hold": "Experiments: does not hold",
+    "holds": "Experiments: holds",
+    "undecided": "Experiments: undecided",
+    NOT_RUN: "Experiments: not run",
 }
-PAPERS = {"first": "first version", "revision": "later revision"}
+APART = {"own": "What this book proposes itself", "construction": "True by construction"}
 
-Entry: TypeAlias = tuple[Claim, list[Finding]]
-Found: TypeAlias = dict[str, Entry]
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim with its findings, what they decide, and its verdict in one word."""
+
+    claim: Claim
+    findings: list[Finding]
+    decision: Decision | None
+    verdict: str
+
+
+Found: TypeAlias = Mapping[str, Entry]
 
 
 def found(root: Path = ROOT) -> Found:
-    """Return every claim with what its findings found, by name."""
-    return {claim.name: (claim, claims.findings(claim, root)) for claim in claims.claims(root)}
+    """Return every claim with what its tests found; headlines are adjusted for their number."""
+    known: dict[str, Entry] = {}
+    for claim in claims.claims(root):
+        findings = claims.findings(claim, root)
+        decision = claims.decided(claim, findings)
+        known[claim.name] = Entry(claim, findings, decision, claims.verdict(claim, findings))
+    return {**known, **_adjusted(known, root)}
+
+
+def _adjusted(known: Found, root: Path) -> dict[str, Entry]:
+    """Return the experiments of the front page, with errors adjusted by Holm's method."""
+    named = {name for headline in claims.entries("headline", root) for name in headline["claims"]}
+    family = [known[name] for name in sorted(named) if known[name].claim.verdict is None]
+    decisions = {entry.claim.name: entry.decision for entry in family if entry.decision}
+    adjusted = verdicts.holm([decision.p for decision in decisions.values()])
+    entries = {}
+    for (name, decision), p in zip(decisions.items(), adjusted.tolist(), strict=True):
+        again = Decision(decision.word if p <= 1 - LEVEL else "undecided", p)
+        entries[name] = replace(known[name], decision=again, verdict=again.word)
+    return entries
 
 
 def ledger(entries: Found) -> str:
-    """Return the body of the ledger: a table for each status, negatives first."""
-    parts: list[str] = []
-    for status in STATUSES:
-        rows = [_row(*entry) for entry in entries.values() if claims.status(entry[1]) == status]
-        if rows:
+    """Return the body of the ledger: a table for each verdict, negatives first."""
+    counted = [entry for entry in entries.values() if entry.claim.kind in COUNTED]
+    groups = {head: [e for e in counted if e.verdict == word] for word, head in HEADS.items()}
+    for kind, head in APART.items():
+        groups[head] = [entry for entry in entries.values() if entry.claim.kind == kind]
+    parts = []
+    for head, several in groups.items():
+        if several:
             heads = ("claim", "quoted", "found", "how, and where")
-            parts += [f"## {HEADS[status]}", _table("30 16 30 24", heads, rows)]
+            rows = [_row(entry) for entry in several]
+            parts += [f"## {head}", _table("30 16 30 24", heads, rows)]
     return "\n\n".join(parts) + "\n"
 
 
 def counts(entries: Found) -> str:
-    """Return how many claims have each status, for each version of the paper."""
-    every = [(PAPERS[claim.paper], claims.status(found)) for claim, found in entries.values()]
-    tally = Counter([*every, *(("together", status) for _, status in every)])
-    names = (*PAPERS.values(), "together")
-    numbers = {name: [tally[name, status] for status in STATUSES] for name in names}
-    rows = [[name, *row, sum(row)] for name, row in numbers.items()]
-    return table(["", *STATUSES, "claims"], "lrrrrr", rows)
+    """Return how many claims have each verdict, for each paper: theory, then experiments."""
+    tables = []
+    for kind, words in (("theory", THEORY), ("experiment", WORDS)):
+        chosen = [entry for entry in entries.values() if entry.claim.kind == kind]
+        tally = Counter((PAPERS[entry.claim.paper], entry.verdict) for entry in chosen)
+        papers = [name for name in PAPERS.values() if any(key[0] == name for key in tally)]
+        numbers = {name: [tally[name, word] for word in words] for name in papers}
+        numbers["together"] = [sum(column) for column in zip(*numbers.values(), strict=True)]
+        rows = [[name, *row, sum(row)] for name, row in numbers.items()]
+        heads = [kind, *words, "claims"]
+        tables.append(table(heads, "l" + "r" * (len(words) + 1), rows))
+    return "\n\n".join(tables)
 
 
 def answers(entries: Found, root: Path = ROOT) -> str:
-    """Return the claims in short as a numbered list, each with the status of what it rests on."""
+    """Return the claims in short as a numbered list, each with the verdict on what it rests on."""
     lines = []
     for number, answer in enumerate(claims.entries("answer", root), start=1):
         lines.append(f"{number}. {typeset(answer['says'])}")
         for words, name in answer["by"].items():
-            findings = entries[name][1]
-            verdict = findings[0].verdict if findings else claims.status(findings)
-            lines.append(f"   - {typeset(words)}: **{_link(name, verdict)}**")
+            lines.append(f"   - {typeset(words)}: {badge(entries[name])}")
     return "\n".join(lines)
 
 
@@ -67,13 +109,21 @@ def headlines(entries: Found, root: Path = ROOT) -> str:
     for headline in claims.entries("headline", root):
         rows = []
         for name in headline["claims"]:
-            claim, findings = entries[name]
-            measured = "<br>".join(_value(finding, brief=True) for finding in findings)
-            how = f"<br>{typeset(claim.how)}" if headline.get("how") else ""
-            rows.append((f"{typeset(claim.says)} *{_link(name, claim.place)}*", measured + how))
-        heads = ("claim", headline["found"])
-        parts += [f"**{headline['title']}**", _table("46 54", heads, rows)]
+            entry = entries[name]
+            measured = "<br>".join(_value(finding) for finding in entry.findings)
+            how = f"<br>{typeset(entry.claim.how)}" if headline.get("how") else ""
+            says = f"{typeset(entry.claim.says)} *{_link(name, entry.claim.place)}*"
+            rows.append((says, badge(entry), measured + how))
+        heads = ("claim", "verdict", headline["found"])
+        parts += [f"**{headline['title']}**", _table("38 16 46", heads, rows)]
     return "\n\n".join(parts)
+
+
+def badge(entry: Entry) -> str:
+    """Return the verdict as a link to the ledger, with the scale of the runs that it rests on."""
+    scales = [one.scale for one in entry.findings if one.decision and not one.test.exact]
+    shown = f" ({'; '.join(dict.fromkeys(scales))})" if scales else ""
+    return f"**{_link(entry.claim.name, entry.verdict)}**{shown}"
 
 
 def typeset(words: str) -> str:
@@ -93,10 +143,11 @@ def _table(widths: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     return "\n".join([f"```{{list-table}}\n{options}\n", *lines, "```"])
 
 
-def _row(claim: Claim, findings: list[Finding]) -> tuple[str, ...]:
+def _row(entry: Entry) -> tuple[str, ...]:
+    claim, findings = entry.claim, entry.findings
     place = f"{claim.place}, {PAPERS[claim.paper]}"
     says = f'<span id="claim-{claim.name}"></span>{typeset(claim.says)} *({place})*'
-    values = "<br>".join(_value(finding) for finding in findings) or "–"
+    values = "<br>".join(["", *(_value(finding) for finding in findings)])
     folder, _, name = claim.page.rpartition("/")
     where = f"[{name}]({f'../{folder}/{name}.ipynb' if folder == 'notebooks' else f'{name}.md'})"
     files = sorted({path for finding in findings for path in finding.files})
@@ -105,26 +156,36 @@ def _row(claim: Claim, findings: list[Finding]) -> tuple[str, ...]:
         for path in files
         if path.suffix == ".json"
     )
-    how = f"{typeset(claim.how)} {where}" + (f" · data {data}" if data else "")
-    return says, typeset(claim.quoted), values, how
+    notes = [f"No test: {typeset(claim.untested)}"] if claim.untested else []
+    notes += [f"Fixed {claim.fixed}, before any run."] if claim.fixed else []
+    notes += [f"*Post hoc:* {one.test.post_hoc}" for one in findings if one.test.post_hoc]
+    how = " ".join([typeset(claim.how), *dict.fromkeys(notes), where])
+    return (
+        says,
+        typeset(claim.quoted) or "–",
+        _of_all(entry) + values,
+        how + (f" · data {data}" * bool(data)),
+    )
+
+
+def _of_all(entry: Entry) -> str:
+    """Return the verdict on the whole claim, with its error where runs decide it."""
+    recorded = any(not finding.test.exact for finding in entry.findings)
+    p = f", p = {entry.decision.p:.2g}" if entry.decision and recorded else ""
+    return f"**{entry.verdict}**{p}"
 
 
 def _link(name: str, words: str) -> str:
     return f'<a href="ledger.html#claim-{name}">{words}</a>'
 
 
-def _value(finding: Finding, *, brief: bool = False) -> str:
-    verdict = f"**{finding.verdict}**"
-    if brief and not finding.values:
-        return verdict
-    small = "" if brief or finding.test.exact else f", {finding.profile} run"
-    shown = _with_unit(finding) + (small if finding.profile else "")
-    return f"{verdict}, {finding.test.kind}: {shown} ({_wanted(finding)})"
-
-
-def _with_unit(finding: Finding) -> str:
-    value, runs, count = finding.shown.partition(" (n")
-    return (f"{value} {finding.test.unit}".rstrip() if finding.values else value) + runs + count
+def _value(finding: Finding) -> str:
+    """Return what one test found at one scale, with its interval and what the claim leaves it."""
+    if finding.estimate is None:
+        return f"{finding.test.kind}: {NOT_RUN}"
+    shown = f"{finding.shown} {finding.test.unit}".rstrip()
+    word = "" if finding.test.exact else f"*{finding.word}*, "
+    return f"{finding.test.kind}: {word}{shown} ({_wanted(finding)}; {finding.scale})"
 
 
 def _wanted(finding: Finding) -> str:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from book._ext.claims import Check, Finding, finding
+from book._ext.claims import Finding, findings_of
+from book._ext.evidence import Check
 from book._ext.markdown import table
-from semirobust.results.profiles import DEFAULT
+from semirobust.results.frames import mean_and_spread
+from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.published import NAMES, published_numbers
 from semirobust.results.records import ROOT
 
@@ -50,14 +52,15 @@ def _by_data(
     root: Path,
 ) -> Iterator[str]:
     """Yield a heading and a table for each data set, a line for each published cell."""
-    heads = ["network", "", "paper", *columns, "seeds"]
+    heads = ["network", "", "paper", *columns, "runs"]
     for data, part in printed.groupby("data", sort=False):
         yield f"### {NAMES[str(data)]}"
-        rows = []
+        rows: list[list[str]] = []
         for row in part.to_dict("records"):
-            cells = [finding(check(row, *column), root) for column in columns.values()]
-            rows.append([*_named(row), *_cells(cells, digits)])
-        yield table(heads, "ll" + "r" * len(heads[2:]), rows)
+            cells = [findings_of(check(row, *column), root) for column in columns.values()]
+            lines = [[*_named(row), *line] for line in _lines(cells, digits)]
+            rows += lines or [[*_named(row), *["–"] * (len(columns) + 1)]]
+        yield table(heads, "ll" + "r" * (len(heads) - 3) + "l", rows)
 
 
 def _named(row: Row) -> tuple[str, str, str]:
@@ -67,15 +70,27 @@ def _named(row: Row) -> tuple[str, str, str]:
     return NAMES[row["model"]].replace("-", "\u2011"), symbol, row["printed"]
 
 
-def _cells(found: list[Finding], digits: int) -> list[str]:
-    """Return ours with spread, then how many seeds there are: in a cell its own, if fewer."""
-    seeds = [0 if cell.profile == DEFAULT else len(cell.values) for cell in found]
-    texts = [
-        cell.rounded(digits).replace(" ± ", "\u00a0±\u00a0") if n else "–"
-        for cell, n in zip(found, seeds, strict=True)
-    ]
-    few = [f"\u00a0({n})" * (0 < n < max(seeds)) for n in seeds]
-    return [text + note for text, note in zip(texts, few, strict=True)] + [str(max(seeds) or "–")]
+def _lines(cells: list[list[Finding]], digits: int) -> Iterator[list[str]]:
+    """Yield one line for each size of runs: ours with spread, then their size and number.
+
+    A cell from fewer seeds than its line says how many.
+    """
+    for profile in PROFILES[PROFILES.index(DEFAULT) + 1 :]:
+        found = [next((one for one in cell if one.profile == profile), None) for cell in cells]
+        known = [one for one in found if one]
+        if known:
+            most = max(known, key=lambda one: len(one.values))
+            yield [_cell(one, digits, len(most.values)) for one in found] + [most.scale]
+
+
+def _cell(finding: Finding | None, digits: int, seeds: int) -> str:
+    """Return the mean with its spread over seeds."""
+    if finding is None:
+        return "–"
+    scale = 100 if finding.test.unit else 1
+    text = mean_and_spread(scale * pd.Series(finding.values, dtype=float), digits)
+    few = len(finding.values)
+    return text.replace(" ± ", "\u00a0±\u00a0") + f"\u00a0({few})" * (few < seeds)
 
 
 def _accuracy(row: Row, protocol: str, column: str) -> Check:

@@ -1,4 +1,5 @@
 from . import peers
+from .calibration import power
 from .certificates import passed_on, shortfalls
 from .sentences import answer, larger, restored
 from .tables import (
@@ -38,6 +39,7 @@ __all__ = [
     "notes",
     "passed_on",
     "peers",
+    "power",
     "recorded",
     "restored",
     "scale",

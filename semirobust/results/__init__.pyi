@@ -1,3 +1,4 @@
+from . import verdicts
 from .artefacts import Artefact, held, publish
 from .code import salt
 from .frames import frame, mean_and_spread
@@ -20,4 +21,5 @@ __all__ = [
     "results_root",
     "salt",
     "save",
+    "verdicts",
 ]
