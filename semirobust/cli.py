@@ -92,12 +92,13 @@ def _add_run(command: Command) -> None:
         "Stop it whenever you like: the same command goes on with the epoch that was running.\n\n"
         "  semirobust run table-1                       digits, a minute\n"
         "  semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data\n"
-        "  semirobust run --all --profile smoke --jobs 2   every notebook, by papermill"
+        "  semirobust run table-1 sweep --profile gpu --jobs 12   twelve processes share the GPU\n"
+        "  semirobust run --all --profile smoke --jobs 2          every notebook, by papermill"
     )
     parser = command("run", run, text)
-    parser.add_argument("name", nargs="?", help="the experiment; `semirobust status` lists them")
+    parser.add_argument("names", nargs="*", help="experiments; `semirobust status` lists them")
     parser.add_argument("--all", action="store_true", help="all notebooks that changed instead")
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time; default 1")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; default 1")
     _add_profile(parser, "smoke")
     parser.add_argument(
         "--only", metavar="WORD", nargs="*", default=[], help="rows whose title has all the words"
@@ -182,28 +183,39 @@ def _found(name: str, root: Path) -> str:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Run the rows of an experiment that are missing, or every notebook that changed."""
-    if chosen.all == bool(chosen.name):
-        raise ValueError("give the name of an experiment, or --all for every notebook")
+    """Run the rows of experiments that are missing, or every notebook that changed."""
+    if chosen.all == bool(chosen.names):
+        raise ValueError("give the names of experiments, or --all for every notebook")
     if chosen.all:
         return _run_notebooks(chosen)
+    if chosen.jobs > 1:
+        return grid_cli.in_pool(chosen, make_job)
+    for name in chosen.names:
+        _run_rows(name, chosen)
+    return 0
+
+
+def make_job(words: tuple[str, ...]) -> None:
+    """Make one job of a grid by its words, in a process that makes many."""
+    grid_cli.make(_parser().parse_args(words))
+
+
+def _run_rows(name: str, chosen: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
     from semirobust.experiments import registry as experiments
+    from semirobust.workflow.jobs import chosen_rows
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    rows = [row for row in experiments.rows(chosen.name, chosen.profile) if _asked(row, chosen)]
-    if not rows:
-        raise ValueError(f"no row of {chosen.name} has all of: {', '.join(chosen.only)}")
-    for row in rows:
-        path = results.path_of(chosen.name, results.key(row))
+    for row in chosen_rows(name, chosen.profile, chosen.only):
+        path = results.path_of(name, results.key(row))
         if path.exists() and not chosen.replace:
             print(f"{row.title}: recorded, {path}")
             continue
         with tqdm(desc=row.title, unit=" epoch", disable=None) as bar:
             path = experiments.run_and_record(
-                chosen.name,
+                name,
                 row,
                 chosen.profile,
                 chosen.data_root,
@@ -212,7 +224,6 @@ def run(chosen: argparse.Namespace) -> int:
                 seen=partial(_show, bar),
             )
         print(f"{row.title}: {path}")
-    return 0
 
 
 def _run_notebooks(chosen: argparse.Namespace) -> int:
@@ -226,11 +237,6 @@ def _run_notebooks(chosen: argparse.Namespace) -> int:
 def _show(bar: Any, step: Any) -> None:
     bar.set_postfix_str(step.stage)
     bar.update()
-
-
-def _asked(row: object, chosen: argparse.Namespace) -> bool:
-    title = getattr(row, "title", "")
-    return all(word in title.split() or word in title for word in chosen.only)
 
 
 def evaluate(chosen: argparse.Namespace) -> None:

@@ -15,12 +15,16 @@ from semirobust.results.artefacts import Artefact, gpu_slot, held, publish
 from semirobust.results.records import write_atomically
 
 
+def graph_file():
+    return Path(os.environ["TOY"])
+
+
 def graph():
-    return json.loads(Path(os.environ["TOY"]).read_text(encoding="utf-8"))
+    return json.loads(graph_file().read_text(encoding="utf-8"))
 
 
 def ledger():
-    return Path(os.environ["TOY"]).with_name("ledger.txt")
+    return graph_file().with_name("ledger.txt")
 
 
 def steps(name=None):

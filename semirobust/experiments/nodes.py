@@ -8,7 +8,7 @@ where it was stopped. ``kept`` makes one of given values, ``train`` one that is 
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from inspect import isgeneratorfunction
 from typing import Any
@@ -18,8 +18,16 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from semirobust.data import DataSet, Samples
-from semirobust.experiments.study import PARTS, Content, Progress, device_name, fitted, loaded
-from semirobust.results.artefacts import Artefact, held, inputs_first, publish
+from semirobust.experiments.study import (
+    PARTS,
+    Content,
+    Progress,
+    device_name,
+    fitted,
+    gpu_memory_mb,
+    loaded,
+)
+from semirobust.results.artefacts import Artefact, held, inputs_first, publish, read
 from semirobust.training.fitting import Epoch, Side, Training
 
 TENSORS = "tensors.safetensors"
@@ -57,13 +65,15 @@ def kept(
     """
     with held(artefact, inputs) as work:
         if work.record is None:
+            gpu_memory_mb()
             epochs: list[Any] = []
             if isgeneratorfunction(make):
                 tensors, facts = yield from _noted(make(folder=work.folder), epochs)
             else:
                 tensors, facts = make()
             files = {TENSORS: packed(tensors)} if tensors else {}
-            facts = publish(work, files, {**facts, "progress": epochs}, device=device_name())
+            origin = {"device": device_name(), "gpu_memory_mb": gpu_memory_mb()}
+            facts = publish(work, files, {**facts, "progress": epochs}, **origin)
             return tensors, facts
         for words, epoch in work.facts["progress"]:
             yield Progress(words, Epoch(**epoch), resumed=True)
@@ -138,7 +148,13 @@ class Value:
 
     @cached_property
     def digest(self) -> str:
-        return content(self.value)
+        return _content_of(self.value) if isinstance(self.value, DataSet) else content(self.value)
+
+
+@lru_cache(maxsize=4)
+def _content_of(samples: DataSet) -> str:
+    """Return the digest of a data set, which does not change; many jobs of a process read it."""
+    return content(samples)
 
 
 Memory = dict[Node, Value]
@@ -169,3 +185,20 @@ def stored(nodes: Iterable[Node]) -> list[Node]:
 def listed(targets: Iterable[Node]) -> list[Node]:
     """Return all nodes with a stage that the targets are made from, and they, inputs first."""
     return inputs_first(stored(targets), lambda node: stored(node.needs.values()))
+
+
+def spent(targets: Iterable[Node]) -> dict[str, dict[str, float]]:
+    """Return what the artefacts took that targets are made from, added up by stage.
+
+    Seconds are those of the processes that made them, which may have shared a GPU.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for node in listed(targets):
+        record = read(node.artefact.folder / "record.json") if node.make else None
+        if record is not None:
+            one = found.setdefault(node.stage, {"jobs": 0, "seconds": 0.0, "gpu_memory_mb": 0.0})
+            one["jobs"] += 1
+            one["seconds"] = round(one["seconds"] + record["cost"]["seconds"], 3)
+            memory = record["provenance"].get("gpu_memory_mb") or 0.0
+            one["gpu_memory_mb"] = max(one["gpu_memory_mb"], memory)
+    return found

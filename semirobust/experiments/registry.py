@@ -27,7 +27,7 @@ from semirobust.experiments import (
     stages,
     tickets,
 )
-from semirobust.experiments.nodes import Node
+from semirobust.experiments.nodes import Node, spent
 from semirobust.experiments.stages import Lineup
 from semirobust.experiments.study import Progress, Run, Tables, device_name
 from semirobust.results import frames
@@ -158,7 +158,7 @@ def run_and_record(
     """Run a row and store its record with where and how it was computed.
 
     The seconds are those of this run; epochs that it resumed from artefacts ("taken_up") are
-    counted apart.
+    counted apart, and what the artefacts took, whoever made them, stands by stage.
     """
     epochs = {"computed": 0, "taken_up": 0}
 
@@ -169,7 +169,7 @@ def run_and_record(
     with results.measured() as cost:
         tables = finish(experiment(name).run(row, root, download=download), count)
     origin = results.provenance(device=device_name(), threads=torch.get_num_threads())
-    origin |= {**vars(cost), "epochs": epochs}
+    origin |= {**vars(cost), "epochs": epochs, "stages": spent(targets(name, row, root))}
     return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)
 
 

@@ -85,6 +85,15 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if device().type == "cuda" else "cpu"
 
 
+def gpu_memory_mb() -> float | None:
+    """Return the most memory that this process had on its GPU since it was last asked."""
+    if device().type != "cuda":
+        return None
+    peak = torch.cuda.max_memory_allocated() / 1024**2
+    torch.cuda.reset_peak_memory_stats()
+    return round(peak, 1)
+
+
 def seeded(study: Study, training: Training, trial: int = 0) -> Training:
     return replace(training, seed=1000 * study.seed + trial)
 

@@ -2,15 +2,17 @@
 
 import argparse
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from inspect import getdoc
 from pathlib import Path
 
-from semirobust.workflow import engine, pages
+from semirobust.workflow import engine, pages, pool
 from semirobust.workflow.engine import Job
 
 PAGES = "book"
+SUMMARIES = ("table", "figure")
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -82,12 +84,34 @@ def repro(chosen: argparse.Namespace) -> None:
     """
     if chosen.data_root:
         os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
-    gpus = engine.visible_gpus() if chosen.gpus is None else chosen.gpus
+    gpus = len(engine.devices()) if chosen.gpus is None else chosen.gpus
     jobs, last = jobs_of(chosen.names, chosen.profile, chosen.only, download=chosen.download)
     document = engine.plan(jobs, last, gpus=gpus)
     more = chosen.snakemake
     if engine.launch(document, on=chosen.on, gpus=gpus, dry_run=chosen.dry_run, more=more):
         raise RuntimeError("not everything is done; semirobust status says what failed, and why")
+
+
+def in_pool(chosen: argparse.Namespace, made: pool.Make) -> int:
+    """Make the rows of experiments by several processes; ``made`` makes one job in each."""
+    if chosen.replace:
+        raise ValueError("--replace runs in one process: leave --jobs out")
+    if chosen.data_root:
+        os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit is a Ctrl-C
+    jobs, _ = jobs_of(chosen.names, chosen.profile, chosen.only, download=chosen.download)
+    jobs = [job for job in jobs if job.stage not in SUMMARIES]
+    due = sum(not job.manifest.exists() for job in jobs)
+    print(f"{len(jobs) - due} of {len(jobs)} jobs are done", flush=True)
+    ended = pool.run(jobs, made, processes=chosen.jobs, devices=engine.devices())
+    failed = 0
+    for number, (job, seconds, reason) in enumerate(ended, start=1):
+        failed += bool(reason)
+        words = f"NOT DONE: {reason}" if reason else f"{seconds:.1f} s"
+        print(f"{number:4} of {due}  {job.stage:10} {job.about}, {words}", flush=True)
+    if failed:
+        raise RuntimeError(f"{failed} of {due} jobs are not done; all others are stored")
+    return 0
 
 
 def plan(chosen: argparse.Namespace) -> None:
@@ -154,22 +178,26 @@ def step(chosen: argparse.Namespace) -> int:
         return pages.hand_over(words)
     if chosen.stage in engine.LOCAL:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # short, and beside jobs that have a GPU each
-        return _make(chosen)
+        return make(chosen)
     with gpu_slot():  # on a machine with a limit of GPUs, the first that is free
-        return _make(chosen)
+        return make(chosen)
 
 
-def _make(chosen: argparse.Namespace) -> int:
+def make(chosen: argparse.Namespace) -> int:
+    """Make one artefact here and now, and leave the memory of the GPU to others."""
     import torch
 
     from semirobust.workflow import jobs
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    if chosen.stage in ("table", "figure"):
+    if chosen.stage in SUMMARIES:
         jobs.summarise(chosen.stage, chosen.name, chosen.profile, chosen.only)
         return 0
     place = jobs.Place(chosen.name, chosen.profile, chosen.row)
     named = {name: getattr(chosen, name) for name in ("network", "n_b", "front", "trial")}
     where = {name: value for name, value in named.items() if value is not None}
-    jobs.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)
+    try:
+        jobs.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)
+    finally:
+        torch.cuda.empty_cache()
     return 0

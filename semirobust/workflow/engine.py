@@ -109,12 +109,12 @@ def plan(jobs: Sequence[Job], targets: Iterable[Job], *, gpus: int) -> dict[str,
     }
 
 
-def visible_gpus() -> int:
-    """Return how many GPUs this machine, or this allocation, offers."""
+def devices() -> list[str]:
+    """Return the GPUs that this machine, or this allocation, offers, as CUDA is told them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return len([device for device in chosen.split(",") if device])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+        return [device for device in chosen.split(",") if device]
+    return [str(n) for n in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 def launch(

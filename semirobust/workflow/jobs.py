@@ -8,6 +8,7 @@ own. After the nodes of its rows come record, table and figure.
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from itertools import chain
@@ -18,7 +19,7 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.experiments import stages
-from semirobust.experiments.nodes import Node, content, listed, made, stored
+from semirobust.experiments.nodes import Memory, Node, content, listed, made, stored
 from semirobust.experiments.registry import finish
 from semirobust.results import records as results
 from semirobust.results.artefacts import Artefact, held, publish
@@ -46,9 +47,9 @@ class Place(NamedTuple):
 def jobs(
     experiment: str, profile: str, only: Sequence[str] = (), *, download: bool = False
 ) -> list[Job]:
-    """Return every job of an experiment; of recorded rows only the record itself."""
+    """Return every job of an experiment, row by row; of recorded rows only the record itself."""
     found: dict[str, Job] = {}
-    records, summaries, rows = [], [], chosen_rows(experiment, profile, only)
+    records, rows = [], chosen_rows(experiment, profile, only)
     for row in rows:
         place = Place(experiment, profile, results.key(row))
         targets = [] if recorded(place) else experiments.targets(experiment, row)
@@ -59,13 +60,15 @@ def jobs(
         words = ("step", "record", *place.words)
         key = place.record.key
         records.append(Job(stage="record", key=key, words=words, inputs=inputs, about=row.title))
+        found[records[-1].name] = records[-1]
     drawn = SUMMARIES if experiments.experiment(experiment).run == stages.run else ("table",)
     inputs, which = tuple(job.name for job in records), ("--only", *only) if only else ()
     for stage in drawn:
         key, about = summary(stage, experiment, profile, rows).key, f"{stage} of {experiment}"
         words = ("step", stage, experiment, "--profile", profile, *which)
-        summaries.append(Job(stage=stage, key=key, words=words, inputs=inputs, about=about))
-    return [*found.values(), *records, *summaries]
+        job = Job(stage=stage, key=key, words=words, inputs=inputs, about=about)
+        found[job.name] = job
+    return list(found.values())
 
 
 def _name(artefact: Artefact) -> str:
@@ -104,14 +107,27 @@ def step(
                 )
             recorded(place)
         return
-    for node in listed(experiments.targets(place.experiment, row, root, download=download)):
+    nodes, memory = _walk(place, results.artifacts_root(), root, download)
+    for node in nodes:
         if (node.stage, node.where) == (stage, where):
-            value = finish(made(node, {}))
+            value = finish(made(node, memory))
             if stage == "data":
                 keep_data(node, content(value))
             return
     words = " ".join([stage, *map(str, where.values())])
     raise ValueError(f"{row.title} has no {words}: see what semirobust plan prints")
+
+
+@lru_cache(maxsize=1)
+def _walk(
+    place: Place,
+    _: Path,
+    root: str | Path | None,
+    download: bool,  # noqa: FBT001
+) -> tuple[list[Node], Memory]:
+    """Return the nodes of a row and what is made of them: a process may make many of its jobs."""
+    row = row_of(place)
+    return listed(experiments.targets(place.experiment, row, root, download=download)), {}
 
 
 def recorded(place: Place) -> bool:
