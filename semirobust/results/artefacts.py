@@ -155,7 +155,7 @@ def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin:
         "files": {name: sha256(content).hexdigest() for name, content in files.items()},
         "facts": json.loads(json.dumps(facts, allow_nan=False)),
         "cost": {"seconds": round(wall, 3), "cpu_seconds": round(cpu, 3)},
-        "provenance": results.provenance(**origin),
+        "provenance": results.provenance() | origin,
     }
     _write(held.folder / "record.json", record)
     _write(held.folder / "manifest.json", record)

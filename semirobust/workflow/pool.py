@@ -9,6 +9,7 @@ alone, and the same command goes on.
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -129,18 +130,19 @@ def _work(channel: Connection, make: Make, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the whole group; ends us: run
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
-    while True:
-        try:
-            words = channel.recv()
-        except EOFError:
-            return
-        try:
-            make(words)
-            reason = ""
-        except Exception as error:  # noqa: BLE001  whatever it is, the others go on
-            print_exc()
-            reason = f"{type(error).__name__}: {error}"
-        channel.send(reason)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            channel.send(_attempt(make, channel.recv()))
+
+
+def _attempt(make: Make, words: tuple[str, ...]) -> str:
+    """Make one job and return the reason why it failed, if it did."""
+    try:
+        make(words)
+    except Exception as error:  # noqa: BLE001  whatever it is, the others go on
+        print_exc()
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _answer(worker: Worker) -> str:

@@ -142,7 +142,7 @@ list(pool.run(jobs(), make, processes=2))
 """
 
 
-def test_a_killed_run_goes_on_where_it_was_and_leaves_no_process():
+def test_after_a_killed_run_no_step_is_taken_twice():
     choose(**{name: {"seconds": 0.3, "steps": 4} for name in ("f", "f*")})
     process = subprocess.Popen([sys.executable, "-c", START], env=_with_paths())
     while not toy.steps("f"):
