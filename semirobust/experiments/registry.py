@@ -15,7 +15,9 @@ import torch
 
 from semirobust.experiments import (
     audits,
+    carriers,
     certified,
+    interventions,
     linear,
     mixtrain,
     mixtrain_settings,
@@ -73,6 +75,8 @@ EXPERIMENTS = {
     ),
     "readings": Experiment("rho on four sets of images", readings.readings, readings, PROFILES),
     "linear": Experiment("Table S1: Algorithm S1", settings.connectivity, linear),
+    "carriers": Experiment("what carries robustness", carriers.carriers, carriers),
+    "interventions": Experiment("is rho a cause", interventions.rows, interventions),
     "tickets": Experiment("robust winning tickets", tickets.hunts, tickets),
     "sparse": Experiment("a sparse semirobust f_a", sparse.joins, sparse),
     "rewinding": Experiment(

@@ -28,6 +28,8 @@ def _within(field: str, columns: Mapping[str, str]) -> dict[str, str]:
 COLUMNS: Mapping[str, Mapping[str, str]] = {  # of settings by kind: where a column's value stands
     "Row": _ROW,
     "Audited": _within("row", _ROW),
+    "Carriers": _ROW,
+    "Intervened": _ROW,
     "Reading": _within("row", _ROW),
     "Attacked": _STUDY,
     "Linear": _STUDY,

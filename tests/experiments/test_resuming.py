@@ -9,7 +9,9 @@ from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.data import Part
 from semirobust.experiments import (
     audits,
+    carriers,
     certified,
+    interventions,
     linear,
     mixtrain,
     readings,
@@ -20,6 +22,7 @@ from semirobust.experiments import (
     stages,
     tickets,
 )
+from semirobust.experiments.measures import Measures
 from semirobust.experiments.mixtrain_settings import Certification
 from semirobust.experiments.registry import finish
 from semirobust.models import Architecture
@@ -86,6 +89,34 @@ def audited():
     return audits.Audited(row=row(), search=search, fitting=100, images=60, searched=10)
 
 
+def factorial():
+    search = Search(epsilon=RADIUS, steps=1, restarts=1)
+    measures = Measures(
+        whitebox=ATTACK, images=30, read=250, fitting=60, searched=10, search=search, presets=("paper",)
+    )
+    return carriers.Carriers(
+        study=row().study,
+        measures=measures,
+        choosing=ATTACK,
+        rates=(0.05, 0.01),
+        epochs=(1,),
+        another=1,
+        few=(),
+    )
+
+
+def intervened():
+    of = factorial()
+    return interventions.Intervened(
+        study=of.study,
+        measures=of.measures,
+        choosing=ATTACK,
+        rate=0.05,
+        copies=(2,),
+        weights=(0.0, 1.0),
+    )
+
+
 CASES = {
     "table-1": (stages.run, row),
     "audit": (audits.run, audited),
@@ -100,6 +131,8 @@ CASES = {
             study=row().study, attacks=(("PGD", ATTACK),), images=50, solving=50, batch=50
         ),
     ),
+    "carriers": (carriers.run, factorial),
+    "interventions": (interventions.run, intervened),
     "tickets": (tickets.run, hunt),
     "sparse": (
         sparse.run,
