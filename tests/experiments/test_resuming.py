@@ -92,10 +92,17 @@ def audited():
 def factorial():
     search = Search(epsilon=RADIUS, steps=1, restarts=1)
     measures = Measures(
-        whitebox=ATTACK, images=30, read=250, fitting=60, searched=10, search=search, presets=("paper",)
+        whitebox=ATTACK,
+        images=30,
+        read=250,
+        fitting=60,
+        searched=10,
+        search=search,
     )
+    study = row().study
+    attacked = replace(study.tuning, method=study.robust.method)
     return carriers.Carriers(
-        study=row().study,
+        study=replace(study, tuning=attacked),
         measures=measures,
         choosing=ATTACK,
         rates=(0.05, 0.01),
