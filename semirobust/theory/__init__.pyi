@@ -1,5 +1,5 @@
 from . import algorithm_s1, curvature, worlds
-from .assumptions import Audit, audit, slack
+from .assumptions import Audit, audit, scales, slack
 from .norm_bounds import weight_norm_bounds
 from .semirobustness import (
     Gamma,
@@ -25,6 +25,7 @@ __all__ = [
     "nested_gamma",
     "profile",
     "robust_readout",
+    "scales",
     "slack",
     "weight_norm_bounds",
     "worlds",

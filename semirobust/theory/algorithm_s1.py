@@ -9,10 +9,12 @@ and x -> F_a(x) λ is a classifier of its own, without f_b.
 Departures. As published, λ is solved on the very test images it is scored on, and the attacked
 images are those made for the deep network. Where a batch has fewer images than F_a has columns, it
 is fitted exactly, whatever the targets are. So the same is done with λ from training images, and
-the attack goes through the combination that is scored. λ of random numbers is the control.
+the attack goes through the combination that is scored. λ of random numbers is the control. Where
+the training images are fewer than the columns, the λ of least norm fits them exactly too: ridge
+regression stands beside it, its penalty chosen on the training images alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +27,9 @@ from semirobust.layers import activations, compose
 from semirobust.training.fitting import accuracy
 from semirobust.types import Attack, Classifier, Features, Images
 
-Solved = Literal["scored images", "training images", "random numbers"]
+Solved = Literal["scored images", "training images", "random numbers", "training images, ridge"]
 BATCH = 250  # images that are scored at once
+PENALTIES = torch.logspace(-8, 2, 31, dtype=torch.float64)  # times the mean eigenvalue
 RELATIVE = 1e-10  # eigenvalues of a Gram matrix below this share of the largest count as zero
 
 
@@ -51,6 +54,24 @@ def solve(F_a: Features, F_n: Tensor) -> Tensor:
     return x.to(F_a.dtype)
 
 
+def ridge(F_a: Features, F_n: Tensor) -> Tensor:
+    """Return the λ of least ‖F_a λ - F_n‖² + α ‖λ‖², with the α of least leave-one-out error.
+
+    That error has a closed form: with K = F_a F_aᵀ + α, row i is missed by (K⁻¹ F_n)_i / (K⁻¹)_ii.
+    """
+    A, b = F_a.double(), F_n.double()
+    values, vectors = torch.linalg.eigh(A @ A.T)
+    best, dual = torch.inf, b
+    for alpha in PENALTIES.to(values) * values.mean():
+        inverse = 1 / (values.clamp_min(0) + alpha)
+        solved = vectors @ (inverse[:, None] * (vectors.T @ b))
+        missed = solved / (vectors.square() @ inverse)[:, None]
+        error = float(missed.square().mean())
+        if error < best:
+            best, dual = error, solved
+    return (A.T @ dual).to(F_a.dtype)
+
+
 class Combination(nn.Module):
     """x -> F_a(x) λ: a classifier that is linear in the layers of f_a, attacked as a whole."""
 
@@ -65,12 +86,19 @@ class Combination(nn.Module):
 
 
 @torch.no_grad()
-def coefficients(network: nn.Sequential, a: int, samples: Samples, *, batch: int = 128) -> Tensor:
+def coefficients(
+    network: nn.Sequential,
+    a: int,
+    samples: Samples,
+    *,
+    batch: int = 128,
+    solved: Callable[[Features, Tensor], Tensor] = solve,
+) -> Tensor:
     """Return λ, solved on each batch of the samples and averaged over the batches as published."""
     f_a, total, count = compose(network, 1, a), torch.zeros(()), 0
     with evaluating(network):
         for x, _, _ in batches(samples, batch):
-            total = total + solve(stacked_activations(f_a, x), network(x))
+            total = total + solved(stacked_activations(f_a, x), network(x))
             count += 1
     return total / count
 
@@ -110,21 +138,27 @@ def scores(
 
     "Scored images" solves one λ for the clean images and one for those attacked for the network,
     each on what it is then scored on, ``batch`` at a time as published; its white-box attack goes
-    through the second. The honest λ is solved on all training images at once.
+    through the second. The honest λ is solved on all training images at once, with and without a
+    penalty.
     """
     generator = Generator().manual_seed(seed)
     transfer = attacked(network, test, attack, generator=generator)
     for a in cuts:
         own = [coefficients(network, a, scored, batch=batch) for scored in (test, transfer)]
-        honest = coefficients(network, a, train, batch=len(train))
-        solved: list[tuple[Solved, list[Tensor]]] = [
-            ("scored images", own),
-            ("training images", [honest, honest]),
-            ("random numbers", [random_coefficients(honest, generator=generator)] * 2),
+        honest, penalised = (
+            coefficients(network, a, train, batch=len(train), solved=by) for by in (solve, ridge)
+        )
+        drawn, apart = random_coefficients(honest, generator=generator), Generator()
+        solved: list[tuple[Solved, list[Tensor], Generator]] = [
+            ("scored images", own, generator),
+            ("training images", [honest] * 2, generator),
+            ("random numbers", [drawn] * 2, generator),
+            # its own numbers leave those of the others as they are in older records
+            ("training images, ridge", [penalised] * 2, apart.manual_seed(seed)),
         ]
-        for name, (for_clean, for_attacked) in solved:
+        for name, (for_clean, for_attacked), draw in solved:
             combination = Combination(network, a, for_attacked)
-            whitebox = attacked(combination, test, attack, generator=generator)
+            whitebox = attacked(combination, test, attack, generator=draw)
             yield Score(
                 a=a,
                 solved_on=name,

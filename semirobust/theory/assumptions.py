@@ -10,7 +10,7 @@ of the one before, so the true I and U_j are infinite or as fine as the arithmet
 belongs to the codes of a hash, and cannot exceed what the number of samples allows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,13 +69,8 @@ class Audit:
 
     @property
     def a2(self) -> bool:
-        """Whether A2 holds for the score."""
+        """Whether A2 holds for the score as it is; with scales it can where ``after`` > 0."""
         return self.growth >= self.required
-
-    @property
-    def scale(self) -> float | None:
-        """The factor on both scores that would make A2 hold; None where the score does not grow."""
-        return self.required / self.growth if self.growth > 0 else None
 
     @property
     def conclusion(self) -> bool:
@@ -83,10 +78,28 @@ class Audit:
         return self.after.value >= self.before.value + self.rho
 
     def record(self) -> dict[str, float | bool | None]:
-        names = ("j", "rho", "slack", "slack_null", "growth", "growth_clean", "required", "scale")
+        names = ("j", "rho", "slack", "slack_null", "growth", "growth_clean", "required")
         row = {name: getattr(self, name) for name in names}
         gammas = {"gamma before": self.before.value, "gamma": self.after.value}
         return row | gammas | {"A1": self.a1, "A2": self.a2, "conclusion": self.conclusion}
+
+
+def scales(gammas: Sequence[float], slacks: Sequence[float]) -> list[float] | None:
+    """Return c_a, ..., c_n with which the readouts c_j G_j meet A2 at each layer of f_b, if any do.
+
+    With |G_j| <= 1 and gamma_j, U_j for j = a + 1..n: c_a = 1, c_j = (1 + U_j + c_{j-1}) / gamma_j.
+    They exist exactly where every gamma_j > 0, so that A2 says what the theorem concludes.
+
+    Example:
+        >>> scales([0.5, 0.25], [1.0, 2.0]), scales([0.5, 0.0], [1.0, 2.0])
+        ([1.0, 6.0, 36.0], None)
+    """
+    if min(gammas) <= 0:
+        return None
+    factors = [1.0]
+    for gamma_j, U_j in zip(gammas, slacks, strict=True):
+        factors.append((1 + U_j + factors[-1]) / gamma_j)
+    return factors
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@
 Readouts of finite worlds are bounded by 1, as scores s_y = 2 p_y - 1 are. Information is in bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
@@ -63,6 +63,15 @@ class Finite:
         value = np.asarray(readout, dtype=float)[self.codes(j)]
         low = np.where(self.reach, value, np.inf).min(axis=1)
         high = np.where(self.reach, value, -np.inf).max(axis=1)
+        return float(self.p[:, 1] @ low - self.p[:, 0] @ high)
+
+    def growth(self, j: int, before: ArrayLike, after: ArrayLike) -> float:
+        """Return the least E[s_j - s_{j-1}] over all rules x -> delta(x): the left side of A2."""
+        tables = zip((before, after), (self.codes(j - 1), self.codes(j)), strict=True)
+        earlier, later = (np.asarray(readout, dtype=float)[codes] for readout, codes in tables)
+        rise = later - earlier
+        low = np.where(self.reach, rise, np.inf).min(axis=1)
+        high = np.where(self.reach, rise, -np.inf).max(axis=1)
         return float(self.p[:, 1] @ low - self.p[:, 0] @ high)
 
     def best(self, j: int, embedding: ArrayLike | None = None) -> tuple[float, Table]:
@@ -128,6 +137,15 @@ class Pair:
         """Σ_y π(y) I(g; h | y) in bits: the left side of A1, Eq. 5."""
         weight, ratio = self._ratios()
         return max(0.0, float((weight * np.log2(ratio)).sum()))
+
+    def dependence(self, g: Callable[[Table], Table]) -> float:
+        """Return Σ_y π(y) E[g(p(g, h | y) / (p(g | y) p(h | y)))] under the product law: Eq. 3.
+
+        Any convex g with g(1) = 0; g(t) = t log2 t gives ``rho``.
+        """
+        product = self.p.sum(axis=2, keepdims=True) * self.p.sum(axis=1, keepdims=True)
+        ratio = np.divide(self.p, product, out=np.ones_like(self.p), where=product > 0)
+        return float((self.prior[:, None, None] * product * g(ratio)).sum())
 
     @property
     def slack(self) -> float:

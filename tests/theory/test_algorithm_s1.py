@@ -47,6 +47,36 @@ def test_solving_takes_the_least_norm_where_columns_repeat(generator):
     torch.testing.assert_close(found, torch.full((4, 1), 2.0).double())
 
 
+@pytest.mark.parametrize(("n", "d"), [(30, 8), (12, 40)])
+def test_ridge_has_the_penalty_of_least_leave_one_out_error(n, d, generator):
+    """Against solving without each row in turn, for every penalty."""
+    A, b = (torch.randn(n, k, generator=generator).double() for k in (d, 2))
+    b = A[:, :1] @ torch.ones(1, 2).double() + b
+    alphas = algorithm_s1.PENALTIES * torch.linalg.eigvalsh(A @ A.T).mean()
+
+    def fitted(rows, targets, alpha):
+        gram = rows.T @ rows + alpha * torch.eye(d).double()
+        return torch.linalg.solve(gram, rows.T @ targets)
+
+    errors = []
+    for alpha in alphas:
+        kept = [torch.arange(n) != i for i in range(n)]
+        missed = [b[i] - A[i] @ fitted(A[keep], b[keep], alpha) for i, keep in enumerate(kept)]
+        errors.append(torch.stack(missed).square().mean())
+    least = alphas[int(torch.stack(errors).argmin())]
+    torch.testing.assert_close(algorithm_s1.ridge(A, b), fitted(A, b, least), rtol=1e-4, atol=1e-6)
+
+
+def test_ridge_finds_the_law_in_noise_that_the_least_norm_fits_exactly(generator):
+    A = torch.randn(100, 200, generator=generator).double()
+    law = torch.zeros(200, 1).double()
+    law[:3] = 1
+    b = A @ law + 5 * torch.randn(100, 1, generator=generator).double()
+    exact, penalised = algorithm_s1.solve(A, b), algorithm_s1.ridge(A, b)
+    torch.testing.assert_close(A @ exact, b)
+    assert (penalised - law).norm() < 0.7 * (exact - law).norm()
+
+
 def test_a_last_layer_that_is_linear_in_f_a_is_found_exactly(network, digits):
     """More training images than columns: the λ is the network's own last weight."""
     thin = nn.Sequential(compose(network, 1, 3), network[-1])
@@ -82,10 +112,11 @@ def test_the_average_over_batches_weighs_each_once(network, digits):
 
 def test_the_attack_through_the_combination_is_no_weaker_than_transfer(network, digits):
     found = list(algorithm_s1.scores(network, [1, 2], *digits, FGSM(epsilon=0.1), batch=30))
-    assert [(row.a, row.solved_on) for row in found[:4]] == [
+    assert [(row.a, row.solved_on) for row in found[:5]] == [
         (1, "scored images"),
         (1, "training images"),
         (1, "random numbers"),
+        (1, "training images, ridge"),
         (2, "scored images"),
     ]
     assert all(row.whitebox <= row.transfer for row in found)

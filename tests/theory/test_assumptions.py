@@ -14,10 +14,18 @@ from semirobust.edge.projection import Coordinates
 from semirobust.theory import assumptions, semirobustness
 from semirobust.theory.assumptions import TwoReadouts, audit
 from semirobust.theory.semirobustness import Search
+from semirobust.theory.worlds import Finite
 
 EPSILON = 0.03
 SEARCH = Search(epsilon=EPSILON, steps=3, restarts=1)
 QUICK = Edge(permutations=50, projections=2)
+
+
+def random_world(seed: int, m: int = 6) -> Finite:
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(2 * m)).reshape(m, 2)
+    reach = (rng.random((m, m)) < 0.2) | np.eye(m, dtype=bool)
+    return Finite(p, reach, (rng.integers(0, 5, m), rng.integers(0, 4, 5), rng.integers(0, 3, 4)))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def test_a_readout_that_is_the_same_function_does_not_grow(network, samples):
     readouts = {j: network[j:] for j in (2, 3, 4)}
     found = rows(network, readouts, samples)
     assert all(row.growth == pytest.approx(0, abs=1e-6) for row in found)
-    assert all(row.scale is None or row.scale > 1e5 for row in found)
+    assert not any(row.a2 for row in found)
 
 
 def test_bounded_scores_never_meet_the_second_assumption(network, samples):
@@ -94,6 +102,45 @@ def test_the_least_growth_is_below_that_of_the_clean_images(network, samples, ge
     found = assumptions.worst_growth(both, x, y, SEARCH, generator=generator)
     assert (found <= assumptions.growth(both(x), y) + 1e-6).all()
     assert found.mean() < assumptions.growth(both(x), y).mean() - 0.1
+
+
+def world_of(seed: int, readouts: int):
+    """A random world of three layers with |G_j| <= 1 and gamma_j, and how many codes each has."""
+    world, rng = random_world(seed), np.random.default_rng(seed + 100)
+    sizes = [int(world.codes(j).max()) + 1 for j in range(4)]
+    G = [rng.uniform(-1, 1, size) for size in sizes]
+    if readouts:  # the best of each layer, so that more gammas are positive
+        G = [world.best(j)[1] for j in range(4)]
+    return world, G, [world.gamma(j, G[j]) for j in range(4)], sizes
+
+
+def test_with_a_scale_for_each_layer_a2_can_be_met_exactly_where_every_gamma_is_positive():
+    """U_j of a layer that is a function of the one before: at most the number of its codes."""
+    met = []
+    for seed in range(40):
+        world, G, gammas, sizes = world_of(seed, readouts=seed % 2)
+        factors = assumptions.scales(gammas[1:], sizes[1:])
+        met.append(factors is not None)
+        assert met[-1] == (min(gammas[1:]) > 0)
+        for j in range(1, 4) if factors else ():
+            growth = world.growth(j, factors[j - 1] * G[j - 1], factors[j] * G[j])
+            assert growth >= 1 + sizes[j] - 1e-9
+    assert 5 < sum(met) < 35
+
+
+def test_a_layer_whose_gamma_is_not_positive_meets_a2_in_no_scale():
+    """growth <= c_j gamma_j - c_{j-1} gamma_{j-1}, so behind a semirobust layer it is at most 0."""
+    tried = 0
+    for seed in range(40):
+        world, G, gammas, _ = world_of(seed, readouts=seed % 2)
+        for j in range(1, 4):
+            for c in np.geomspace(1e-3, 1e3, 7):
+                growth = world.growth(j, G[j - 1], c * G[j])
+                assert growth <= c * gammas[j] - gammas[j - 1] + 1e-9
+                if gammas[j] <= 0 <= gammas[j - 1]:
+                    tried += 1
+                    assert growth <= 1e-9
+    assert tried > 20
 
 
 def test_slack_of_coordinates_weighs_classes_and_averages_sets():

@@ -87,6 +87,48 @@ def test_in_bits_dependence_can_exceed_slack_minus_one():
     assert pair.rho * math.log(2) < pair.slack - 1
 
 
+def test_the_worst_growth_lets_the_adversary_choose_for_each_input():
+    world, G, H = random_world(4), np.array([0.5, -1, 2, 0]), np.array([1, 0, -2.0])
+    total, g, h = 0.0, world.codes(1), world.codes(2)
+    for x, (column, y) in itertools.product(range(6), enumerate((-1, 1))):
+        rises = [y * (H[h[z]] - G[g[z]]) for z in range(6) if world.reach[x, z]]
+        total += world.p[x, column] * min(rises)
+    assert world.growth(2, G, H) == pytest.approx(total)
+
+
+def test_dependence_by_any_convex_function_is_that_of_equation_3():
+    """Shannon's is rho, the square is chi-square = U - 1, the absolute value total variation."""
+    for seed in range(5):
+        pair = worlds.random_pair(seed)
+
+        def shannon(t):
+            return t * np.log2(t, out=np.zeros_like(t), where=t > 0)
+
+        assert pair.dependence(shannon) == pytest.approx(pair.rho)
+        assert pair.dependence(lambda t: (t - 1) ** 2) == pytest.approx(pair.slack - 1)
+        assert 0 < pair.dependence(lambda t: abs(t - 1) / 2) < 1
+
+
+def test_theorem_2_fails_for_the_g_of_equation_3_that_is_twenty_times_shannons():
+    """A2 knows nothing of g: it holds, and the score grows by less than rho."""
+    given = np.array([[[0.55, 0.05], [0.1, 0.3]], [[0.3, 0.1], [0.05, 0.55]]])
+    pair, G, H = Pair(np.array([0.5, 0.5]), given), np.array([-0.2, 0.2]), np.array([-1.0, 1.0])
+    growth = pair.growth(16 * G, 16 * H)
+    rho = pair.dependence(lambda t: 20 * t * np.log2(t))
+    assert growth >= 1 + pair.slack
+    assert (growth, rho) == pytest.approx((4.16, 7.23), abs=0.005)
+    assert pair.dependence(lambda t: t * np.log2(t)) < growth
+
+
+def test_a_layer_that_is_lambda_zero_times_earlier_ones_has_no_readout_of_any_scale():
+    """Lemma 2 and Theorem 3 as printed allow it, and promise a positive constant."""
+    line = worlds.folded_line()
+    cut = Finite(line.p, line.reach, (*line.layers[:2], np.zeros(3, dtype=int)))
+    assert cut.best(1)[0] + cut.best(2)[0] == pytest.approx(1.2)
+    assert cut.best(3)[0] == pytest.approx(0)
+    assert all(cut.gamma(3, [c]) == pytest.approx(0) for c in (-1e6, 1, 1e6))
+
+
 def test_growth_is_the_mean_change_of_the_score():
     pair, before, after = worlds.random_pair(3), [0.5, -1, 2], [1, 0, -2, 3]
     total = 0.0
