@@ -7,6 +7,7 @@ the code has changed since. Tables of records are directives (``TABLES``).
 import json
 import os
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
-from book._ext import changed, executed, ledger, notebooks, reference, runs, table1
+from book._ext import changed, executed, ledger, notebooks, reference, runs, shape, table1
 from book._ext.colab import without_badge
 from book._ext.executed import Execution
 from book._ext.markdown import div
@@ -142,11 +143,14 @@ class Chapter:
 
     def page(self) -> tuple[NotebookNode, dict[str, bytes]]:
         """Return the page, and its pictures and their data by their lasting addresses."""
-        page, pictures = with_addresses(self.content, self.notebook.name)
+        content = deepcopy(self.content)
+        answer = shape.answered(content)
+        shape.shape(content)
+        page, pictures = with_addresses(content, self.notebook.name)
         for cell in page.cells:
             if cell.cell_type == "markdown":
                 cell.source = fill(cell.source, self.notebook.root, self.notebook.name)
-        under_title(page, self.strip() + changed.box(self.results(), self.notebook.root))
+        under_title(page, answer + self.strip() + changed.box(self.results(), self.notebook.root))
         return page, pictures
 
     @property

@@ -25,6 +25,7 @@ VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "t
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 KEPT = ("semirobust", "accelerator", "colab", "mystnb")
 NO_CODE = {"parameters", "injected-parameters", "setup"}  # set-up does nothing where this runs
+PICTURE, DRAWING = "image/png", "image/svg+xml"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -150,6 +151,8 @@ def normalise(content: NotebookNode) -> NotebookNode:
         cell.execution_count = count if cell.outputs or cell.execution_count else None
         cell.outputs = _joined(cell.outputs)
         for output in cell.outputs:
+            if {DRAWING, PICTURE} <= set(output.get("data", {})):
+                del output.data[PICTURE]  # the drawing is enough, and a tenth of its size
             if "execution_count" in output:
                 output.execution_count = cell.execution_count
     return nbformat.from_dict(normal)  # type: ignore[no-untyped-call]

@@ -1,54 +1,81 @@
-"""Pictures of a chapter: each gets a lasting address, its data beside it, a text that is read out.
+"""Pictures of a chapter: each is numbered, says its finding, has a lasting address and its data.
 
-The data and the text were stored with the picture when it was drawn (``figures``). An interactive
-figure is a piece of HTML with its data inside; its picture stands where scripts do not run.
+The data and the words were stored with the picture when it was drawn (``figures``). A drawing is
+set into the page in the ink of the text; a bitmap stays a file.
 """
 
 import base64
 import re
 from copy import deepcopy
+from html import escape
 from pathlib import Path
+from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 
-PICTURE, CSV = "image/png", "application/vnd.semirobust.csv"
+from book._ext.notebooks import DRAWING, PICTURE
+
+CSV = "application/vnd.semirobust.csv"
+INK = "#777777"  # of drawings; the page has its own
 
 
 def with_addresses(content: NotebookNode, name: str) -> tuple[NotebookNode, dict[str, bytes]]:
-    """Return a page that names the address below each picture, and the files by address."""
-    page, cells = deepcopy(content), []
+    """Return a page whose pictures are numbered figures, and the files by address."""
+    page = deepcopy(content)
     files: dict[str, bytes] = {}
+    number = 0
     for cell in page.cells:
-        cells.append(cell)
         outputs = cell.get("outputs", [])
         drawn = [output for output in outputs if {PICTURE, CSV} & set(output.get("data", {}))]
-        for count, output in enumerate(drawn):
-            address = f"figures/{name}-{cell.id}" + (f"-{count + 1}" if count else "")
-            if text := alternative(output):  # what the author wrote about the image stays otherwise
-                image = cell.metadata.get("mystnb", {}).get("image", {})
-                cell.metadata["mystnb"] = {"image": {**image, "alt": text}}
-            cells.append(_link(address, output.data))
-            if PICTURE in output.data:
-                files[f"{address}.png"] = base64.b64decode(output.data[PICTURE])
-            if CSV in output.data:
-                files[f"{address}.csv"] = output.data.pop(CSV).encode()
-    page.cells = cells
+        for count, output in enumerate(drawn, start=1):
+            number += 1
+            address = f"figures/{name}-{cell.id}" + (f"-{count}" if count > 1 else "")
+            title = f"Figure {name.partition('-')[0]}.{number}"
+            output.data, own = _figure(address, title, output.data, words(output))
+            files |= own
     return page, files
 
 
-def alternative(output: NotebookNode) -> str | None:
-    """Return the text that was stored with a picture, or None where there is none."""
-    text: str | None = output.metadata.get(CSV, {}).get("alt")
-    return text
+def words(output: NotebookNode) -> dict[str, str]:
+    """Return the words stored with a picture: ``alt``, its finding ``title``, and ``about``."""
+    return dict(output.metadata.get(CSV, {}))
 
 
-def _link(address: str, data: dict[str, str]) -> NotebookNode:
-    name = address.rpartition("/")[2]
-    picture = f'<a href="../{address}.png">{name}</a>' if PICTURE in data else name
-    table = f' · <a href="../{address}.csv" download>its data</a>' if CSV in data else ""
-    text = f'<p class="address" id="{name}">{picture}{table}</p>'
-    return nbformat.v4.new_markdown_cell(text, id=name)  # type: ignore[no-untyped-call]
+def _figure(
+    address: str, number: str, data: dict[str, Any], said: dict[str, str]
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return a picture as a figure of the page, and the files that it links to."""
+    name, files = address.rpartition("/")[2], {}
+    links = []
+    if DRAWING in data:
+        picture = drawing(data[DRAWING], name, said.get("alt", ""))
+        files[f"{address}.svg"] = data[DRAWING].encode()
+        links.append(f'<a href="../{address}.svg" id="{name}">{name}</a>')
+    elif "text/html" in data:
+        picture = data["text/html"]
+        links.append(f'<span id="{name}">{name}</span>')
+    else:
+        picture = f'<img src="../{address}.png" alt="{escape(said.get("alt", ""))}">'
+        files[f"{address}.png"] = base64.b64decode(data[PICTURE])
+        links.append(f'<a href="../{address}.png" id="{name}">{name}</a>')
+    if CSV in data:
+        files[f"{address}.csv"] = data[CSV].encode()
+        links.append(f'<a href="../{address}.csv" download>its data</a>')
+    title = f"<b>{number}.</b> " + (f"<b>{escape(said['title'])}</b>" if "title" in said else "")
+    caption = " ".join(filter(None, [title, escape(said.get("about", ""))]))
+    caption += f' <span class="address">{" · ".join(links)}</span>'
+    text = f'<figure class="drawn">{picture}<figcaption>{caption}</figcaption></figure>'
+    return {"text/html": text}, files
+
+
+def drawing(svg: str, name: str, alt: str) -> str:
+    """Return a drawing as a part of a page: in its ink, read out, with ids of its own."""
+    text = re.sub(r"\s*<(metadata|style|title)\b.*?</\1>", "", svg[svg.index("<svg") :], flags=re.S)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text.replace(INK, "currentColor"))
+    size = re.search(r'<svg [^>]*?width="([\d.]+)pt"', text)
+    width = f'style="max-width:{float(size[1]) / 12:.1f}rem" ' if size else ""
+    text = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", text, count=2)  # its box scales it
+    return re.sub("<svg ", f'<svg role="img" {width}aria-label="{escape(alt)}" ', text, count=1)
 
 
 def inline(path: Path) -> str:
@@ -58,14 +85,10 @@ def inline(path: Path) -> str:
         ValueError: A file that does not say what it shows.
     """
     text = path.read_text(encoding="utf-8")
-    words = [re.search(f"<dc:{name}>(.*?)</dc:{name}>", text) for name in ("title", "description")]
-    caption, alt = (found[1] if found else "" for found in words)
+    about = [re.search(f"<dc:{name}>(.*?)</dc:{name}>", text) for name in ("title", "description")]
+    caption, alt = (found[1] if found else "" for found in about)
     if not caption or not alt:
         raise ValueError(f"{path.name} has no caption or no alternative text: draw it again")
-    drawing = re.sub(
-        r"\s*<(metadata|style|title)\b.*?</\1>", "", text[text.index("<svg") :], flags=re.S
-    )
-    label = alt.replace('"', "&quot;")
-    drawing = re.sub('<svg color="[^"]*"', f'<svg aria-label="{label}"', drawing, count=1).strip()
+    shown = drawing(text, path.stem, alt).strip()
     data = f'<a href="../_static/{path.stem}.csv" download>Its data</a>'
-    return f'<figure class="answer">{drawing}<figcaption>{caption} {data}</figcaption></figure>'
+    return f'<figure class="answer">{shown}<figcaption>{caption} {data}</figcaption></figure>'

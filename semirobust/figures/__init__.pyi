@@ -1,4 +1,5 @@
 from . import gallery
+from .alt_text import captioned
 from .curves import plot_course, plot_densities, plot_levels, plot_pairs, plot_panels
 from .networks import plot_accuracies, plot_radius, plot_rho, with_labels
 from .protocols import plot_protocols
@@ -18,6 +19,7 @@ from .theory import (
 
 __all__ = [
     "Slider",
+    "captioned",
     "gallery",
     "plot_accuracies",
     "plot_bounds",

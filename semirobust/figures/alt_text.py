@@ -1,8 +1,8 @@
-"""What a figure says to those who do not see it: its data as a table, and an alternative text.
+"""What a figure says beside its lines: its finding, its data as a table, an alternative text.
 
-A function that draws ends in ``with_data``, which keeps the records on the figure. A notebook then
-stores a table and a text with the picture; the book puts the one beside the figure and makes the
-other its alternative text. Neither is written by hand, so neither can say what is not drawn.
+A function that draws ends in ``with_data``, which keeps the records on the figure; ``captioned``
+adds the finding. A notebook then stores a table and these words with the picture, and the book
+sets them beside it. The alternative text is made from what is drawn, so it cannot say what is not.
 
 Labels are drawn as mathtext and read as plain text; ``SYMBOLS`` has both.
 """
@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from typing import Any, TypeAlias
 
 import pandas as pd
+from matplotlib import rc_context
 from pandas.api.types import is_numeric_dtype
 
-CSV = "application/vnd.semirobust.csv"
+CSV, SVG = "application/vnd.semirobust.csv", "image/svg+xml"
+INK = "#777777"  # read on white and on black; a page puts its own ink in its place
+HEAVY = 200_000  # characters of a drawing that is kept as a bitmap instead
 LONGEST = 1200  # characters of a text
 Bundle: TypeAlias = tuple[dict[str, str], dict[str, Any]]
 SYMBOLS = {
@@ -101,16 +105,37 @@ def with_data(
     figure, columns = ax.figure, (y,) if isinstance(y, str) else tuple(y)
     panels = [*getattr(figure, "panels", ()), Panel(ax, data, x, columns, by, points)]
     figure.panels = panels
-    figure._repr_mimebundle_ = partial(mime_bundle, panels)
+    figure._repr_mimebundle_ = partial(mime_bundle, figure)
     return ax
 
 
-def mime_bundle(panels: list[Panel], **_: Any) -> Bundle:
-    """Return what a notebook stores with the picture: the table, and the text in its metadata."""
+def captioned(drawn: Any, title: str, about: str = "") -> Any:
+    """Return axes or a figure, after keeping the finding (``title``) and what is drawn with it."""
+    figure = getattr(drawn, "figure", None) or drawn
+    figure.words = {"title": title, "about": about}
+    return drawn
+
+
+def mime_bundle(figure: Any, **_: Any) -> Bundle:
+    """Return what a notebook stores with the picture: the drawing, its table, and its words."""
+    panels: list[Panel] = figure.panels
     tables = [panel.data.assign(panel=number) for number, panel in enumerate(panels, start=1)]
     table = pd.concat(tables) if len(tables) > 1 else panels[0].data
     text = " ".join(panel.text() for panel in panels)
-    return {CSV: table.to_csv(index=False)}, {CSV: {"alt": shortened(text)}}
+    words = {"alt": shortened(text), **getattr(figure, "words", {})}
+    svg = drawing(figure)
+    pictures = {SVG: svg} if len(svg) <= HEAVY else {}
+    return {CSV: table.to_csv(index=False), **pictures}, {CSV: words}
+
+
+def drawing(figure: Any) -> str:
+    """Return a figure as SVG with text that stays text, without a background."""
+    buffer = StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "semirobust"}):
+        figure.savefig(
+            buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
+        )
+    return buffer.getvalue()
 
 
 def shortened(text: str) -> str:

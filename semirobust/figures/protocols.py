@@ -16,14 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semirobust.figures.alt_text import with_data
+from semirobust.figures.alt_text import CSV, INK, with_data
 from semirobust.figures.networks import with_labels
 from semirobust.figures.style import NETWORKS, Look
 from semirobust.results.documents import document, value_at
 from semirobust.results.published import NAMES
 from semirobust.results.records import write_atomically
 
-INK = "#777777"  # read on white and on black; where the picture is part of a page, the page's own
 SHOWN = {
     "robust": "robust",
     "spliced": "spliced",
@@ -138,12 +137,12 @@ def caption(networks: pd.DataFrame) -> str:
 def save_svg(figure: Figure, file: Path, *, caption: str, keys: Iterable[str]) -> None:
     """Write a figure as SVG in the ink of the page, with its words and records; its data as CSV."""
     data, metadata = figure._repr_mimebundle_()  # type: ignore[attr-defined]
-    (table,), (about,) = data.values(), metadata.values()
-    described = {"Date": None, "Title": caption, "Description": about["alt"], "Keywords": [*keys]}
+    described = {"Date": None, "Title": caption, "Description": metadata[CSV]["alt"]}
+    described |= {"Keywords": [*keys]}
     buffer = StringIO()
     with plt.rc_context(STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=described)
     drawing = buffer.getvalue().replace(INK, "currentColor")
     drawing = re.sub("<svg ", f'<svg color="{INK}" role="img" ', drawing, count=1)
     write_atomically(file, drawing.encode())
-    write_atomically(file.with_suffix(".csv"), table.encode())
+    write_atomically(file.with_suffix(".csv"), data[CSV].encode())

@@ -1,11 +1,12 @@
 """How the figures of the book look: one palette by network, one set of marks by threat model.
 
-Colours say which network: standard grey, robust blue, spliced light blue, tuned orange, with a
-black outline behind a standard front; readers who are colour-blind tell them apart. Marks say how
-it was attacked: filled for white-box, open for transfer, a bar for clean images. Series that are no
+Colours say which network: standard grey, robust blue, spliced light blue, tuned orange, outlined
+behind a standard front; readers who are colour-blind tell them apart. Marks say how it was
+attacked: filled for white-box, open for transfer, a bar for clean images. Series that are no
 networks get the colours of seaborn's colour-blind palette, and shapes of their own.
 
-Importing this module sets the theme: on white, which the page inverts where it is dark.
+Importing this module sets the theme: in an ink that is read on white and on black, for which a page
+puts the colour of its text.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +21,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
-from semirobust.figures.alt_text import as_mathtext, with_data
+from semirobust.figures.alt_text import INK, as_mathtext, with_data
 
 Records: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 BLUE, ORANGE, GREEN, RED, PINK, BROWN, _, GREY, _, LIGHT_BLUE = sns.color_palette("colorblind")
-PALE, LINE = "#b8b8b8", "#333333"  # what is no result, such as a null; limits and axes
+PALE, LINE = "#b8b8b8", INK  # what is no result, such as a null; limits and axes
 COLOUR = BLUE  # of a single series
 ON_WHITE_AND_BLACK = ("#2f7fb5", "#d4722a", "#20966b")  # of drawings that a page does not invert
 
@@ -47,12 +48,12 @@ NETWORKS = {
     "robust": Look(BLUE),
     "spliced": Look(LIGHT_BLUE),
     "tuned": Look(ORANGE),
-    "frozen standard f_a": Look(ORANGE, "black"),
+    "frozen standard f_a": Look(ORANGE, INK),
     "frozen random f_a": Look(PINK),
 }
 THREATS: dict[str, tuple[str, dict[str, Any]]] = {  # column: name, and mark
     "clean": ("clean", {"marker": "|", "markersize": 9}),
-    "static": ("static transfer", {"marker": "o", "markerfacecolor": "white"}),
+    "static": ("static transfer", {"marker": "o", "markerfacecolor": "none"}),
     "whitebox": ("white-box PGD-20", {"marker": "o"}),
 }
 OTHERS = (BLUE, ORANGE, GREEN, RED, PINK, BROWN, GREY, LIGHT_BLUE)  # of series
@@ -62,7 +63,9 @@ THEME = {
     "axes.grid": True,
     "grid.alpha": 0.35,
     "axes.axisbelow": True,
+    "text.color": LINE,
     "axes.edgecolor": LINE,
+    "axes.titlecolor": LINE,
     "axes.labelcolor": LINE,
     "xtick.color": LINE,
     "ytick.color": LINE,

@@ -4,7 +4,6 @@ Written from the records that the chapter shows, so that the words cannot outliv
 """
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -21,15 +20,19 @@ from semirobust.findings.tables import (
     varying,
 )
 from semirobust.results.profiles import DEFAULT
+from semirobust.results.published import NAMES
+from semirobust.results.values import Words
 
 CONTROLS = ("standard", "random")
-WIDE = 76  # characters of a line that fits a page
+AT_FULL = ("robust", "spliced", "tuned")
 
 
-def answer(tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox") -> str:
+def answer(
+    tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox"
+) -> Words:
     """Return a sentence for each size of f_b: what splicing left, what each front brought back."""
     if profile == DEFAULT:
-        return SMOKE
+        return Words(SMOKE)
     networks = chosen(tables, protocol, threat=threat)
     keys = [*varying(networks), "cut"]
     groups = networks.groupby([*keys, "label"])
@@ -37,22 +40,28 @@ def answer(tables: Tables, profile: str, protocol: str = "online", threat: str =
     lines = []
     for row in restored(tables, protocol, threat).reset_index().to_dict("records"):
         where = tuple(row[name] for name in [*keys[:-1], "n_b"])
-        line = _retrained(where, row)
-        for front in CONTROLS:
-            name = (*where, f"frozen {front} f_a")
-            if name in reached:
-                mark = " †" if reached[name]["chance"] else ""
-                line += f"; behind a {front} front {reached[name][threat]:.3f}{mark}"
-        lines.append(fill(f"{line}.", WIDE, subsequent_indent="    "))
-    return "\n".join(lines)
+        controls = [(front, reached.get((*where, f"frozen {front} f_a"))) for front in CONTROLS]
+        behind = [
+            f"{control[threat]:.1%} behind a {front} front" + " †" * bool(control["chance"])
+            for front, control in controls
+            if control
+        ]
+        same = f" The same training gives {' and '.join(behind)}." if behind else ""
+        lines.append(f"- {_retrained(where, row)}{same}")
+    return Words("\n".join(lines))
 
 
 def _retrained(where: tuple[Any, ...], row: dict[Any, Any]) -> str:
     *names, n_b = where
-    share = row["restored"]
-    back = f"retraining restores {share} of the loss" if share[-1].isdigit() else share
-    left = f"splicing leaves {row['spliced']} of {row['robust']}, {back} ({row['tuned']})"
-    return f"{', '.join([*names, f'n_b = {n_b}'])}: {left}"
+    place = ", ".join(
+        [*(NAMES.get(str(name), str(name)) for name in names), f"{n_b} layers retrained"]
+    )
+    share, robust, spliced, tuned = (row[name] for name in ("restored", *AT_FULL))
+    drop = f"splicing cuts accuracy from {float(robust):.1%} to {float(spliced):.1%}"
+    if not share[-1].isdigit():
+        return f"**{place}**: {share} (robust {float(robust):.1%}, tuned {float(tuned):.1%})."
+    back = f"retraining brings it to {float(tuned):.1%}, {float(share):.0%} of the drop"
+    return f"**{place}**: {drop}; {back}."
 
 
 def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebox") -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Numbers that leave a notebook by name, so that whoever needs them does not read printed text."""
+"""What leaves a notebook: numbers by name, so that nobody reads printed text, and sentences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +18,16 @@ class Values:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {MIME: self.numbers, "text/plain": repr(self)}
+
+
+class Words(str):
+    """Sentences that a notebook computes: shown as Markdown, printed as they are."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def named_values(notebook: Mapping[str, Any]) -> dict[str, float]:

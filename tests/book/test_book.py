@@ -17,7 +17,7 @@ from browser import CHROMIUM
 from memories import forget
 from sphinx.util.inventory import InventoryFile
 
-from book._ext import chapters, executed, execution, notebooks, values
+from book._ext import chapters, executed, execution, notebooks, shape, values
 from book._ext.build import build
 from book._ext.pictures import with_addresses
 from book._ext.print import FLAGS
@@ -40,7 +40,9 @@ def tiny_notebook(root: Path, name: str = "11-tiny", **metadata: object) -> note
         markdown("# 11. Tiny\n\nIs $x^2 \\ge 0$?"),
         new_code("from semirobust.deeper import fourth"),
         new_code('profile = "smoke"\nscale = 1.5', metadata={"tags": ["parameters"]}),
-        new_code('print(f"{fourth(scale):.5f}")', metadata={"tags": ["nbval-check-output"]}),
+        new_code(
+            'print(f"{fourth(scale):.5f}")', metadata={"tags": ["nbval-check-output", "open"]}
+        ),
     ]
     for count, cell in enumerate(cells):
         cell.id = f"cell-{count}"
@@ -344,19 +346,72 @@ def test_the_parameters_of_the_run_are_shown_and_the_defaults_folded_away(checko
     assert shown.cells[2].metadata.tags == ["parameters", "hide-input"]
 
 
-def test_pictures_have_a_lasting_address_their_data_and_a_text(ran, notebook):
+def drawn_in(ran, notebook, data, **words):
     kept, _ = executed.kept(notebook, "smoke")
     content = notebooks.read(kept)
-    data = {"image/png": "aGVsbG8=", alt_text.CSV: "j\n1\n"}
-    metadata = {alt_text.CSV: {"alt": "A line that rises."}}
+    metadata = {alt_text.CSV: {"alt": "A line that rises.", **words}}
     content.cells[-1].outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
     page, files = with_addresses(content, notebook.name)
+    return page.cells[-1].outputs[0].data["text/html"], files
+
+
+def test_a_bitmap_is_a_numbered_figure_with_a_lasting_address_its_data_and_a_text(ran, notebook):
+    data = {"image/png": "aGVsbG8=", alt_text.CSV: "j\n1\n"}
+    html, files = drawn_in(ran, notebook, data)
     assert files["figures/11-tiny-cell-3.png"] == b"hello"
     assert files["figures/11-tiny-cell-3.csv"] == b"j\n1\n"
-    assert page.cells[-2].metadata.mystnb.image.alt == "A line that rises."
-    assert alt_text.CSV not in page.cells[-2].outputs[0].data
-    assert "../figures/11-tiny-cell-3.png" in page.cells[-1].source
-    assert "../figures/11-tiny-cell-3.csv" in page.cells[-1].source
+    assert '<img src="../figures/11-tiny-cell-3.png" alt="A line that rises.">' in html
+    assert "../figures/11-tiny-cell-3.csv" in html
+    assert "Figure 11.1." in html
+
+
+def test_a_drawing_is_in_the_ink_of_the_page_with_ids_of_its_own_and_says_its_finding(
+    ran, notebook
+):
+    svg = (
+        '<?xml?><svg width="240pt" height="9pt"><style>*{}</style><g id="a" fill="#777777"/></svg>'
+    )
+    data = {"image/svg+xml": svg, alt_text.CSV: "j\n1\n"}
+    html, files = drawn_in(ran, notebook, data, title="It rises & falls", about="Digits.")
+    assert files["figures/11-tiny-cell-3.svg"] == svg.encode()
+    assert 'id="11-tiny-cell-3-a" fill="currentColor"' in html
+    assert "<style>" not in html
+    assert 'width="240pt"' not in html
+    assert "<b>It rises &amp; falls</b> Digits." in html
+
+
+def shaped(*cells):
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 11. T"), *cells])
+    answer = shape.answered(page)
+    shape.shape(page)
+    return answer, page.cells[1:]
+
+
+def ran_cell(kind, text, *tags):
+    output = nbformat.v4.new_output("execute_result", {kind: text}) if kind else None
+    cell = nbformat.v4.new_code_cell("f()", outputs=[output] if output else [])
+    cell.metadata.tags = list(tags)
+    return cell
+
+
+def test_the_answer_of_a_chapter_is_a_box_and_leaves_its_place():
+    answer, cells = shaped(ran_cell("text/markdown", "Nothing is left.", "answer"))
+    assert "Nothing is left." in answer
+    assert ":class: answer" in answer
+    assert cells == []
+
+
+def test_the_page_folds_tables_but_the_open_one_and_keeps_code_of_the_method_only():
+    table = ("text/html", "<table>")
+    method, bare = ran_cell("text/plain", "1", "method"), ran_cell("text/plain", "Part(name=1)")
+    checked = ran_cell("text/plain", "1", "nbval-check-output")
+    cells = [ran_cell(*table), ran_cell(*table, "open"), method, bare, checked, ran_cell(None, "")]
+    _, shown = shaped(*cells)
+    assert [sorted(cell.metadata.tags) for cell in shown] == [
+        ["hide-cell"],
+        ["hide-input", "open"],
+        ["method"],
+    ]
 
 
 def test_a_page_of_records_says_what_was_changed_against_the_paper(checkout):

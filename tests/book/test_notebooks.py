@@ -94,7 +94,7 @@ def _of_figures(content: NotebookNode) -> Iterator[str]:
                 continue
             if alt_text.CSV not in output.data:
                 yield f"the figure of cell {cell.id} has no data"
-            if len(pictures.alternative(output) or "") < SHORTEST:
+            if len(pictures.words(output).get("alt") or "") < SHORTEST:
                 yield f"the figure of cell {cell.id} has no text that says what is seen"
 
 

@@ -4,6 +4,7 @@ import io
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import pytest
 
 from semirobust.figures import alt_text, networks, theory
 
@@ -61,6 +62,7 @@ def test_a_cloud_is_told_by_its_ranges():
     )
 
 
+@pytest.mark.filterwarnings("ignore:constrained_layout")  # sixty names fill the figure
 def test_a_long_text_ends_at_a_series():
     many = pd.concat(pd.DataFrame(GAMMA).assign(readout=f"readout {k}") for k in range(60))
     text = stored(theory.plot_gamma(many))[1]
@@ -92,4 +94,4 @@ def test_marks_tell_how_a_network_was_attacked():
     rows = [{"network": "robust", "front": None, "clean": 0.5, "static": 0.4, "whitebox": 0.2}]
     clean, static, whitebox = networks.plot_accuracies(pd.DataFrame(rows)).get_lines()
     assert (clean.get_marker(), static.get_marker(), whitebox.get_marker()) == ("|", "o", "o")
-    assert static.get_markerfacecolor() == "white" != whitebox.get_markerfacecolor()
+    assert static.get_markerfacecolor() == "none" != whitebox.get_markerfacecolor()

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from semirobust.figures.alt_text import INK
 from semirobust.figures.curves import draw_courses, plot_course, plot_densities, plot_levels
 
 RECORDS = pd.DataFrame(
@@ -51,11 +52,11 @@ def test_a_network_has_its_colour_whatever_stands_beside_it():
     assert len({line.get_color() for line in beside}) == 3
 
 
-def test_a_network_behind_a_standard_front_is_outlined_in_black():
+def test_a_network_behind_a_standard_front_is_outlined_in_the_ink_of_the_page():
     tuned, control = drawn(["tuned", "frozen standard f_a"])
     assert control.get_color() == tuned.get_color()
-    assert (control.get_markeredgecolor(), tuned.get_markeredgecolor() == "black") == (
-        "black",
+    assert (control.get_markeredgecolor(), tuned.get_markeredgecolor() == INK) == (
+        INK,
         False,
     )
 

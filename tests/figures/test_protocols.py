@@ -7,6 +7,7 @@ import recorded
 
 from semirobust import cli
 from semirobust.figures import protocols
+from semirobust.figures.alt_text import CSV
 from semirobust.figures.protocols import plot_protocols
 
 NETWORKS = pd.DataFrame(
@@ -33,10 +34,10 @@ def test_a_panel_a_protocol_shows_the_deepest_cut_and_who_is_published():
     names = [[tick.get_text() for tick in ax.get_yticklabels()] for ax in figure.axes]
     assert names == [["robust", "tuned", "standard front"]] * 2
     data, metadata = figure._repr_mimebundle_()
-    (alt,) = [about["alt"] for about in metadata.values()]
+    alt = metadata[CSV]["alt"]
     assert "robust: 0 at white-box, 0.55 at transfer, 0.79 at the paper" in alt
     assert "robust: 0.25 at white-box, 0.55 at transfer;" in alt
-    (table,) = data.values()
+    table = data[CSV]
     assert table.count("the paper") == 1
     assert table.count("\n") == 1 + 24 + 1
 

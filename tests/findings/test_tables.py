@@ -85,19 +85,19 @@ def test_a_control_at_chance_is_no_comparison():
     found["networks"].loc[found["networks"]["front"] == "standard", "clean"] = 0.1
     assert held(found)["robust front gives more"] == "†"
     assert held(found)["retraining f_b gains"] == "2 of 2"
-    assert "front 0.050 †." in conclusions.answer(found, "cpu")
+    assert "5.0% behind a standard front †." in conclusions.answer(found, "cpu")
 
 
 def test_what_was_found_is_told_in_one_line_for_each_cut():
-    assert " ".join(conclusions.answer(tables(GOOD), "cpu").split()) == (
-        "n_b = 4: splicing leaves 0.100 of 0.500, retraining restores 0.97 of the loss (0.490); "
-        "behind a standard front 0.050."
+    assert conclusions.answer(tables(GOOD), "cpu") == (
+        "- **4 layers retrained**: splicing cuts accuracy from 50.0% to 10.0%; retraining brings "
+        "it to 49.0%, 97% of the drop. The same training gives 5.0% behind a standard front."
     )
     lost = tables({**GOOD, "standard": 0.5}, model="vgg16", data="cifar10")
     other = tables(GOOD, model="alexnet", data="cifar10")
     both = {name: pd.concat([lost[name], other[name]], ignore_index=True) for name in lost}
-    lines = conclusions.answer(both, "cpu").replace("\n    ", " ").splitlines()
-    assert [line.split(",")[0] for line in lines] == ["vgg16", "alexnet"]
+    lines = conclusions.answer(both, "cpu").splitlines()
+    assert [line.split(",")[0] for line in lines] == ["- **VGG16", "- **AlexNet"]
     assert "nothing to restore" in lines[0]
 
 

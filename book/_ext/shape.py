@@ -1,0 +1,68 @@
+"""The shape of a chapter: its answer first, one table open, the method as code, the rest folded.
+
+A notebook is the whole computation; its page shows of it what a reader needs. Tags of cells decide:
+``answer``: what it prints is the box under the title; ``method``: its code is shown; ``open``: its
+table is not folded. Code that shows nothing and checks of the notebook stay in the notebook.
+"""
+
+from typing import Any
+
+from nbformat import NotebookNode
+
+from book._ext.notebooks import PICTURE, tags
+from book._ext.pictures import CSV
+
+ANSWER = "::::{{admonition}} Answer\n:class: answer\n{}\n::::\n\n"
+VALUES = "application/vnd.semirobust.values+json"
+CHECKS = {"nbval-check-output", "parameters", "injected-parameters", "setup"}
+
+
+def answered(page: NotebookNode) -> str:
+    """Take the answer out of the page, where one cell gives it, and return it as a box."""
+    for cell in page.cells:
+        if "answer" in tags(cell):
+            page.cells.remove(cell)
+            return ANSWER.format("\n".join(filter(None, map(text_of, cell.outputs))))
+    return ""
+
+
+def text_of(output: dict[str, Any]) -> str:
+    """Return the words of an output: Markdown where there is some."""
+    data = output.get("data", {})
+    text: str = data.get("text/markdown") or data.get("text/plain") or output.get("text", "")
+    return text.strip()
+
+
+def shape(page: NotebookNode) -> None:
+    """Fold or remove in place what a reader of the page does not need."""
+    for cell in page.cells:
+        if cell.cell_type == "code":
+            words = set(tags(cell))
+            cell.metadata.tags = sorted(words | {_role(cell, words)} - {""})
+            if _role(cell, words) == "hide-cell":
+                cell.metadata.mystnb = {
+                    "code_prompt_show": "All values",
+                    "code_prompt_hide": "Fold",
+                }
+    page.cells = [cell for cell in page.cells if "remove-cell" not in tags(cell)]
+
+
+def _role(cell: NotebookNode, words: set[str]) -> str:
+    kinds = {
+        kind
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {output.output_type: 1})
+    }
+    if "method" in words:
+        return ""
+    if "open" in words:
+        return "hide-input"
+    if words & CHECKS or not kinds:
+        return "remove-cell"
+    if kinds & {PICTURE, CSV, "text/markdown"}:
+        return "hide-input"
+    if "text/html" in kinds:
+        return "hide-cell"
+    if "stream" in kinds:
+        return "hide-input"
+    return "hide-cell" if VALUES in kinds else "remove-cell"  # the rest are bare values of Python
