@@ -53,16 +53,13 @@ def _role(cell: NotebookNode, words: set[str]) -> str:
         for output in cell.get("outputs", [])
         for kind in output.get("data", {output.output_type: 1})
     }
+    shown = bool(kinds & {PICTURE, CSV, "text/markdown"})
     if "method" in words:
-        return ""
-    if "open" in words:
-        return "hide-input"
-    if words & CHECKS or not kinds:
-        return "remove-cell"
-    if kinds & {PICTURE, CSV, "text/markdown"}:
-        return "hide-input"
-    if "text/html" in kinds:
-        return "hide-cell"
-    if "stream" in kinds:
-        return "hide-input"
-    return "hide-cell" if VALUES in kinds else "remove-cell"  # the rest are bare values of Python
+        role = ""
+    elif "open" in words or (shown and not words & CHECKS):
+        role = "hide-input"
+    elif words & CHECKS or not kinds & {"text/html", "stream", VALUES}:
+        role = "remove-cell"  # checks, what shows nothing, bare values of Python
+    else:
+        role = "hide-cell" if kinds & {"text/html", VALUES} else "hide-input"
+    return role
