@@ -1,6 +1,12 @@
 """Every stored row of the experiments: what a reader may take for granted of each number."""
 
+import hashlib
 import json
+import subprocess
+import tarfile
+from functools import cache
+from io import BytesIO
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -17,6 +23,30 @@ def files(*names):
 
 def name_of(path):
     return f"{path.parent.name}-{path.stem}"
+
+
+@cache
+def digest_of_package(commit):
+    """Return the digest that ``provenance`` calls ``files``, of the package as it was committed."""
+
+    def git(*words):
+        return subprocess.run(["git", "-C", results.ROOT, *words], check=True, capture_output=True)
+
+    with tarfile.open(fileobj=BytesIO(git("archive", commit, "semirobust").stdout)) as package:
+        modules = {
+            PurePosixPath(entry.name).relative_to("semirobust"): package.extractfile(entry).read()
+            for entry in package
+            if entry.name.endswith(".py")
+        }
+    content = (str(path).encode() + b"\0" + modules[path] for path in sorted(modules))
+    return hashlib.sha256(b"".join(content)).hexdigest()[:16]
+
+
+def test_the_digest_of_a_committed_package_is_the_one_that_records_hold():
+    here = results.provenance()
+    if here["dirty"]:
+        pytest.skip("the package differs from its commit")
+    assert digest_of_package(here["commit"]) == here["files"]
 
 
 @pytest.fixture(params=files(*experiments.EXPERIMENTS), ids=name_of)
@@ -43,8 +73,11 @@ def test_the_row_has_settings_of_its_experiment(record):
 
 def test_it_comes_from_a_clean_commit_and_says_what_it_took(record):
     origin = record["provenance"]
-    assert origin["dirty"] is False
     assert len(origin["commit"]) == 40
+    if origin["dirty"] is None:  # a machine without git, told the commit: the files must be its own
+        assert origin["files"] == digest_of_package(origin["commit"])
+    else:
+        assert origin["dirty"] is False
     assert origin["cpu_seconds"] > 0
     assert origin["versions"]["torch"]
 
