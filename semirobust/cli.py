@@ -20,7 +20,7 @@ from semirobust.workflow import commands as grid_cli
 from semirobust.workflow import pages
 
 Command: TypeAlias = Callable[..., argparse.ArgumentParser]  # adds one: name, what it does, text
-EXPECTED = (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, RuntimeError)
+EXPECTED = (ValueError, OSError, FloatingPointError, RuntimeError)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -33,7 +33,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if not hasattr(chosen, "do"):
             parser.print_help()
             return 0
-        return int(chosen.do(chosen) or 0)
+        status = int(chosen.do(chosen) or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who read it, such as head, has gone; nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except EXPECTED as error:
         print(f"semirobust: {error}", file=sys.stderr)
         return 1
@@ -223,7 +228,15 @@ def _run_rows(name: str, chosen: argparse.Namespace) -> None:
                 replace_old=chosen.replace,
                 seen=partial(_show, bar),
             )
-        print(f"{row.title}: {path}")
+        print(f"{row.title}: {path}{_mixed(path)}")
+
+
+def _mixed(path: Path) -> str:
+    """Return what is to be said of a result whose artefacts were not all made alike."""
+    names = ("torch", "device", "arithmetic")
+    parts = results.read(path)["provenance"]["environments"]
+    found = dict.fromkeys(" ".join(str(part[name]) for name in names) for part in parts)
+    return f"; its artefacts were made by {' and '.join(found)}" if len(found) > 1 else ""
 
 
 def _run_notebooks(chosen: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """The command line: what it prints, and what it refuses in one line."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -72,12 +74,50 @@ def test_what_cannot_be_done_is_one_line(words, message, capfd):
 def test_a_recorded_row_is_not_run_again(capsys, monkeypatch):
     rows = experiments.rows("table-1", "smoke")
     row = next(row for row in rows if "vgg16 digits static" in row.title)
-    path = cli.results.path_of("table-1", cli.results.key(row))
-    path.parent.mkdir(parents=True)
-    path.write_text("{}")
+    path = cli.results.save("table-1", row, {"networks": []}, profile="smoke", origin={})
     monkeypatch.setattr(experiments, "run_and_record", lambda *_, **__: 1 / 0)
-    status, out, _ = told(capsys, "run", "table-1", "--only", "vgg16", "static")
+    words = ("run", "table-1", "--only", "vgg16", "static")
+    status, out, _ = told(capsys, *words)
     assert (status, "recorded" in out) == (0, True)
+    path.write_text(path.read_text().replace('"networks": []', '"networks": [1]'))
+    for command in (words, ("plan", "table-1"), ("repro", "table-1", "--dry-run"), ("status",)):
+        status, _, err = told(capsys, *command)
+        assert (status, err.count("\n")) == (1, 1), command
+        assert f"{path} was changed after it was stored: bring it back from git, or delete" in err
+
+
+@pytest.mark.parametrize("how", ["full", "read-only", "a name too long", "broken pipe"])
+def test_what_the_system_refuses_is_one_line(how, monkeypatch, capfd):
+    code = {"full": errno.ENOSPC, "read-only": errno.EROFS, "a name too long": errno.ENAMETOOLONG}
+    number = code.get(how, errno.EPIPE)
+
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number), "results")
+
+    monkeypatch.setattr(experiments, "rows", refused)
+    status, out, err = told(capfd, "run", "table-1")
+    assert out == ""
+    if how == "broken pipe":
+        assert (status, err) == (141, "")
+    else:
+        assert (status, err.count("\n")) == (1, 1)
+        assert f"{os.strerror(number)}: 'results'" in err
+
+
+def test_a_result_of_several_environments_says_so(tmp_path, capsys, monkeypatch):
+    row = experiments.rows("table-1", "smoke")[0]
+    monkeypatch.setattr(experiments, "rows", lambda *_: (row,))
+    parts = [
+        {"torch": "2.5", "device": device, "arithmetic": "float32"} for device in ("cpu", "H100")
+    ]
+
+    def run(*_, **__):
+        origin = {"environments": parts}
+        return cli.results.save("table-1", row, {}, profile="smoke", origin=origin)
+
+    monkeypatch.setattr(experiments, "run_and_record", run)
+    _, out, _ = told(capsys, "run", "table-1")
+    assert "; its artefacts were made by 2.5 cpu float32 and 2.5 H100 float32" in out
 
 
 def test_an_evaluation_is_written_with_the_check_against_a_surrogate(capsys, tmp_path):

@@ -11,7 +11,8 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from semirobust.results.artefacts import Artefact, gpu_slot, held, publish
+from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.results.gpus import gpu_slot
 from semirobust.results.records import write_atomically
 
 

@@ -27,7 +27,7 @@ Run the notebooks that changed and build the HTML book.
   semirobust book --no-execute                 from what is recorded, without torch
   semirobust book --no-execute --pdf book.pdf  also the whole book in one file
   semirobust book --save-outputs               also keep outputs for git"""
-EXPECTED = (ValueError, FileNotFoundError, RuntimeError)
+EXPECTED = (ValueError, OSError, RuntimeError)
 
 
 def main(words: Sequence[str] | None = None) -> int:

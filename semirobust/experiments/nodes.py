@@ -6,10 +6,9 @@ where it was stopped. ``kept`` makes one of given values, ``train`` one that is 
 ``network = yield from ...``.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache, partial
-from hashlib import sha256
 from inspect import isgeneratorfunction
 from typing import Any
 
@@ -19,41 +18,18 @@ from torch import Tensor, nn
 
 from semirobust.data import DataSet, Samples
 from semirobust.experiments.study import (
-    PARTS,
     Content,
     Progress,
-    device_name,
+    computed_on,
     fitted,
     gpu_memory_mb,
     loaded,
 )
 from semirobust.results.artefacts import Artefact, held, inputs_first, publish, read
+from semirobust.training.files import content
 from semirobust.training.fitting import Epoch, Side, Training
 
 TENSORS = "tensors.safetensors"
-
-
-def content(*values: Any) -> str:
-    """Return the digest of samples or weights: what an artefact was made from, to the last bit."""
-    state = sha256()
-    for value in values:
-        for tensor in _tensors(value):
-            state.update(tensor.detach().cpu().contiguous().numpy().data)
-    return state.hexdigest()[:16]
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-        return
-    if isinstance(value, nn.Module):
-        value = list(value.state_dict().values())
-    elif isinstance(value, Samples):
-        value = (value.images, value.labels)
-    elif isinstance(value, DataSet):
-        value = [getattr(value, name) for name in PARTS]
-    for part in value:
-        yield from _tensors(part)
 
 
 def kept(
@@ -72,7 +48,7 @@ def kept(
             else:
                 tensors, facts = make()
             files = {TENSORS: packed(tensors)} if tensors else {}
-            origin = {"device": device_name(), "gpu_memory_mb": gpu_memory_mb()}
+            origin = {**computed_on(), "gpu_memory_mb": gpu_memory_mb()}
             facts = publish(work, files, {**facts, "progress": epochs}, **origin)
             return tensors, facts
         for words, epoch in work.facts["progress"]:

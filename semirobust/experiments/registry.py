@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
 
 from semirobust.experiments import (
     audits,
@@ -31,9 +30,11 @@ from semirobust.experiments import (
 )
 from semirobust.experiments.nodes import Node, spent
 from semirobust.experiments.stages import Lineup
-from semirobust.experiments.study import Progress, Run, Tables, device_name
+from semirobust.experiments.study import Progress, Run, Tables, computed_on
 from semirobust.results import frames
 from semirobust.results import records as results
+from semirobust.results.artefacts import environments, witnessed
+from semirobust.results.cost import measured
 from semirobust.results.profiles import DEFAULT, PROFILES
 
 
@@ -162,7 +163,9 @@ def run_and_record(
     """Run a row and store its record with where and how it was computed.
 
     The seconds are those of this run; epochs that it resumed from artefacts ("taken_up") are
-    counted apart, and what the artefacts took, whoever made them, stands by stage.
+    counted apart, and what the artefacts took, whoever made them, stands by stage. Artefacts that
+    were made with another torch, on another device, in another arithmetic or by more threads are
+    told apart in "environments".
     """
     epochs = {"computed": 0, "taken_up": 0}
 
@@ -170,10 +173,11 @@ def run_and_record(
         epochs["taken_up" if step.resumed else "computed"] += 1
         seen(step)
 
-    with results.measured() as cost:
+    with measured() as cost, witnessed() as seen_artefacts:
         tables = finish(experiment(name).run(row, root, download=download), count)
-    origin = results.provenance(device=device_name(), threads=torch.get_num_threads())
+    origin = results.provenance(**computed_on())
     origin |= {**vars(cost), "epochs": epochs, "stages": spent(targets(name, row, root))}
+    origin["environments"] = environments(seen_artefacts)
     return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)
 
 

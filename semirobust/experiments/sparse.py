@@ -22,7 +22,7 @@ from torch import nn
 from semirobust.data import Samples, subset
 from semirobust.edge import information
 from semirobust.experiments.certified import gamma_bracket
-from semirobust.experiments.nodes import content, kept
+from semirobust.experiments.nodes import kept
 from semirobust.experiments.study import Making, Progress, Run, Tables, perturbed
 from semirobust.experiments.tickets import Found, Hunt, hunted, hunts, parts, scores
 from semirobust.layers import split
@@ -30,6 +30,7 @@ from semirobust.results.artefacts import Artefact
 from semirobust.theory.semirobustness import linear_readout, with_readout
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, fit, full_masks
 from semirobust.tickets.pruning import initial_weights, seeds_of, share_left, sizes_of
+from semirobust.training.files import content
 from semirobust.training.fitting import Epoch
 
 FRESH = 500  # draw of the new initial weights, past those of any level

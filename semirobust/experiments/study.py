@@ -24,6 +24,7 @@ from semirobust.attacks.carlini_wagner import CarliniWagner
 from semirobust.attacks.gradient import FGSM, IFGSM, PGD
 from semirobust.data import DataSet, Part, Samples, to_bytes
 from semirobust.models import Architecture
+from semirobust.training.files import arithmetic
 from semirobust.training.fitting import Epoch, Precision, Side, Training, accuracy, fit
 from semirobust.types import Attack
 
@@ -92,6 +93,12 @@ def gpu_memory_mb() -> float | None:
     peak = torch.cuda.max_memory_allocated() / 1024**2
     torch.cuda.reset_peak_memory_stats()
     return round(peak, 1)
+
+
+def computed_on() -> dict[str, Any]:
+    """Return what the provenance of a number says of the machine: device, arithmetic, threads."""
+    threads = torch.get_num_threads()
+    return {"device": device_name(), "arithmetic": arithmetic(device()), "threads": threads}
 
 
 def seeded(study: Study, training: Training, trial: int = 0) -> Training:

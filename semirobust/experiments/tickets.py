@@ -17,11 +17,12 @@ from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import FGSM, PGD
 from semirobust.data import DataSet, Part, Samples, select, subset, to_bytes
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.nodes import content, kept
+from semirobust.experiments.nodes import kept
 from semirobust.experiments.study import PARTS, Making, Progress, Run
 from semirobust.results.artefacts import Artefact
 from semirobust.tickets.batched import Masks, Steps, Weights, chain, correct, full_masks
 from semirobust.tickets.pruning import Tickets, last_networks, levels, restored, share_left
+from semirobust.training.files import content
 from semirobust.training.fitting import Epoch
 
 TRAININGS = ("pgd", "fgsm")
@@ -157,7 +158,7 @@ def pruned(row: Hunt, samples: DataSet, *, folder: Path) -> Making:
         best = max(record["validation"] for record in level.records)
         share = level.records[0]["share"]
         yield Progress(f"{share:.1%} left", Epoch(level.number, 0.0, best), level.resumed)
-    state = restored(path, row.tickets)
+    state = restored(path, row.tickets, samples.train)
     groups: dict[Any, Weights] = {**state.tickets, **last_networks(row.tickets, state)}
     tensors = {f"{name}.{j}": w for name, group in groups.items() for j, w in enumerate(group)}
     return tensors, {"levels": records, "tickets": list(state.tickets)}

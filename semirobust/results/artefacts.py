@@ -6,24 +6,27 @@ An artefact is named by its stage, its settings and the code that makes it, and 
     begun.json      from which inputs it is being made
     checkpoint*.pt  where to go on; gone once the payload is there
     ...             the payload
-    record.json     settings, digests of inputs and payload, cost, origin; written after the payload
+    record.json     settings, digests of inputs and payload, facts, cost, origin and its own digest;
+                    written after the payload
     manifest.json   the same, written last: what a workflow engine waits for, and may delete
     failure.json    why the last attempt stopped
 
-Whoever uses a payload checks its digest first. No torch here, and no notion of networks.
+Whoever uses facts or a payload checks their digest first. The machine is no part of the name, which
+is the same where jobs are planned and where they run: torch, device, arithmetic and threads stand
+in the record, and ``witnessed`` tells of all artefacts behind a result. No torch here, and no
+notion of networks.
 """
 
 import json
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from getpass import getuser
 from hashlib import sha256
 from pathlib import Path
-from tempfile import gettempdir
-from time import perf_counter, process_time, sleep
+from time import perf_counter, process_time
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
@@ -34,6 +37,9 @@ from semirobust.results.records import write_atomically
 
 T = TypeVar("T")
 Inputs = Mapping[str, str]  # digests of the values it is made from, by name
+SCHEMA = 2
+ENVIRONMENT = ("device", "arithmetic", "threads")  # of a provenance, beside torch's version
+_witness: ContextVar[list[dict[str, Any]] | None] = ContextVar("witness", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +113,10 @@ def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
         record = _valid(folder, inputs)
         if record is None:
             _begin(folder, inputs)
-        elif read(folder / "manifest.json") != record:
-            _write(folder / "manifest.json", record)
+        else:
+            _note(record)
+            if read(folder / "manifest.json") != record:
+                _write(folder / "manifest.json", record)
         clocks = perf_counter(), process_time()
         try:
             yield Held(artefact=artefact, inputs=inputs, record=record, clocks=clocks)
@@ -119,16 +127,58 @@ def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
 
 def _valid(folder: Path, inputs: Inputs) -> dict[str, Any] | None:
     """Return the record of a whole payload made from these inputs."""
-    record = read(folder / "record.json") or read(folder / "manifest.json")
-    if record is None or record["inputs"] != dict(inputs):
+    record = whole(folder, "record.json") or whole(folder, "manifest.json")
+    return record if record and record["inputs"] == dict(inputs) else None
+
+
+def whole(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return a record beside its payload; None where either is missing, or cut off.
+
+    Raises:
+        ValueError: The record was changed, or is that of another artefact.
+    """
+    record = read(folder / name)
+    if record is None or record.get("schema") != SCHEMA:
         return None
-    return record if all((folder / name).exists() for name in record["files"]) else None
+    if record.get("digest") != results.digest_of(record) or record["key"] != folder.name:
+        raise ValueError(
+            f"{folder / name} is not what was published: it was damaged or changed; delete "
+            f"{folder} to have it made again"
+        )
+    return record if all((folder / file).exists() for file in record["files"]) else None
+
+
+def _note(record: Mapping[str, Any]) -> None:
+    """Tell whoever witnesses what is used or made."""
+    if (seen := _witness.get()) is not None:
+        seen.append(record["provenance"])
+
+
+@contextmanager
+def witnessed() -> Iterator[list[dict[str, Any]]]:
+    """Note the provenance of every artefact that is used or made in the block."""
+    seen: list[dict[str, Any]] = []
+    token = _witness.set(seen)
+    try:
+        yield seen
+    finally:
+        _witness.reset(token)
+
+
+def environments(seen: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return torch, device, arithmetic and threads of provenances, each with their number."""
+    found = Counter(
+        (one["versions"]["torch"], *(one.get(name) for name in ENVIRONMENT)) for one in seen
+    )
+    names = ("torch", *ENVIRONMENT)
+    listed = sorted(found.items(), key=str)
+    return [{**dict(zip(names, values, strict=True)), "artefacts": n} for values, n in listed]
 
 
 def _begin(folder: Path, inputs: Inputs) -> None:
     """Keep checkpoints only where they began from the same inputs."""
     begun = read(folder / "begun.json")
-    if begun is None or begun["inputs"] != dict(inputs):
+    if begun is None or begun.get("inputs") != dict(inputs):
         _clear(folder, "record.json", "manifest.json")
         _write(folder / "begun.json", {"inputs": dict(inputs)})
     (folder / "failure.json").unlink(missing_ok=True)
@@ -147,9 +197,10 @@ def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin:
     for name, content in files.items():
         write_atomically(held.folder / name, content)
     wall, cpu = perf_counter() - held.clocks[0], process_time() - held.clocks[1]
-    record = {
-        "schema": 1,
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
         "stage": held.artefact.stage,
+        "key": held.artefact.key,
         "settings": results.describe(held.artefact.about),
         "inputs": dict(held.inputs),
         "files": {name: sha256(content).hexdigest() for name, content in files.items()},
@@ -157,9 +208,11 @@ def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin:
         "cost": {"seconds": round(wall, 3), "cpu_seconds": round(cpu, 3)},
         "provenance": results.provenance() | origin,
     }
+    record["digest"] = results.digest_of(record)
     _write(held.folder / "record.json", record)
     _write(held.folder / "manifest.json", record)
     _clear(held.folder, "begun.json", "failure.json")
+    _note(record)
     return record["facts"]
 
 
@@ -167,7 +220,7 @@ def read(path: Path) -> dict[str, Any] | None:
     """Return a JSON file, or None where there is no whole one."""
     try:
         return dict(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
@@ -192,17 +245,20 @@ def inputs_first(wanted: Iterable[T], needs: Callable[[T], Iterable[T]]) -> list
 def state(manifest: Path) -> tuple[str, str]:
     """Return where an artefact stands, and what is to be said about it.
 
-    The state is "done", "running", "failed" (with the reason), "stopped" (it goes on from its
-    checkpoint) or "missing".
+    The state is "done", "running", "damaged" or "failed" (with the reason), "stopped" (it goes on
+    from its checkpoint) or "missing".
     """
     folder = manifest.parent
-    if manifest.exists():
-        return "done", ""
+    try:
+        if whole(folder, manifest.name):
+            return "done", ""
+    except ValueError as damage:
+        return "damaged", str(damage)
     if _is_locked(folder / ".lock"):
         return "running", ""
     failure = read(folder / "failure.json")
     if failure is not None:
-        return "failed", failure["reason"]
+        return "failed", str(failure.get("reason"))
     return ("stopped", "") if (folder / "begun.json").exists() else ("missing", "")
 
 
@@ -214,38 +270,3 @@ def _is_locked(path: Path) -> bool:
             return False
     except Timeout:
         return True
-
-
-@contextmanager
-def gpu_slot() -> Iterator[str | None]:
-    """Take one GPU of this machine for the block and name it in $CUDA_VISIBLE_DEVICES.
-
-    $SEMIROBUST_GPUS says how many may be used at a time; without it nothing is taken. Only in a
-    process that has not touched CUDA yet.
-    """
-    count = int(os.environ.get("SEMIROBUST_GPUS") or 0)
-    if not count:
-        yield None
-        return
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
-    lock, device = _first_free(visible.split(",")[:count])
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
-    try:
-        yield device
-    finally:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible
-        lock.release()
-
-
-def _first_free(devices: list[str]) -> tuple[FileLock, str]:
-    folder = Path(gettempdir(), f"semirobust-gpus-{getuser()}")
-    folder.mkdir(exist_ok=True)
-    while True:
-        for device in devices:
-            lock = FileLock(folder / f"{device}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            return lock, device
-        sleep(0.2)

@@ -19,7 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
-PLUMBING = ("results.artefacts", "results.code", "results.records")
+PLUMBING = (
+    "results.artefacts",
+    "results.code",
+    "results.records",
+    "training.files",
+)
 TYPES = ("annotation", "returns")
 
 

@@ -10,17 +10,14 @@ import json
 import math
 import os
 import platform
-import resource
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
+from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from time import perf_counter, process_time
 from typing import Any, get_args
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,9 +94,17 @@ def key(settings: Any) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: temporary file, fsync, rename."""
+    """Write a file whole or not at all: temporary file, fsync, rename.
+
+    What a killed process left of the same file is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
+    beside = f".{path.name}.{platform.node()}."
+    for left in path.parent.glob(f"{escape(beside)}*"):
+        if not _is_alive(left.name.removeprefix(beside).partition(".")[0]):
+            left.unlink(missing_ok=True)
+    prefix = f"{beside}{os.getpid()}."
+    with NamedTemporaryFile(dir=path.parent, prefix=prefix, delete=False) as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
@@ -107,28 +112,20 @@ def write_atomically(path: Path, content: bytes) -> None:
     Path(handle.name).replace(path)
 
 
-@dataclass
-class Spent:
-    """What a block of work took; filled when the block of ``measured`` ends."""
-
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_mb: float = 0.0
-
-
-@contextmanager
-def measured() -> Iterator[Spent]:
-    """Measure wall seconds, process seconds and the peak memory of the process."""
-    cost, wall, cpu = Spent(), perf_counter(), process_time()
-    yield cost
-    cost.seconds = round(perf_counter() - wall, 3)
-    cost.cpu_seconds = round(process_time() - cpu, 3)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cost.peak_memory_mb = round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
-def provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, Any]:
-    """Return what a reader needs to place a number: the package's code, versions, device, threads.
+def provenance(
+    *, device: str = "cpu", threads: int | None = None, arithmetic: str | None = None
+) -> dict[str, Any]:
+    """Return what a reader needs to place a number: the package's code, versions, and the machine.
 
     ``commit`` is that of the package's own checkout, or of $SEMIROBUST_COMMIT where there is none;
     ``files`` is a digest of the package's files, which identifies an installed package too.
@@ -142,6 +139,7 @@ def provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, 
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: _version(name) for name in PACKAGES},
         "device": device,
+        "arithmetic": arithmetic,
         "threads": threads,
     }
 

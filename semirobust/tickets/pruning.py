@@ -35,7 +35,12 @@ from semirobust.tickets.batched import (
     full_masks,
     glorot_weights,
 )
-from semirobust.training.files import read_checkpoint, write_checkpoint
+from semirobust.training.files import (
+    content,
+    environment,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 Reset: TypeAlias = Literal["original", "random", "continued"]
 Measure: TypeAlias = Callable[[Weights, Masks], dict[str, Tensor]]  # one number a network
@@ -94,9 +99,15 @@ class State:
     tickets: dict[int, Weights] = field(default_factory=dict)
 
 
-def restored(path: Path, settings: Tickets) -> State:
-    """Return the state of a checkpoint, which must be of these settings."""
-    return State(**read_checkpoint(path, settings=key(settings)))
+def restored(path: Path, settings: Tickets, train: Samples) -> State:
+    """Return the state of a checkpoint, which must be of these settings and samples."""
+    return State(**read_checkpoint(path, _own(settings, train), train.labels.device))
+
+
+def _own(settings: Tickets, train: Samples) -> dict[str, str]:
+    """Return what another run differs in."""
+    about = {"settings": key(settings), "samples": content(train)}
+    return about | environment(train.labels.device)
 
 
 def last_networks(settings: Tickets, state: State) -> dict[str, Weights]:
@@ -174,8 +185,9 @@ def levels(
     The validation part is scored during training, and decides only how many steps are said to be
     needed; ``measure`` reads the trained networks of a level on test images.
     """
+    own = _own(settings, train) if checkpoint else {}
     if checkpoint and checkpoint.exists():
-        state = restored(checkpoint, settings)
+        state = restored(checkpoint, settings, train)
     else:
         first = initial_weights(settings, sizes_of(train, settings))
         state = State(first, full_masks(first))
@@ -184,7 +196,7 @@ def levels(
     for number in range(len(state.history), settings.levels + 1):
         _advance(state, settings, number, train, validation, measure)
         if checkpoint:
-            write_checkpoint(checkpoint, {"settings": key(settings), **vars(state)})
+            write_checkpoint(checkpoint, {**own, **vars(state)})
         yield Level(number, state.history[-1])
 
 

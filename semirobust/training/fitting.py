@@ -18,7 +18,13 @@ from torch import Generator, Tensor, nn
 from semirobust.attacks.ball import evaluating, fooled, perturbed_batches, share
 from semirobust.data import Samples, batches
 from semirobust.results.records import key
-from semirobust.training.files import load_weights, read_checkpoint, write_checkpoint
+from semirobust.training.files import (
+    content,
+    environment,
+    load_weights,
+    read_checkpoint,
+    write_checkpoint,
+)
 from semirobust.training.methods import Atta, AttaTrades, Batch, Method, Plain
 from semirobust.types import Attack, Classifier
 
@@ -101,7 +107,8 @@ def fit(
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     run = Run(network, samples, settings, a, frozen)
-    history = run.restore(checkpoint) if checkpoint else []
+    own = run.own() if checkpoint else {}
+    history = run.restore(checkpoint, own) if checkpoint else []
     yield from history
     with training_mode(network, a, frozen):
         for epoch in range(len(history) + 1, settings.epochs + 1):
@@ -115,7 +122,7 @@ def fit(
                 validation = validate(network) if validate else None
             history.append(Epoch(epoch, loss, validation))
             if checkpoint:
-                run.store(checkpoint, history)
+                run.store(checkpoint, history, own)
             yield history[-1]
 
 
@@ -182,25 +189,34 @@ class Run:
         self.optimiser.step()
         return loss.detach().float()
 
-    def store(self, path: Path, history: list[Epoch]) -> None:
-        """Write the state after an epoch, whole or not at all."""
-        state = {
+    def own(self) -> dict[str, object]:
+        """Return what another run differs in: settings, initial weights, samples, environment."""
+        return {
             "settings": key(self.settings),
             **self.cut,
+            "network": content(self.network),
+            "samples": content(self.samples),
+            **environment(self.samples.labels.device),
+        }
+
+    def store(self, path: Path, history: list[Epoch], own: dict[str, object]) -> None:
+        """Write the state after an epoch, whole or not at all."""
+        state = {
+            **own,
             "history": [asdict(epoch) for epoch in history],
-            "network": self.network.state_dict(),
+            "weights": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "memory": self.memory,
         }
         write_checkpoint(path, state)
 
-    def restore(self, path: Path) -> list[Epoch]:
+    def restore(self, path: Path, own: dict[str, object]) -> list[Epoch]:
         """Take up the state of a checkpoint, where there is one, and return its epochs."""
         if not path.exists():
             return []
-        state = read_checkpoint(path, settings=key(self.settings), **self.cut)
-        load_weights(self.network, state["network"], path)
+        state = read_checkpoint(path, own, self.samples.labels.device)
+        load_weights(self.network, state["weights"], path)
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         self.memory = state["memory"]

@@ -171,7 +171,7 @@ def _show(name: str, profile: str) -> None:
 
 def step(chosen: argparse.Namespace) -> int:
     """Make one artefact of the grid; `semirobust plan` lists them."""
-    from semirobust.results.artefacts import gpu_slot
+    from semirobust.results.gpus import gpu_slot
 
     if chosen.stage in pages.STAGES:
         words = ("step", chosen.stage, chosen.name, "--profile", chosen.profile)

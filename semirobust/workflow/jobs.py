@@ -19,10 +19,11 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.experiments import stages
-from semirobust.experiments.nodes import Memory, Node, content, listed, made, stored
+from semirobust.experiments.nodes import Memory, Node, listed, made, stored
 from semirobust.experiments.registry import finish
 from semirobust.results import records as results
 from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.training.files import content
 from semirobust.workflow.engine import Job
 
 Frames = dict[str, pd.DataFrame]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import toy
 
-from semirobust.results import artefacts
+from semirobust.results import artefacts, gpus
 from semirobust.results.artefacts import Artefact, held, publish
 
 ONE = {"one": {"stage": "trained", "upstream": [], "steps": 6, "seconds": 0.1}}
@@ -22,7 +22,7 @@ TWO = {**ONE, "two": {"stage": "tuned", "upstream": ["one"]}}
 @pytest.fixture(autouse=True)
 def store(tmp_path, monkeypatch):
     monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path / "artifacts"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TOY", str(tmp_path / "graph.json"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     chosen(ONE)
@@ -196,13 +196,13 @@ def test_no_more_gpus_are_used_at_a_time_than_there_are_and_none_twice(store, li
 def test_gpus_that_are_already_chosen_are_shared_out(store, monkeypatch):
     monkeypatch.setenv("SEMIROBUST_GPUS", "2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    with artefacts.gpu_slot() as device:
+    with gpus.gpu_slot() as device:
         assert device == os.environ["CUDA_VISIBLE_DEVICES"] == "5"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,7"
 
 
 def test_without_a_limit_no_gpu_is_chosen(monkeypatch):
     monkeypatch.delenv("SEMIROBUST_GPUS", raising=False)
-    with artefacts.gpu_slot() as device:
+    with gpus.gpu_slot() as device:
         assert device is None
         assert "CUDA_VISIBLE_DEVICES" not in os.environ

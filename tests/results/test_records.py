@@ -15,6 +15,7 @@ import pytest
 
 import semirobust
 from semirobust.results import records as results
+from semirobust.results.cost import measured
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def test_provenance_says_where_a_number_comes_from():
 
 
 def test_costs_are_measured():
-    with results.measured() as cost:
+    with measured() as cost:
         sum(range(100_000))
     assert cost.seconds >= 0
     assert cost.peak_memory_mb > 10

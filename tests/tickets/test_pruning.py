@@ -239,11 +239,11 @@ def test_a_stopped_run_goes_on_at_its_level_and_ends_with_the_same_bits(tmp_path
     resumed = run(checkpoint=second)
     assert [level.resumed for level in resumed] == [True, True, False, False]
     assert [level.records for level in resumed] == [level.records for level in uninterrupted]
-    one, two = (tickets.restored(path, BRIEF) for path in (first, second))
+    one, two = (tickets.restored(path, BRIEF, points()) for path in (first, second))
     assert all(torch.equal(a, b) for a, b in zip(one.weights, two.weights, strict=True))
     assert set(one.tickets) == {0, 3}
-    with pytest.raises(ValueError, match="other settings"):
-        tickets.restored(first, replace(BRIEF, seed=1))
+    with pytest.raises(ValueError, match="another run"):
+        tickets.restored(first, replace(BRIEF, seed=1), points())
 
 
 def test_trials_differ_and_a_seed_repeats_them():

@@ -1,5 +1,7 @@
 """Training: what is frozen stands still, what is interrupted ends the same, what breaks says so."""
 
+import json
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save as to_safetensors
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -15,14 +18,9 @@ from semirobust import data, layers, models
 from semirobust.attacks.gradient import NFGSM, PGD, TRADES
 from semirobust.data import Samples
 from semirobust.models import Architecture
+from semirobust.training import files
 from semirobust.training.files import load_network, load_weights, save_network
-from semirobust.training.fitting import (
-    RATES,
-    Epoch,
-    Training,
-    accuracy,
-    fit,
-)
+from semirobust.training.fitting import RATES, Epoch, Training, accuracy, fit
 from semirobust.training.methods import Atta, Batch, Online, Plain, Trades
 
 PGD_2 = PGD(epsilon=8 / 255, step_size=4 / 255, steps=2)
@@ -185,20 +183,55 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(few, tmp_p
     assert path.read_bytes() == kept
 
 
-def test_a_truncated_or_foreign_checkpoint_is_refused_and_left(few, tmp_path):
-    path, settings = tmp_path / "run.pt", Training(epochs=1, batch=20)
-    list(fit(small(), few, settings, checkpoint=path))
+FOREIGN = {
+    "settings": lambda few: fitted_with(few, settings=Training(epochs=1, batch=20, seed=1)),
+    "a": lambda few: fitted_with(few, a=1),
+    "network": lambda few: fitted_with(few, network=small(seed=1)),
+    "samples": lambda few: fitted_with(Samples(255 - few.images, few.labels)),
+}
+
+
+def fitted_with(few, network=None, settings=None, **how):
+    settings = settings or Training(epochs=1, batch=20)
+    return lambda path: list(fit(network or small(), few, settings, checkpoint=path, **how))
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_checkpoint_of_another_run_is_refused_and_left(what, few, tmp_path):
+    path = tmp_path / "run.pt"
+    FOREIGN[what](few)(path)
     whole = path.read_bytes()
-    with pytest.raises(ValueError, match="belongs to other settings"):
-        list(fit(small(), few, replace(settings, seed=1), checkpoint=path))
-    with pytest.raises(ValueError, match="belongs to other settings"):
-        list(fit(small(), few, settings, a=1, checkpoint=path))
-    with pytest.raises(ValueError, match="of another network"):
-        list(fit(models.build("mlp", width=0.1), few, settings, checkpoint=path))
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no whole checkpoint"):
-        list(fit(small(), few, settings, checkpoint=path))
-    assert path.read_bytes() == whole[: len(whole) // 2]
+    with pytest.raises(ValueError, match=rf"belongs to another run \({what}: "):
+        fitted_with(few)(path)
+    assert path.read_bytes() == whole
+
+
+def test_a_run_does_not_go_on_with_another_torch(few, tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    fitted_with(few)(path)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    with pytest.raises(ValueError, match=r"another run \(torch: "):
+        fitted_with(few)(path)
+
+
+def damages(whole):
+    """Return a file cut off, emptied and with one bit turned at several places."""
+    yield whole[: len(whole) // 2]
+    yield b""
+    for place in (0, 40, len(whole) // 2, len(whole) - 1):
+        turned = bytearray(whole)
+        turned[place] ^= 1
+        yield bytes(turned)
+
+
+def test_a_damaged_checkpoint_is_named_and_never_trained_on(few, tmp_path):
+    path = tmp_path / "run.pt"
+    fitted_with(few)(path)
+    for damaged in damages(path.read_bytes()):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"run\.pt is no whole checkpoint"):
+            fitted_with(few)(path)
+        assert path.read_bytes() == damaged
 
 
 class Evil:
@@ -222,14 +255,41 @@ def test_a_network_file_brings_its_architecture(tmp_path, generator):
     torch.testing.assert_close(load_network(path)(x), network(x), rtol=0, atol=0)
 
 
-def test_network_files_that_are_missing_or_cut_off_are_named(tmp_path):
+def test_a_missing_or_damaged_network_file_is_named(tmp_path):
     path = tmp_path / "n.safetensors"
     with pytest.raises(FileNotFoundError, match="no network at"):
         load_network(path)
     save_network(small(), Architecture(name="cnn", width=0.25), path)
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(ValueError, match="no whole network file"):
+    whole = path.read_bytes()
+    for damaged in (*damages(whole), whole.replace(b'\\"width\\": 0.25', b'\\"width\\": 0.75')):
+        assert damaged != whole
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"n\.safetensors is no whole network file"):
+            load_network(path)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"name": "vgg16", "width": 1e5},
+        {"name": "vgg16", "classes": 10**14},
+        {"name": "mlp", "size": 10**6},
+        {"name": "mlp", "width": float("inf")},
+        {"name": "nothing"},
+        {"depth": 3},
+    ],
+)
+def test_a_network_file_that_promises_more_than_it_holds_allocates_nothing(about, tmp_path):
+    path = tmp_path / "n.safetensors"
+    network, words = small(), json.dumps(about)
+    digest = files._digest(words, network.state_dict())
+    path.write_bytes(
+        to_safetensors(network.state_dict(), {"architecture": words, "digest": digest})
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"n\.safetensors is (of another|no whole) network"):
         load_network(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
 
 
 def test_weights_of_another_width_are_refused(tmp_path):
