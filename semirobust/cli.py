@@ -216,6 +216,7 @@ def _run_rows(name: str, chosen: argparse.Namespace) -> None:
     for row in chosen_rows(name, chosen.profile, chosen.only):
         path = results.path_of(name, results.key(row))
         if path.exists() and not chosen.replace:
+            results.read(path)
             print(f"{row.title}: recorded, {path}")
             continue
         with tqdm(desc=row.title, unit=" epoch", disable=None) as bar:

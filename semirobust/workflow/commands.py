@@ -86,6 +86,7 @@ def repro(chosen: argparse.Namespace) -> None:
         os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
     gpus = len(engine.devices()) if chosen.gpus is None else chosen.gpus
     jobs, last = jobs_of(chosen.names, chosen.profile, chosen.only, download=chosen.download)
+    engine.check(engine.standings(jobs))
     document = engine.plan(jobs, last, gpus=gpus)
     more = chosen.snakemake
     if engine.launch(document, on=chosen.on, gpus=gpus, dry_run=chosen.dry_run, more=more):
@@ -123,6 +124,7 @@ def plan(chosen: argparse.Namespace) -> None:
     """
     jobs, _ = jobs_of(chosen.names, chosen.profile, chosen.only)
     found = engine.standings(jobs)
+    engine.check(found)
     due = [one for one in found if one.state != "done"]
     print(f"# {len(found) - len(due)} of {len(found)} jobs are done; to come: {_cost(found)}")
     for one in due:
@@ -164,7 +166,7 @@ def _show(name: str, profile: str) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     print(f"  jobs: {counts}; to come: {_cost(found)}")
     for one in found:
-        if one.state in ("running", "failed", "stopped"):
+        if one.state in ("running", "damaged", "failed", "stopped"):
             reason = f": {one.reason}" if one.reason else ""
             print(f"  {one.state:8} {one.job.stage:10} {one.job.about}{reason}")
 

@@ -60,10 +60,19 @@ def standings(jobs: Iterable[Job]) -> list[Standing]:
     """Return where every job stands."""
     found = []
     for job in jobs:
-        manifest = artefacts.read(job.manifest)
+        state, reason = artefacts.state(job.manifest)
+        manifest = artefacts.read(job.manifest) if state == "done" else None
         cost = float(manifest["cost"]["cpu_seconds"]) if manifest else None
-        found.append(Standing(job, *artefacts.state(job.manifest), cost))
+        found.append(Standing(job, state, reason, cost))
     return found
+
+
+def check(found: Iterable[Standing]) -> None:
+    """Refuse damaged artefacts, which are neither done nor made again before they are deleted."""
+    damaged = [one.reason for one in found if one.state == "damaged"]
+    if damaged:
+        more = f" (and {len(damaged) - 1} more: semirobust status)" if damaged[1:] else ""
+        raise ValueError(damaged[0] + more)
 
 
 def estimate(found: Sequence[Standing]) -> tuple[float, int]:

@@ -137,6 +137,7 @@ def recorded(place: Place) -> bool:
     if not path.exists():
         (place.record.folder / "manifest.json").unlink(missing_ok=True)
         return False
+    results.read(path)  # a damaged one is named, and not counted as done
     digest = sha256(path.read_bytes()).hexdigest()
     with held(place.record, {"result": digest}) as work:
         if work.record is None:

@@ -14,6 +14,7 @@ import toy
 
 from semirobust.results import artefacts, gpus
 from semirobust.results.artefacts import Artefact, held, publish
+from semirobust.results.records import write_atomically
 
 ONE = {"one": {"stage": "trained", "upstream": [], "steps": 6, "seconds": 0.1}}
 TWO = {**ONE, "two": {"stage": "tuned", "upstream": ["one"]}}
@@ -121,6 +122,71 @@ def test_without_any_record_the_payload_is_not_trusted(store):
         (toy.artefact("one").folder / name).write_bytes(b"{")
     assert ran("one")[0] == 0
     assert len(toy.steps()) == 12
+
+
+@pytest.mark.parametrize("how", ["a changed fact", "another artefact's", "a changed input"])
+def test_a_record_that_is_not_what_was_published_is_named_and_not_used(store, how):
+    chosen({**TWO, "other": TWO["one"] | {"stage": "trained"}})
+    assert ran("one")[0] == 0
+    folder = toy.artefact("one").folder
+    text = (folder / "record.json").read_text()
+    if how == "another artefact's":
+        assert ran("other")[0] == 0
+        changed = (toy.artefact("other").folder / "record.json").read_text()
+    else:
+        old, new = ('"facts": null', '"facts": 1')
+        if how == "a changed input":
+            old, new = '"inputs": {}', '"inputs": {"samples": "b"}'
+        changed = text.replace(old, new)
+        assert changed != text
+    for name in ("record.json", "manifest.json"):
+        (folder / name).write_text(changed)
+        status, message = ran("two")
+        assert status == 1
+        assert f"{folder / 'record.json'} is not what was published" in message
+        assert message.count("\n") == 1
+    assert artefacts.state(folder / "manifest.json")[0] == "damaged"
+    assert not toy.steps("two")
+
+
+def test_a_result_tells_in_which_environments_its_artefacts_were_made(store):
+    one, two = (Artefact(stage="trained", about=(name,), code=()) for name in ("one", "two"))
+    with held(one, {}) as work:
+        publish(work, {}, device="cpu", arithmetic="float32", threads=1)
+    with artefacts.witnessed() as seen:
+        with held(one, {}):
+            pass
+        with held(two, {}) as work:
+            publish(work, {}, device="H100", arithmetic="tf32", threads=4)
+        with held(two, {}):
+            pass
+    found = artefacts.environments(seen)
+    assert [(one["device"], one["threads"], one["artefacts"]) for one in found] == [
+        ("H100", 4, 2),
+        ("cpu", 1, 1),
+    ]
+    assert {one["torch"] for one in found} == {seen[0]["versions"]["torch"]}
+
+
+LEFT = """
+import os, sys
+from pathlib import Path
+from semirobust.results import records
+records.os.fsync = lambda _: os.kill(os.getpid(), 9)
+records.write_atomically(Path(sys.argv[1]), b"new")
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "file.json"
+    write_atomically(path, b"old")
+    subprocess.run([sys.executable, "-c", LEFT, str(path)], check=False)
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.glob(".file.json.*"))) == 1
+    write_atomically(path, b"new")
+    assert [(left.name, left.read_bytes()) for left in tmp_path.glob("*file*")] == [
+        ("file.json", b"new")
+    ]
 
 
 def test_a_changed_setting_makes_exactly_the_dependants_anew(store):

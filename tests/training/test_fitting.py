@@ -161,7 +161,7 @@ def test_a_checkpoint_goes_on_with_the_side_that_was_frozen(few, tmp_path):
     whole, resumed = small("vgg16"), small("vgg16")
     list(fit(whole, few, settings, a=3, frozen="back"))
     next(fit(small("vgg16"), few, settings, a=3, frozen="back", checkpoint=path))
-    with pytest.raises(ValueError, match="belongs to other settings"):
+    with pytest.raises(ValueError, match="belongs to another run"):
         list(fit(small("vgg16"), few, settings, a=3, checkpoint=path))
     list(fit(resumed, few, settings, a=3, frozen="back", checkpoint=path))
     assert same(state(whole), state(resumed))
