@@ -51,15 +51,20 @@ def activations(network: nn.Sequential, x: Images) -> Activations:
 
 
 def trainable_layers(link: nn.Module) -> int:
-    """Return how many convolutions and linear maps a link holds on its main branch.
+    """Return how many convolutions and linear maps a link holds on its main branch."""
+    return len(weighted(link))
+
+
+def weighted(link: nn.Module) -> list[nn.Module]:
+    """Return the convolutions and linear maps on the main branch of a link, in order.
 
     Shortcut projections do not count, so a bottleneck counts three and ResNet-50 fifty. An
     encoder block counts three: the attention and two linear maps.
     """
     if isinstance(link, nn.Conv2d | nn.Linear | nn.MultiheadAttention):
-        return 1
+        return [link]
     branch = [child for name, child in link.named_children() if name not in SHORTCUTS]
-    return sum(trainable_layers(child) for child in branch)
+    return [layer for child in branch for layer in weighted(child)]
 
 
 def cut(network: nn.Sequential, n_b: int) -> int:

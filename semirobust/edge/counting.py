@@ -137,7 +137,11 @@ class DependenceGraph:
         n = self.x.ranks.shape[-1]
         return (self.x.counts[:, 0] == n) | (self.y.counts[:, 0] == n)
 
-    def null(self, *, sets: int, permutations: int, generator: Generator) -> Floats:
+    def entropies(self) -> tuple[Floats, Floats]:
+        """Return the entropies of X's and of Y's cells, row by row."""
+        return entropy(self.x, self.formula), entropy(self.y, self.formula)
+
+    def null(self, *, sets: int, permutations: int, seed: tuple[int, int]) -> Floats:
         """Return Î after shuffling Y's samples against X's, permutations x B.
 
         Rows come as ``sets`` codings of the same classes, and all codings of a class share a
@@ -152,7 +156,7 @@ class DependenceGraph:
             *((y, x) if x.ranks.tobytes() > y.ranks.tobytes() else (x, y)), self.formula
         )
         left, right = graph._left_codes(), graph.y.ranks.astype(graph._dtype())
-        values = np.empty((permutations, len(left)))
+        values, generator = np.empty((permutations, len(left))), np.random.default_rng(seed)
         step = max(1, CHUNK // left.size)
         for start in range(0, permutations, step):
             count = min(step, permutations - start)
@@ -185,7 +189,7 @@ class DependenceGraph:
             return np.bincount(row, weights=lengths * terms, minlength=rows) / n, once / n
         sums: Floats = np.bincount(row, weights=lengths * terms, minlength=rows).astype(np.float64)
         twice: Floats = np.bincount(row, weights=lengths == 2, minlength=rows).astype(np.float64)
-        marginals: Floats = np.add(entropy(self.x, self.formula), entropy(self.y, self.formula))
+        marginals: Floats = np.add(*self.entropies())
         both = self.formula.entropy(sums, once, twice)
         return np.tile(marginals, rows // len(marginals)) - both, once / n
 

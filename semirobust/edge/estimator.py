@@ -20,19 +20,23 @@ channel of ten letters that carries 1.966 bits is estimated at 2.39, constant in
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log2
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from semirobust.edge import projection
-from semirobust.edge.counting import DependenceGraph, Formula, cells, entropy
+from semirobust.edge import counting, device, hashing, projection
+from semirobust.edge.counting import Formula
 from semirobust.edge.dependence import ClassEstimate, Dependence, combined
-from semirobust.edge.hashing import member_shifts, rank_codes, width_codes, widths
-from semirobust.edge.projection import Coordinates, Index, Real, Rows
+from semirobust.edge.hashing import member_shifts
+from semirobust.edge.projection import Coordinates, Directions, Index, Rows
+
+Graph: TypeAlias = counting.DependenceGraph | device.DependenceGraph
 
 UNPROJECTED = 6  # the published program projects only what is wider
 OPTIONS = {
@@ -127,20 +131,22 @@ class Edge:
         self, x: ArrayLike, y: ArrayLike, labels: ArrayLike | None = None
     ) -> tuple[dict[int, Coordinates], dict[int, Coordinates]]:
         """Return the projected samples of X and of Y, class by class."""
-        x, y = projection.as_rows(x, "x"), projection.as_rows(y, "y")
-        if len(x) != len(y):
-            raise ValueError(f"x and y must have as many rows, got {len(x)} and {len(y)}")
-        classes = projection.classes(labels, len(x))
-        u: dict[int, Coordinates] = {}
-        v: dict[int, Coordinates] = {}
-        for n in sorted({projection.size(rows) for rows in classes.values()}):
-            group = {c: rows for c, rows in classes.items() if projection.size(rows) == n}
-            sides = self.sides(x.shape[1], y.shape[1], n, f"class {min(group)}")
-            normals = self._normals(sides, x.shape[1], y.shape[1], n)
-            for c, rows in group.items():
-                u[c] = self._coordinates(x, rows, sides[0], normals[0], "x")
-                v[c] = self._coordinates(y, rows, sides[1], normals[1], "y")
-        return {c: u[c] for c in classes}, {c: v[c] for c in classes}
+        on = device if device.holds(x) and device.holds(y) else projection
+        rows = {name: on.as_rows(side, name) for name, side in (("x", x), ("y", y))}
+        dx, dy = (side.shape[1] for side in rows.values())
+        if len(rows["x"]) != len(rows["y"]):
+            raise ValueError(
+                f"x and y must have as many rows, got {len(rows['x'])} and {len(rows['y'])}"
+            )
+        classes = projection.classes(labels, len(rows["x"]))
+        found: dict[str, dict[int, Coordinates]] = {"x": {}, "y": {}}
+        for n in sorted({projection.size(index) for index in classes.values()}):
+            group = {c: index for c, index in classes.items() if projection.size(index) == n}
+            sides = self.directions_of(dx, dy, n, f"class {min(group)}")
+            for (name, side), along in zip(rows.items(), sides, strict=True):
+                found[name] |= self.projected(side, group, [along], name)[0]
+        u, v = ({c: side[c] for c in classes} for side in found.values())
+        return u, v
 
     def measure(
         self,
@@ -175,40 +181,40 @@ class Edge:
         m = [self.directions or projection.number_of_directions(n, d) for d in (dx, dy)]
         return None if direct[0] else m[0], None if direct[1] else m[1]
 
-    def _normals(
-        self, sides: tuple[int | None, int | None], dx: int, dy: int, n: int
-    ) -> tuple[Real | None, Real | None]:
-        """Return the standard normal entries of both sides' directions, P x m x d."""
-        mx, my = sides
+    def directions_of(self, dx: int, dy: int, n: int, of: str) -> tuple[Directions, Directions]:
+        """Return both sides' directions for n samples of widths dx and dy."""
+        mx, my = self.sides(dx, dy, n, of)
         if self.projection == "principal" or (mx is None and my is None):
-            return None, None
+            return Directions(mx), Directions(my)
         if self.directions is None:
             seeds = range(self.seed, self.seed + self.projections)
             drawn = [projection.published_directions(dx, dy, n, seed) for seed in seeds]
-            return np.stack([x for x, _ in drawn]), np.stack([y for _, y in drawn])
+            normals = [np.stack(one) for one in zip(*drawn, strict=True)]
+            return Directions(mx, normals[0]), Directions(my, normals[1])
         draw = projection.random_directions
-        return (
-            None if mx is None else draw(dx, mx, self.seed, self.projections),
-            None if my is None else draw(dy, my, self.seed, self.projections),
+        x, y = (
+            Directions(m, None if m is None else draw(d, m, self.seed, self.projections))
+            for m, d in ((mx, dx), (my, dy))
         )
+        return x, y
 
-    def _coordinates(
-        self, x: Rows, rows: Index, m: int | None, normals: Real | None, name: str
-    ) -> Coordinates:
-        """Return one class's samples, projected on m directions or as they are."""
-        kind = np.float32 if x.dtype == np.float32 and not self.double else np.float64
-        with np.errstate(invalid="ignore", over="ignore"):
-            if m is None:
-                values: Real = np.ascontiguousarray(x[rows].T, np.float64)[None]
-            else:
-                if normals is None:
-                    along = projection.principal_directions(x, rows, m, self.seed, kind)[None]
-                else:
-                    along = projection.scaled(normals, projection.deviations(x, rows, kind))
-                values = projection.project(x, rows, along, kind)
-        if not np.all(np.isfinite(values)):
-            raise ValueError(projection.where_not_finite(x, name))
-        return Coordinates(values, x.shape[1])
+    def projected(
+        self,
+        x: Rows | Tensor,
+        classes: Mapping[int, Index],
+        directions: Sequence[Directions],
+        name: str,
+    ) -> list[dict[int, Coordinates]]:
+        """Return the coordinates of classes of one size along each of some directions."""
+        on = device if isinstance(x, Tensor) else projection
+        groups = list(classes.values())
+        found = []
+        for values in on.along(x, groups, directions, seed=self.seed, double=self.double):
+            if not (torch.isfinite(values) if isinstance(x, Tensor) else np.isfinite(values)).all():
+                raise ValueError(projection.where_not_finite(projection.as_rows(x, name), name))
+            pairs = zip(classes, values, strict=True)
+            found.append({c: Coordinates(one, x.shape[1]) for c, one in pairs})
+        return found
 
     def _estimates(self, u: list[Coordinates], v: list[Coordinates]) -> list[ClassEstimate]:
         """Return the estimates of classes with one number of samples."""
@@ -218,16 +224,11 @@ class Edge:
         graph = self._graph(_stacked(u, sets), _stacked(v, sets), (u[0].d, v[0].d))
         values, alone = graph.information()
         shuffles = graph.null(
-            sets=sets * self.members,
-            permutations=self.permutations,
-            generator=np.random.default_rng((self.seed, n)),
+            sets=sets * self.members, permutations=self.permutations, seed=(self.seed, n)
         )
         values = np.median(values.reshape(shape), axis=1)
         null = np.median(shuffles.reshape(-1, *shape), axis=2).mean(axis=1)
-        h_x, h_y = (
-            np.minimum(entropy(side, graph.formula), log2(n)).reshape(shape)
-            for side in (graph.x, graph.y)
-        )
+        h_x, h_y = (np.minimum(h, log2(n)).reshape(shape) for h in graph.entropies())
         means = [
             np.median(number.reshape(shape), axis=1).mean(axis=0)
             for number in (np.minimum(h_x, h_y), h_x, h_y, alone, graph.constant())
@@ -237,40 +238,52 @@ class Edge:
             for c in range(classes)
         ]
 
-    def _graph(self, u: Real, v: Real, d: tuple[int, int]) -> DependenceGraph:
+    def _graph(self, u: Any, v: Any, d: tuple[int, int]) -> Graph:
         """Return the cells of sets x classes x m x n; rows are sets, members, classes."""
         formula = Formula.plug_in(u.shape[-1], lower=self.lower, upper=self.upper)
         if self.correction != "none":
             formula = Formula.chao_wang_jost(u.shape[-1])
+        on, count = (device, device) if isinstance(u, Tensor) else (hashing, counting)
         if self.hashing == "rank":
-            return DependenceGraph(cells(rank_codes(u)), cells(rank_codes(v)), formula)
-        width_u = self.smoothness * widths(u, d[0], self.seed)
-        width_v = self.smoothness * widths(v, d[1], self.seed)
-        graph = self._width_graph(u, v, width_u, width_v, formula)
+            x, y = (count.cells(on.rank_codes(one)) for one in (u, v))
+            return count.DependenceGraph(x, y, formula)
+        width = [self.smoothness * on.widths(u, d[0], self.seed)]
+        width.append(self.smoothness * on.widths(v, d[1], self.seed))
+        graph = self._width_graph((u, v), width, formula)
         if self.normalise:
             sets, classes = u.shape[:2]
             first = np.median(graph.information()[0].reshape(sets, self.members, classes), axis=1)
-            factor = (0.4 * 2 ** (-np.sqrt(2 * first) + 1 / (2 * first)))[..., None]
-            graph = self._width_graph(u, v, factor * width_u, factor * width_v, formula)
+            factor: Any = (0.4 * 2 ** (-np.sqrt(2 * first) + 1 / (2 * first)))[..., None]
+            if isinstance(u, Tensor):
+                factor = torch.from_numpy(factor).to(u.device)
+            graph = self._width_graph((u, v), [factor * one for one in width], formula)
         return graph
 
-    def _width_graph(
-        self, u: Real, v: Real, width_u: Real, width_v: Real, formula: Formula
-    ) -> DependenceGraph:
+    def _width_graph(self, sides: tuple[Any, Any], width: list[Any], formula: Formula) -> Graph:
         """Return the cells of all members for these widths."""
-        shifts = member_shifts(
-            self.members, u.shape[-2], v.shape[-2], self.seed, stochastic=self.stochastic
+        on, count = (device, device) if isinstance(sides[0], Tensor) else (hashing, counting)
+        mx, my = (u.shape[-2] for u in sides)
+        drawn = list(member_shifts(self.members, mx, my, self.seed, stochastic=self.stochastic))
+        x, y = (
+            _stack([on.width_codes(u, scale * epsilon, shifts[i]) for scale, *shifts in drawn])
+            for i, (u, epsilon) in enumerate(zip(sides, width, strict=True))
         )
-        drawn = list(shifts)
-        x = [width_codes(u, scale * width_u, shift) for scale, shift, _ in drawn]
-        y = [width_codes(v, scale * width_v, shift) for scale, _, shift in drawn]
-        return DependenceGraph(cells(np.stack(x, axis=1)), cells(np.stack(y, axis=1)), formula)
+        return count.DependenceGraph(count.cells(x), count.cells(y), formula)
 
 
-def _stacked(classes: list[Coordinates], sets: int) -> Real:
+def _stack(parts: list[Any]) -> Any:
+    """Return arrays or tensors as one, along a new second axis."""
+    return torch.stack(parts, 1) if isinstance(parts[0], Tensor) else np.stack(parts, 1)
+
+
+def _stacked(classes: list[Coordinates], sets: int) -> Any:
     """Return the coordinates of some classes as sets x classes x m x n."""
-    values = np.stack([coordinates.values for coordinates in classes], axis=1)
-    return np.broadcast_to(values, (sets, *values.shape[1:]))
+    values = _stack([coordinates.values for coordinates in classes])
+    return (
+        values.repeat(sets // len(values), *[1] * 3)
+        if isinstance(values, Tensor)
+        else (np.broadcast_to(values, (sets, *values.shape[1:])))
+    )
 
 
 PUBLISHED = Edge(

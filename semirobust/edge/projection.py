@@ -5,8 +5,9 @@ and nothing of its size is ever allocated. Directions are random, as EDGE draws 
 Normal(0, 1/(s_i √d)), s_i the deviation of column i), or the principal ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor, log2, sqrt
 from typing import Any, TypeAlias
 
@@ -29,7 +30,7 @@ POWER = 6  # readings of the rows in that search
 class Coordinates:
     """Projected samples, P x m x n for P sets of directions, and the width d they come from."""
 
-    values: Real
+    values: Any  # an array, or a tensor where the samples were on a device
     d: int
 
 
@@ -71,6 +72,92 @@ def _moments(
         second += np.einsum("ij,ij->j", values, values)
         n += len(values)
     return first / n, second / n
+
+
+@dataclass(frozen=True)
+class Directions:
+    """How samples become m coordinates: random or principal directions; None for none at all."""
+
+    m: int | None
+    normals: Real | None = None  # standard normal entries, P x m x d; None of principal directions
+
+
+def along(
+    x: Rows, groups: Sequence[Index], directions: Sequence[Directions], *, seed: int, double: bool
+) -> list[Real]:
+    """Return classes of one size along each of some directions, classes x P x m x n.
+
+    All random directions are taken in the same two readings.
+    """
+    kind = np.float32 if x.dtype == np.float32 and not double else np.float64
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = together(directions, lambda normals: coordinates(x, groups, normals, kind))
+        for place, (m, normals) in enumerate((one.m, one.normals) for one in directions):
+            if m is None:
+                found[place] = np.stack(
+                    [np.ascontiguousarray(x[rows].T, np.float64)[None] for rows in groups]
+                )
+            elif normals is None:
+                axes = (principal_directions(x, rows, m, seed, kind)[None] for rows in groups)
+                pairs = zip(groups, axes, strict=True)
+                found[place] = np.stack([project(x, *pair, kind) for pair in pairs])
+    return found
+
+
+def together(directions: Sequence[Directions], read: Callable[[Real], Any]) -> list[Any]:
+    """Return the parts of one reading of all random directions; None in the places of others."""
+    drawn = [one.normals for one in directions if one.normals is not None]
+    if not drawn:
+        return [None for _ in directions]
+    values, ends = read(np.concatenate(drawn, axis=1)), np.cumsum([g.shape[1] for g in drawn])
+    parts = (values[:, :, end - g.shape[1] : end] for end, g in zip(ends, drawn, strict=True))
+    return [None if one.normals is None else next(parts) for one in directions]
+
+
+def coordinates(x: Rows, groups: Sequence[Index], normals: Real, kind: Any) -> Real:
+    """Return classes of one size, each on directions of its own, classes x P x m x n.
+
+    As many classes as fit the cache are worked on at once: read once, for deviations and product.
+    """
+    n, d = size(groups[0]), x.shape[1]
+    together = BLOCK // (n * d * np.dtype(kind).itemsize)
+    if together < 1:
+        along = (scaled(normals, deviations(x, rows, kind)) for rows in groups)
+        return np.stack([project(x, *each, kind) for each in zip(groups, along, strict=True)])
+    flat = normals.reshape(-1, d)
+    thin = np.zeros((d, -(-len(flat) // LANES) * LANES), kind)
+    thin[:, : len(flat)] = flat.T
+    found = np.empty((len(groups), n, thin.shape[1]), kind)
+    for start in range(0, len(groups), together):
+        some = groups[start : start + together]
+        block = neighbours(x, some).astype(kind, copy=False).reshape(len(some), n, d)
+        s = _spread(block)
+        np.matmul(
+            block,
+            thin / (np.where(s < TINY, 1.0, s) * sqrt(d)).astype(kind)[..., None],
+            out=found[start : start + len(some)],
+        )
+    ordered = np.ascontiguousarray(found[..., : len(flat)].transpose(0, 2, 1))
+    return ordered.reshape(len(groups), *normals.shape[:-1], n)
+
+
+def neighbours(x: Any, groups: Sequence[Index]) -> Any:
+    """Return the rows of several classes, without a copy where they are neighbours."""
+    slices = [rows for rows in groups if isinstance(rows, slice)]
+    if len(slices) == len(groups) and all(a.stop == b.start for a, b in pairwise(slices)):
+        return x[slices[0].start : slices[-1].stop]
+    return x[np.concatenate([np.r_[rows] for rows in groups])]
+
+
+def _spread(block: Real) -> NDArray[np.float64]:
+    """Return the deviations of the columns of each class, from classes x n x d."""
+    n, kind = block.shape[1], block.dtype
+    mean = np.matmul(np.ones(n, kind), block).astype(np.float64) / n
+    square = np.einsum("cij,cij->cj", block, block).astype(np.float64) / n
+    variance = square - mean**2
+    if not np.all(np.isfinite(square)) or np.any(variance < np.sqrt(np.finfo(kind).eps) * mean**2):
+        variance = block.astype(np.float64).var(axis=1)
+    return np.sqrt(np.maximum(variance, 0))
 
 
 def project(x: Rows, index: Index, directions: Real, kind: Any) -> Real:

@@ -1,15 +1,26 @@
 """rho_j: known chains, the held estimate as the twin of the streamed one, and refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from semirobust.edge.estimator import Edge
 from semirobust.edge.information import compare, equal_numbers, records, rho
-from semirobust.layers import activations
+from semirobust.edge.reading import Passing, held, streamed
+from semirobust.layers import activations, trainable_layers
+from semirobust.models import build
 
 FEW = Edge(permutations=20)
+EVERY = (
+    Edge.preset("paper", permutations=20),
+    FEW,
+    Edge.preset("edge-4.4.1", permutations=5),
+    Edge(permutations=5, projection="principal"),
+)
 
 
 class Counting(nn.Module):
@@ -100,13 +111,102 @@ def principal():
 
 def test_held_layers_give_the_estimate_on_their_activations(network, images):
     x, y = images
-    edge = Edge.preset("paper", permutations=10)
+    edge = Edge.preset("paper", permutations=10, double=True)
     index = equal_numbers(y.numpy(), per_class=None, seed=0)
     h = activations(network, x[index])
     found = rho(network, x, y, edge=edge, block=None)
     for j in (2, 3):
         direct = edge.measure(*edge.coordinates(h[j - 1].detach(), h[j].detach(), y[index]))
         assert found[j] == direct
+
+
+def passing(network, images, *, on_device=False, convolutions=False):
+    x, y = images
+    index = equal_numbers(y.numpy(), per_class=None, seed=0).reshape(-1, 4)
+    return Passing(list(network), 1, convolutions, x, index, np.full(4, 0.25), on_device)
+
+
+def numbers(found):
+    return {j: list(rho_j.record().values()) for j, rho_j in found.items()}
+
+
+@pytest.mark.parametrize("convolutions", [False, True])
+@pytest.mark.parametrize("edge", EVERY, ids=lambda edge: f"{edge.hashing}, {edge.projection}")
+@torch.no_grad()
+def test_tensors_give_what_arrays_give(edge, convolutions, network, images):
+    on, off = (
+        passing(network.double(), (images[0].double(), images[1]), on_device=on,
+                convolutions=convolutions)
+        for on in (True, False)
+    )  # fmt: skip
+    for j, one in numbers(held(off, edge)).items():
+        assert numbers(held(on, edge))[j] == pytest.approx(one, abs=1e-12)
+    for j, one in numbers(streamed(off, edge, 100)).items():
+        # the deviations of the first block are single on arrays, and a sample may change its cell
+        assert numbers(streamed(on, edge, 100))[j][0] == pytest.approx(one[0], abs=0.02)
+
+
+@torch.no_grad()
+def test_classes_are_held_as_memory_allows_and_the_values_do_not_depend_on_it(network, images):
+    counter = Counting()
+    network[0].append(counter)
+    edge = replace(EVERY[0], double=True)
+    at_once = held(passing(network, images), edge)
+    assert max(counter.sizes) == 256
+    counter.sizes.clear()
+    assert held(passing(network, images), edge, memory=1) == at_once
+    assert counter.sizes == [1, 100, 100, 100, 100]  # one to know the sizes, then class by class
+
+
+class Down(TorchFunctionMode):
+    """Counts the bytes of tensors that are asked for on the host."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") in ("cpu", "tolist", "item", "__int__", "numpy"):
+            self.bytes += args[0].nbytes
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("edge", EVERY[:2], ids=lambda edge: edge.hashing)
+@torch.no_grad()
+def test_of_a_layer_on_a_device_nothing_comes_to_the_host(edge, network, images):
+    with Down() as down:
+        held(passing(network, images, on_device=True), edge)
+    estimates = 2 * 4 * edge.projections * (1 + edge.permutations)  # pairs, classes, sets, shuffles
+    assert 0 < down.bytes < 100 * estimates
+    with Down() as down:
+        streamed(passing(network, images, on_device=True), edge, 100)
+    assert 0 < down.bytes < 100 * estimates + 8 * (6 * 36 + 20 + 4)  # and a deviation of each unit
+
+
+@torch.no_grad()
+def test_convolutions_are_read_before_what_follows_them(network, images):
+    x, y = images
+    edge = Edge.preset("paper", permutations=0, double=True)
+    index = equal_numbers(y.numpy(), per_class=None, seed=0)
+    first, second = network[0][0](x[index]), network[1][2](network[1][:2](network[0](x[index])))
+    found = rho(network, x, y, edge=edge, block=None, taps="convolutions")
+    direct = edge.measure(*edge.coordinates(first, second, y[index]))
+    assert found[2].value == pytest.approx(direct.value, abs=1e-9)
+    assert found[2].value != rho(network, x, y, edge=edge, block=None)[2].value
+    assert not any(part._forward_hooks for part in network.modules())
+
+
+@pytest.mark.parametrize("block", [None, 100])
+def test_a_residual_network_has_a_rho_for_every_convolution_of_its_blocks(block, images):
+    network = build("resnet50", width=1 / 16).eval()
+    x, y = (part[:40] for part in images)
+    x = torch.nn.functional.interpolate(x, size=(16, 16))
+    layers = sum(trainable_layers(link) for link in network)
+    edge = Edge(permutations=0, directions=1, projections=1)
+    found = rho(network, x, y, edge=edge, a=16, block=block, taps="convolutions")
+    first = sum(trainable_layers(link) for link in network[:16])
+    assert layers == 50
+    assert list(found) == list(range(first + 1, 51))
 
 
 def test_streamed_principal_directions_are_those_of_the_held_ones(network, images):
@@ -174,6 +274,8 @@ def test_the_network_and_the_images_are_left_alone(network, images):
         ({"a": 3}, "1 <= a < n"),
         ({"per_class": 101}, "class 0 has 100 images"),
         ({"block": 7}, "two images of each class"),
+        ({"taps": "pools"}, "taps is one of"),
+        ({"taps": "convolutions", "layers": ("0", "1")}, "the first one with layers="),
     ],
 )
 def test_refuses_what_cannot_be_measured(how, message, network, images):
