@@ -2,8 +2,8 @@
 
 The step starts at twice the radius. At checkpoints it is halved, and the run goes back to its best
 point, where too few of the last steps rose (fewer than 3/4) or where neither the step nor the best
-value changed since the checkpoint before. Samples leave the batch as soon as they are fooled, which
-changes no flag, because no sample knows of another.
+value changed since the checkpoint before. A fooled sample keeps its point and leaves the batch when
+it is next asked who is fooled; no flag changes, because no sample knows of another.
 """
 
 from collections.abc import Callable
@@ -30,6 +30,7 @@ from semirobust.attacks.ball import (
 )
 from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import OBJECTIVES, TARGETED, Objective, check_choice, others
+from semirobust.attacks.width import patience, widest
 from semirobust.types import Classifier, Images, Labels
 
 RISING = 0.75  # share of the steps between two checkpoints that must rise
@@ -90,7 +91,7 @@ class TargetedAPGD(SearchAttack):
             objective = lambda left: towards(target[left])  # noqa: E731
             return adaptive_ascent(network, x[rows], y[rows], start, objective, self)
 
-        return search_each_target(run, targets, x, noise)
+        return search_each_target(run, targets, x, noise, widest(network, x))
 
 
 @torch.no_grad()
@@ -133,22 +134,23 @@ def adaptive_ascent(
     """Return each sample's first fooling point, or else its best point, and which samples fool."""
     result, broken = start.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     state, windows = initial_state(x, y, start, settings.epsilon), checkpoints(settings.steps)
+    often = patience(x)
     for step in range(settings.steps + 1):
         logits, value, gradient = value_and_gradient(
             network, state.x_adv, state.y, objective(state.rows)
         )
         fooling = wrong(logits, state.y)
-        if fooling.any():
-            gone = state.rows[fooling]
-            result[gone], broken[gone] = state.x_adv[fooling], True
-            state, value, gradient = state[~fooling], value[~fooling], gradient[~fooling]
-            if not len(state.rows):
-                break
-        state = with_values(state, value, gradient)
+        state = with_values(state, torch.where(fooling, torch.inf, value), gradient)
+        if (step + 1) % often == 0 and (lost := state.best_value == torch.inf).any():
+            gone, left = lost.nonzero()[:, 0], (~lost).nonzero()[:, 0]
+            result[state.rows[gone]], broken[state.rows[gone]] = state.best[gone], True
+            if not len(left):
+                return result, broken
+            state = state[left]
         if step in windows:
             state = with_adapted_step(state, windows[step])
         state = with_next_point(state, settings, momentum=MOMENTUM if step else 0.0)
-    result[state.rows] = state.best
+    result[state.rows], broken[state.rows] = state.best, state.best_value == torch.inf
     return result, broken
 
 

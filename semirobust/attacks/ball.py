@@ -21,7 +21,6 @@ Norm: TypeAlias = Literal["inf", "2"]
 Outcome: TypeAlias = tuple[Images, Flags]  # x + delta, and which samples it is known to fool
 Search: TypeAlias = Callable[[Tensor, Noise], Outcome]  # the rows to search for -> what was found
 TRUSTED = ContextVar("TRUSTED", default=False)  # within ``trusting``
-FULL_BATCH = 192  # samples; with fewer, calling the network costs more than its sums
 
 
 class SearchAttack(Protocol):
@@ -75,6 +74,7 @@ def steepest_direction(gradient: Tensor, norm: Norm) -> Tensor:
     """Return the direction of unit norm in which the objective rises fastest."""
     if norm == "inf":
         return gradient.sign()
+    gradient = gradient.nan_to_num()  # the sign of what is no number is 0
     return gradient / per_sample(norms(gradient).clamp_min(1e-12), gradient)
 
 
@@ -225,18 +225,23 @@ def search_in_turn(searches: Sequence[Search], x: Images, noise: Noise) -> Outco
 
 
 def search_each_target(
-    run: Callable[[Tensor, Labels, Noise], Outcome], targets: Labels, x: Images, noise: Noise
+    run: Callable[[Tensor, Labels, Noise], Outcome],
+    targets: Labels,
+    x: Images,
+    noise: Noise,
+    width: int,
 ) -> Outcome:
     """Return what a search finds towards each of the classes ``targets``, N x T, in turn.
 
-    A sample goes on to its next class only where all before it failed. When few samples are left,
-    several classes are tried in one batch, which finds the same with fewer calls of the network.
+    A sample goes on to its next class only where all before it failed. Where the samples left are
+    fewer than ``width``, several classes are tried in one batch, which finds the same with fewer
+    calls of the network.
     """
     result, broken = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     number, count = 0, targets.shape[1]
     while number < count and not broken.all():
         rows = (~broken).nonzero()[:, 0]
-        group = range(number, min(count, number + max(1, FULL_BATCH // len(rows))))
+        group = range(number, min(count, number + max(1, width // len(rows))))
         streams = Noise(torch.cat([noise[rows].stream(k).seeds for k in group]))
         target = targets[rows][:, list(group)].T.flatten()
         points, lost = run(rows.repeat(len(group)), target, streams)

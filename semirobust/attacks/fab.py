@@ -30,6 +30,7 @@ from semirobust.attacks.ball import (
 )
 from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import towards
+from semirobust.attacks.width import patience, widest
 from semirobust.types import Classifier, Images, Labels
 
 TINY = 1e-12
@@ -64,22 +65,29 @@ class FAB(SearchAttack):
         def run(rows: Tensor, target: Labels, _: Noise) -> Outcome:
             return self.cross_boundary(network, x[rows], y[rows], target)
 
-        return search_each_target(run, targets, x, noise)
+        return search_each_target(run, targets, x, noise, widest(network, x))
 
     def cross_boundary(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Outcome:
         """Return points of the ball beyond the boundary to one class each, else x, and which."""
         result, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        rows, point = torch.arange(len(x), device=x.device), x
-        for _ in range(self.steps):
+        rows, point, found, often = torch.arange(len(x), device=x.device), x, x, patience(x)
+        lost = broken
+        for step in range(self.steps):
             point = self.next_point(network, x[rows], y[rows], target[rows], point)
             crossed = fooled(network, point, y[rows])
-            done = crossed & (distance(point, x[rows], self.norm) <= self.epsilon)
-            result[rows[done]], broken[rows[done]] = point[done], True
-            rows, point, crossed = rows[~done], point[~done], crossed[~done]
-            if not len(rows):
-                break
+            inside = distance(point, x[rows], self.norm) <= self.epsilon
+            found = torch.where(per_sample(crossed & inside & ~lost, x), point, found)
+            lost = lost | (crossed & inside)
+            if (step + 1) % often == 0 and lost.any():
+                gone, left = lost.nonzero()[:, 0], (~lost).nonzero()[:, 0]
+                result[rows[gone]], broken[rows[gone]] = found[gone], True
+                if not len(left):
+                    return result, broken
+                rows, point, found, lost = rows[left], point[left], found[left], lost[left]
+                crossed = crossed[left]
             kept = per_sample(torch.where(crossed, self.back, 1.0).to(x.dtype), x)
             point = x[rows] + kept * (point - x[rows])
+        result[rows], broken[rows] = found, lost
         return result, broken
 
     def next_point(
@@ -87,9 +95,10 @@ class FAB(SearchAttack):
     ) -> Images:
         """Return the next point: beyond the plane, between the projections of point and of x."""
         _, value, w = value_and_gradient(network, point, y, towards(target))
-        from_point = to_plane(point, w, value, self.norm)
+        w = w.nan_to_num()
         at_clean = value + (w * (x - point)).flatten(1).sum(dim=1)
-        from_clean = to_plane(x, w, at_clean, self.norm)
+        start, needed = torch.cat([point, x]), torch.cat([value, at_clean])
+        from_point, from_clean = to_plane(start, torch.cat([w, w]), needed, self.norm).chunk(2)
         here, there = (norms(move, float(self.norm)) for move in (from_point, from_clean))
         share = (here / (here + there).clamp_min(TINY)).clamp(0, self.most_clean)
         alpha = per_sample(share, x)
@@ -110,11 +119,12 @@ def to_plane(x: Images, w: Tensor, value: Tensor, norm: Norm) -> Tensor:
     room = torch.where(w > 0, 1 - flat, flat)
     slope, arrival = w.abs() * speed, room / speed.clamp_min(TINY)
     time, needed = torch.zeros_like(value), value.abs()
-    for _ in range(50):
+    often = patience(x)
+    for step in range(50):
         missing = needed - (slope * torch.minimum(time[:, None], arrival)).sum(dim=1)
         still = torch.where(arrival > time[:, None], slope, 0).sum(dim=1)
         advance = torch.where(missing > 1e-6 * needed, missing / still.clamp_min(TINY), 0)
-        if not (advance > 0).any():
+        if step % often == 0 and not (advance > 0).any():
             break
         time = time + advance
     move = w.sign() * speed * torch.minimum(time[:, None], arrival)

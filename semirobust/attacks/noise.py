@@ -43,8 +43,8 @@ class Noise:
         """Return other streams of the same samples, for another use."""
         return Noise(scrambled(scrambled(~self.seeds) + number))
 
-    def uniform(self, *shape: int, draw: int = 0) -> Tensor:
-        """Return numbers in [0, 1), N x shape, float32."""
+    def uniform(self, *shape: int, draw: int | Tensor = 0) -> Tensor:
+        """Return numbers in [0, 1), N x shape, float32; a draw may be one number a sample."""
         size = math.prod(shape)
         position = torch.arange(size, device=self.seeds.device) * WEYL
         start = scrambled(scrambled(self.seeds) + draw)[:, None]

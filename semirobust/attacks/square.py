@@ -4,9 +4,9 @@ A query is accepted where it lowers the margin logit_y - max of the others. The 
 that a patch covers is halved at the paper's fractions of the number of queries. Queries are forward
 passes, so gradients that vanish or mislead do not stop it.
 
-A long search accepts few queries. So several are made in one batch, all from the current points;
-after the first that is accepted, for whichever sample, the rest of the batch is made again. A patch
-that changes nothing costs no query. The result is that of one query after another.
+A long search accepts few queries. So every sample makes several in one batch, all from its current
+point, twice as many after none was accepted; what follows the first that is accepted is made again.
+A patch that changes nothing costs no query. The result is that of one query after another.
 
 Departure: every sample draws patches of its own, where the authors' program gives one patch to the
 whole batch; only then is a flag independent of the batch.
@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from semirobust.attacks.ball import (
-    FULL_BATCH,
     Norm,
     Outcome,
     SearchAttack,
@@ -33,6 +32,7 @@ from semirobust.attacks.ball import (
 )
 from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import margin
+from semirobust.attacks.width import ENOUGH, widest
 from semirobust.types import Classifier, Images, Labels
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
@@ -60,26 +60,31 @@ class Square(SearchAttack):
         start, proposed = (
             (stripes, with_random_square) if self.norm == "inf" else (tiles, with_moved_square)
         )
-        result, query, ahead = start(x, self.epsilon, noise), 1, 1
-        least = margin(network(result), y)
-        while query < self.queries:
-            rows = (least > 0).nonzero()[:, 0]
-            if not len(rows):
-                break
-            current, clean, of_rows = result[rows], x[rows], noise[rows]
-            numbers = range(query, min(query + ahead, self.queries))
-            points = [
-                proposed(current, clean, self.epsilon, self.side(number, x), of_rows, number)
-                for number in numbers
-            ]
-            value = margins(network, torch.stack(points), current, y[rows])
-            lower = value < least[rows]
-            gained = lower.any(dim=1).tolist()
-            last = gained.index(True) if True in gained else len(numbers) - 1
-            kept = lower[last]
-            result[rows[kept]], least[rows[kept]] = points[last][kept], value[last][kept]
-            query += last + 1
-            ahead = 1 if gained[last] else min(2 * ahead, max(1, FULL_BATCH // len(rows)))
+        result = start(x, self.epsilon, noise)
+        least = margins(network, result, y)
+        side = torch.tensor([self.side(query, x) for query in range(self.queries)]).to(x.device)
+        query, ahead = torch.ones_like(y), torch.ones_like(y)
+        width = widest(network, x, most=ENOUGH)
+        while len(rows := ((least > 0) & (query < self.queries)).nonzero()[:, 0]):
+            most = torch.minimum(ahead[rows], self.queries - query[rows])
+            reach = most.clamp_max(max(1, width // len(rows)))
+            owner = torch.arange(len(rows), device=x.device).repeat_interleave(reach)
+            first = reach.cumsum(0) - reach  # place of a sample's first query in the batch
+            offset = torch.arange(len(owner), device=x.device) - first[owner]
+            who, number = rows[owner], query[rows][owner] + offset
+            current = result[who]
+            points = proposed(current, x[who], self.epsilon, side[number], noise[who], number)
+            value = torch.full_like(least[who], torch.inf)
+            new = (points != current).flatten(1).any(dim=1).nonzero()[:, 0]
+            if len(new):
+                value[new] = margins(network, points[new], y[who[new]])
+            place = torch.where(value < least[who], offset, self.queries)
+            taken = torch.full_like(reach, self.queries).scatter_reduce_(0, owner, place, "amin")
+            gained = taken < self.queries
+            at = (first + taken)[gained]
+            result[rows[gained]], least[rows[gained]] = points[at], value[at]
+            query[rows] += torch.where(gained, taken + 1, reach)
+            ahead[rows] = torch.where(gained, (reach // 2).clamp_min(1), 2 * reach)
         return result, ~(least > 0)
 
     def side(self, query: int, x: Images) -> int:
@@ -89,13 +94,10 @@ class Square(SearchAttack):
         return min(max(side, 1), min(x.shape[2:]) - 1)
 
 
-def margins(network: Classifier, points: Images, current: Images, y: Labels) -> Tensor:
-    """Return the margins of Q x N points, infinite where a point is the current one."""
-    new = (points != current).flatten(2).any(dim=2)
-    value = torch.full(new.shape, torch.inf, dtype=points.dtype, device=points.device)
-    if new.any():
-        value[new] = margin(network(points[new]), y.expand(len(points), -1)[new])
-    return value
+def margins(network: Classifier, points: Images, y: Labels) -> Tensor:
+    """Return the margins of points, least of all where the network answers with no number."""
+    value = margin(network(points), y)
+    return torch.where(value.isnan(), -torch.inf, value)
 
 
 def random_signs(noise: Noise, *shape: int) -> Tensor:
@@ -109,7 +111,7 @@ def stripes(x: Images, epsilon: float, noise: Noise) -> Images:
 
 
 def with_random_square(
-    point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: int
+    point: Images, x: Images, epsilon: float, side: Tensor, noise: Noise, query: Tensor
 ) -> Images:
     """Return the points with one square set to an end of the ball, by one sign a channel."""
     height, width = x.shape[2:]
@@ -120,10 +122,10 @@ def with_random_square(
     return torch.where(inside, project(x + epsilon * sign[:, :, None, None], x, epsilon), point)
 
 
-def window(first: Tensor, length: int, side: int) -> Tensor:
+def window(first: Tensor, length: int, side: Tensor) -> Tensor:
     """Return which of the positions 0..length-1 lie in first..first+side-1, N x length."""
     offset = torch.arange(length, device=first.device) - first[:, None]
-    return (offset >= 0) & (offset < side)
+    return (offset >= 0) & (offset < side[:, None])
 
 
 def tiles(x: Images, epsilon: float, noise: Noise) -> Images:
@@ -138,9 +140,19 @@ def tiles(x: Images, epsilon: float, noise: Noise) -> Images:
 
 
 def with_moved_square(
-    point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: int
+    point: Images, x: Images, epsilon: float, side: Tensor, noise: Noise, query: Tensor
 ) -> Images:
     """Return the points with the budget of one square moved to another, as bumps: Alg. 3."""
+    result = torch.empty_like(point)
+    for one in torch.unique(side).tolist():  # squares of one size are cut out together
+        rows = (side == one).nonzero()[:, 0]
+        result[rows] = moved(point[rows], x[rows], epsilon, one, noise[rows], query[rows])
+    return result
+
+
+def moved(
+    point: Images, x: Images, epsilon: float, side: int, noise: Noise, query: Tensor
+) -> Images:
     side = min(max(side + 1 - side % 2, 3), *x.shape[2:])
     delta, channels = point - x, x.shape[1]
     place = noise.uniform(5 + channels, draw=query)

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from semirobust.attacks.ball import Norm, Outcome, SearchAttack, fooled, prepared, share
 from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.width import widest
 from semirobust.evaluation.canaries import (
     Canary,
     gives_logits,
@@ -133,9 +134,10 @@ def robust_accuracy(
     """Return the report of the worst case over all attacks, with the checks that need no attack.
 
     Attacks are run in their order. The seed is of the samples' noise, and nothing else is random;
-    no flag depends on the batch. A ``surrogate`` is attacked in the place of the network (protocol
-    "static"). A ``stand_in`` is a faster copy on which the search is made (see ``stand_in``): what
-    is found counts where it fools the network; what does not is searched for there again.
+    no flag depends on the batch, and a GPU is given as much as its memory holds. A ``surrogate`` is
+    attacked in the place of the network (protocol "static"). A ``stand_in`` is a faster copy on
+    which the search is made (see ``stand_in``): what is found counts where it fools the network;
+    what does not is searched for there again.
     """
     if surrogate is not None and stand_in is not None:
         raise ValueError("a surrogate is attacked itself: leave out stand_in")
@@ -201,7 +203,8 @@ class WorstCase:
         """Give one attack the samples that stand, a batch at a time."""
         noise = sample_noise(generator, self.x)
         self.given[name], self.broken[name] = self.standing, torch.zeros_like(self.standing)
-        for rows in torch.split(self.standing.nonzero()[:, 0], self.batch):
+        batch = widest(self.attacked, self.x, self.batch)
+        for rows in torch.split(self.standing.nonzero()[:, 0], batch):
             self.x_adv[rows], self.broken[name][rows] = self.outcome(member, rows, noise[rows])
         self.standing = self.standing & ~self.broken[name]
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from semirobust.attacks import apgd, fab, square, width
 from semirobust.attacks.apgd import APGD, TargetedAPGD, checkpoints
 from semirobust.attacks.autoattack import AutoAttack, FastEnsemble, Headline
 from semirobust.attacks.ball import distance, fooled
 from semirobust.attacks.carlini_wagner import CarliniWagner
 from semirobust.attacks.fab import FAB, to_plane
-from semirobust.attacks.gradient import from_name
+from semirobust.attacks.gradient import FGSM, PGD, from_name, strong_pgd
 from semirobust.attacks.noise import sample_noise
 from semirobust.attacks.objectives import margin
 from semirobust.attacks.square import (
@@ -172,6 +173,45 @@ def test_few_classes_and_single_images_are_served(classes):
         assert fooled(network, attack(network, x, y, generator=draws()), y).all()
 
 
+class Broken(nn.Module):
+    """A linear network whose answers, or gradients, are no numbers where the first pixel moves."""
+
+    def __init__(self, network: nn.Module, value: float, *, gradients: bool) -> None:
+        super().__init__()
+        self.network, self.value, self.gradients = network, value, gradients
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.network(x)
+        if self.gradients:
+            if logits.requires_grad:
+                logits.register_hook(lambda g: g * self.value)
+            return logits
+        moved = (x[:, 0, 0, 0] - 0.5).abs() > 0.1
+        return torch.where(moved[:, None], self.value, logits)
+
+
+@pytest.mark.parametrize("n", [1, 6])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_points_are_numbers_where_logits_or_gradients_are_not(value, gradients, n):
+    whole, x, y = halfspace(n, dead=2)
+    network = Broken(whole, value, gradients=gradients)
+    members = both_norms()
+    members += [FGSM(epsilon=0.3), strong_pgd(0.3), PGD(epsilon=0.3), CarliniWagner(steps=10)]
+    for attack in members:
+        x_adv = attack(network, x, y, generator=draws())
+        assert x_adv.isfinite().all(), attack
+        assert not x_adv.requires_grad
+        assert distance(x_adv, x, getattr(attack, "norm", "inf")).max() <= (
+            getattr(attack, "epsilon", None) or 10
+        ) * (1 + 1e-6)
+    if not gradients:  # an answer that is no number is a wrong answer, also to a blind search
+        for norm, epsilon in (("inf", 0.3), ("2", 3.0)):
+            blind = Square(epsilon=epsilon, norm=norm, queries=300)
+            _, broken = blind.search(network, x, y, sample_noise(draws(), x))
+            assert broken.all() or norm == "2"
+
+
 def test_apgd_judges_its_step_where_the_paper_says():
     assert list(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert list(checkpoints(1)) == [1]
@@ -253,12 +293,59 @@ def test_square_finds_in_batches_what_it_finds_query_by_query(norm, epsilon):
     point = start(x, epsilon, noise)
     least = margin(network(point), y)
     for query in range(1, 800):
-        after = proposed(point, x, epsilon, attack.side(query, x), noise, query)
+        side, number = (torch.full_like(y, n) for n in (attack.side(query, x), query))
+        after = proposed(point, x, epsilon, side, noise, number)
         value = margin(network(after), y)
         kept = (value < least) & (least > 0)
         point[kept], least[kept] = after[kept], value[kept]
     torch.testing.assert_close(found, point)
     assert not torch.equal(found, start(x, epsilon, noise))
+
+
+@pytest.mark.parametrize("attack", both_norms(), ids=repr)
+@pytest.mark.parametrize(("full", "often"), [(1, 1), (64, 3), (4096, 8)])
+def test_neither_width_nor_patience_changes_a_point(monkeypatch, attack, full, often):
+    network = small_network()
+    x, y = labelled(network, 20)
+    network, x = network.double(), x.double()
+    known = attack.search(network, x, y, sample_noise(draws(), x))
+    monkeypatch.setattr(width, "FULL_BATCH", full)
+    for module in (apgd, fab):
+        monkeypatch.setattr(module, "patience", lambda _: often)
+    points, broken = attack.search(network, x, y, sample_noise(draws(), x))
+    assert torch.equal(broken, known[1])
+    torch.testing.assert_close(points, known[0], rtol=0, atol=1e-12)
+    assert broken.any()
+
+
+def test_autoattack_on_images_that_all_stand_takes_a_third_of_the_calls(monkeypatch):
+    network, x, y = halfspace(24, dead=8)
+    monkeypatch.setattr(width, "FULL_BATCH", 24 * 9)  # as on a GPU: all classes at once
+    monkeypatch.setattr(square, "widest", lambda *_, **__: 24 * 4)  # and four queries a sample
+    calls = {}
+    for name, attack in AutoAttack(epsilon=1e-3).members().items():
+        sizes = []
+        counted = lambda z, sizes=sizes: sizes.append(len(z)) or network(z)  # noqa: E731
+        _, broken = attack.search(counted, x, y, sample_noise(draws(), x))
+        assert not broken.any()
+        calls[name] = len(sizes)
+    assert calls["apgd-ce"] == 101
+    assert calls["apgd-t"] == 1 + 101
+    assert calls["fab-t"] == 1 + 200
+    assert sum(calls.values()) < 2700  # one class and one query at a time: 7,811
+
+
+def test_memory_holds_as_many_samples_as_their_activations_leave_room_for():
+    x = torch.rand(8, 3, 8, 8, generator=draws())
+    held = 4 * (3 * 64 + 2 * 6 * 36)  # the image, and what ReLU and the last layer keep
+    narrow = small_network().eval()
+    free = 10**9
+    exact = free / width.SPARE / (held + width.IMAGES * 4 * 3 * 64)
+    assert width.room(narrow, x, free) == pytest.approx(exact, rel=0.15)
+    assert width.room(narrow, x, 2 * free) == pytest.approx(2 * exact, rel=0.15)
+    assert width.room(narrow, x, 0) == 1
+    assert width.widest(narrow, x) == width.FULL_BATCH  # on a CPU, whatever its memory
+    assert width.widest(narrow, x, 7) == 7
 
 
 def test_square_does_not_ask_for_a_patch_that_changes_nothing():
