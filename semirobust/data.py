@@ -30,6 +30,11 @@ TINY_IMAGENET = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
+def device() -> torch.device:
+    """Return where to compute: the first GPU that is visible, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Paired inputs and labels; ``images`` are bytes, or floats where a chain's h_a is cached."""
@@ -81,6 +86,12 @@ class DataSet:
     @property
     def channels(self) -> int:
         return self.train.images.shape[1]
+
+    def to(self, device: torch.device | str) -> "DataSet":
+        train, validation, test = (
+            part.to(device) for part in (self.train, self.validation, self.test)
+        )
+        return replace(self, train=train, validation=validation, test=test)
 
 
 @dataclass(frozen=True, kw_only=True)

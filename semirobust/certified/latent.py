@@ -54,6 +54,7 @@ def separated(graph: Tensor) -> Flags:
 
     Any such set is a certificate; the largest one is not searched for.
     """
+    graph = graph.cpu()  # sample by sample
     kept = torch.ones(len(graph), dtype=torch.bool)
     degree = graph.sum(dim=1)
     left = []
@@ -77,6 +78,7 @@ def probe_free(graph: Tensor, y: Labels) -> float:
 
 def matched(graph: Tensor) -> int:
     """Return the size of a set of disjoint pairs of the graph; a readout loses one of each."""
+    graph = graph.cpu()
     free = torch.ones(len(graph), dtype=torch.bool)
     pairs = 0
     for sample in graph.sum(dim=1).argsort().tolist():
@@ -127,9 +129,10 @@ def least_distance(
     f_a: nn.Module, x: Images, other: Images, epsilon: float, generator: Generator, steps: int
 ) -> Tensor:
     """Return the least distance of f_a(x + delta) and f_a(other + delta') that descent finds."""
-    shift = [epsilon * (2 * torch.rand(x.shape, generator=generator) - 1) for _ in range(2)]
+    draws = [torch.rand(x.shape, generator=generator).to(x) for _ in range(2)]
+    shift = [epsilon * (2 * draw - 1) for draw in draws]
     ends = [project(x + shift[0], x, epsilon), project(other + shift[1], other, epsilon)]
-    least = torch.full((len(x),), torch.inf)
+    least = torch.full((len(x),), torch.inf).to(x)
     for step in range(steps):
         with torch.enable_grad():
             here = [end.detach().requires_grad_() for end in ends]

@@ -29,7 +29,7 @@ from semirobust.certified.certificates import (
 )
 from semirobust.certified.latent import collisions, latent_boxes, matched, overlaps, probe_free
 from semirobust.certified.mixtrain import OnBoxes, with_boxes
-from semirobust.data import DataSet, Samples, batches, select
+from semirobust.data import DataSet, Samples, batches, device, select
 from semirobust.edge import information
 from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import robust_accuracy
@@ -89,7 +89,7 @@ def rows(profile: str) -> tuple[Transfer, ...]:
 
 
 def run(row: Transfer, root: str | Path | None = None, *, download: bool = False) -> Run:
-    samples = select(row.front.data, root, download=download)
+    samples = select(row.front.data, root, download=download, device=device())
     network, _ = yield from trained(row.front, samples)
     transfer = []
     for a in row.cuts:
@@ -108,7 +108,7 @@ def spliced(
 ) -> Generator[Progress, None, nn.Sequential]:
     """Train an f_b from scratch behind the frozen f_a and return the whole."""
     fresh = architecture(row.front.chain).build(seed=100 + row.front.seed, tight=tail == "boxes")
-    f_a, f_b = split(network, a)[0], split(fresh, a)[1]
+    f_a, f_b = split(network, a)[0], split(fresh.to(device()), a)[1]
     whole = nn.Sequential(*f_a, *f_b)
     front, boxes = row.front, OnBoxes(ramp=max(1, row.epochs // 2))
     method = boxes if tail == "boxes" else method_of(tail, front.epsilon, 1, 1)

@@ -19,7 +19,7 @@ from semirobust.attacks.ball import share
 from semirobust.attacks.gradient import strong_pgd
 from semirobust.certified.certificates import bracket, certified_margins, verified_by_bound
 from semirobust.certified.interval_attack import IntervalGradient
-from semirobust.data import DataSet, Samples, select, subset
+from semirobust.data import DataSet, Samples, device, select, subset
 from semirobust.evaluation.report import Report, robust_accuracy
 from semirobust.experiments.mixtrain_settings import Certification, Cost
 from semirobust.experiments.nodes import train
@@ -34,9 +34,9 @@ def run(
 ) -> Run:
     """Train, attack and certify one network, or time an epoch of each; return the tables."""
     if isinstance(row, Cost):
-        samples = select(row.row.data, root, download=download)
+        samples = select(row.row.data, root, download=download)  # its seconds are of the CPU
         return {"costs": [epoch_cost(row, name, samples.train) for name in row.methods]}
-    samples = select(row.data, root, download=download)
+    samples = select(row.data, root, download=download, device=device())
     network, epochs = yield from trained(row, samples)
     found, reports = measured(row, network, samples.test)
     return {"networks": [found], "reports": reports, "epochs": epochs}
@@ -46,7 +46,7 @@ def trained(
     row: Certification, samples: DataSet
 ) -> Generator[Progress, None, tuple[nn.Sequential, list[dict[str, Any]]]]:
     """Train a row's network, or load it, and return it with its losses epoch by epoch."""
-    network, epochs = row.build(), []
+    network, epochs = row.build().to(device()), []
     about = (row.method, row.chain, row.data)
     for step in train("certified", about, network, samples.train, row.training, words=row.method):
         epochs.append({"epoch": step.epoch.epoch, "loss": step.epoch.loss})

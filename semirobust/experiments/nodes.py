@@ -16,7 +16,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from semirobust.data import DataSet, Samples
+from semirobust.data import DataSet, Samples, device
 from semirobust.experiments.study import (
     Content,
     Progress,
@@ -50,11 +50,16 @@ def kept(
             files = {TENSORS: packed(tensors)} if tensors else {}
             origin = {**computed_on(), "gpu_memory_mb": gpu_memory_mb()}
             facts = publish(work, files, {**facts, "progress": epochs}, **origin)
-            return tensors, facts
+            return _placed(tensors), facts
         for words, epoch in work.facts["progress"]:
             yield Progress(words, Epoch(**epoch), resumed=True)
         there = TENSORS in work.record["files"]
-        return from_safetensors(work.payload(TENSORS)) if there else {}, work.facts
+        return _placed(from_safetensors(work.payload(TENSORS)) if there else {}), work.facts
+
+
+def _placed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors where studies compute, whether they were made or read."""
+    return {name: tensor.to(device()) for name, tensor in tensors.items()}
 
 
 def _noted(

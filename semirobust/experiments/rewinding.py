@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import nn
 
 from semirobust.attacks.gradient import NFGSM, PGD, strong_pgd
-from semirobust.data import DataSet, Part, Samples, select, subset
+from semirobust.data import DataSet, Part, Samples, device, select, subset
 from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.nodes import train
@@ -94,7 +94,7 @@ def rewindings(profile: str) -> tuple[Rewinding, ...]:
 
 def run(row: Rewinding, root: str | Path | None = None, *, download: bool = False) -> Run:
     """Return the tables "levels", "networks" and "rho": tickets, and what stands behind them."""
-    samples = select(row.data, root, download=download)
+    samples = select(row.data, root, download=download, device=device())
     few, fitted = subset(samples.test, row.images), partial(_fitted, row, samples)
     early = yield from _early(row, samples, seed=row.seed)
     dense = ticket = yield from fitted("dense", early)
@@ -130,7 +130,7 @@ def _fitted(
     a: int = 0,
 ) -> Generator[Progress, None, nn.Sequential]:
     """Return a trained copy with ordinary weights."""
-    copy = deepcopy(network)
+    copy = deepcopy(network).to(device())
     if masks is not None:
         cover(copy, masks)
     settings = (row.architecture, row.data, row.seed, words)

@@ -28,7 +28,7 @@ from semirobust.experiments.tickets import Found, Hunt, hunted, hunts, parts, sc
 from semirobust.layers import split
 from semirobust.results.artefacts import Artefact
 from semirobust.theory.semirobustness import linear_readout, with_readout
-from semirobust.tickets.batched import Masks, Steps, Weights, chain, fit, full_masks
+from semirobust.tickets.batched import Masks, Steps, Weights, chain, fit, full_masks, placed
 from semirobust.tickets.pruning import initial_weights, seeds_of, share_left, sizes_of
 from semirobust.training.files import content
 from semirobust.training.fitting import Epoch
@@ -137,7 +137,8 @@ def trained(
 ) -> Generator[Progress, None, Weights]:
     """Return networks trained like a level of the hunt, one a trial, zero where a mask hides."""
     settings = hunt.tickets
-    first = initial_weights(settings, sizes_of(train, settings), draw=draw)
+    drawn = initial_weights(settings, sizes_of(train, settings), draw=draw)
+    first = placed(drawn, train.labels)
     masks = full_masks(first) if masks is None else masks
     steps = settings.steps if attack else replace(settings.steps, attack=None)
     seeds = seeds_of(settings, draw)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from semirobust.algorithm1 import Trial, best
-from semirobust.data import select
+from semirobust.data import device, select
 from semirobust.experiments.nodes import Memory, Node, made
 from semirobust.experiments.row import TABLES, Contender, Row, measured, network_file, tables_of
 from semirobust.experiments.study import (
@@ -26,7 +26,6 @@ from semirobust.experiments.study import (
     Study,
     Tables,
     attacked_parts,
-    device,
     rebuilt,
     seeded,
     trained,

@@ -22,7 +22,7 @@ from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.ball import perturbed_batches
 from semirobust.attacks.carlini_wagner import CarliniWagner
 from semirobust.attacks.gradient import FGSM, IFGSM, PGD
-from semirobust.data import DataSet, Part, Samples, to_bytes
+from semirobust.data import DataSet, Part, Samples, device, to_bytes
 from semirobust.models import Architecture
 from semirobust.training.files import arithmetic
 from semirobust.training.fitting import Epoch, Precision, Side, Training, accuracy, fit
@@ -75,11 +75,6 @@ class Study:
 def titled(row: Any, *words: str) -> str:
     names = (row.architecture.name, row.data.name, *filter(None, words))
     return f"{' '.join(names)} seed {row.seed}"
-
-
-def device() -> torch.device:
-    """Return where studies compute: the first GPU that is visible, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def device_name() -> str:

@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import FGSM, PGD
-from semirobust.data import DataSet, Part, Samples, select, subset, to_bytes
+from semirobust.data import DataSet, Part, Samples, device, select, subset, to_bytes
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.nodes import kept
 from semirobust.experiments.study import PARTS, Making, Progress, Run
@@ -113,7 +113,7 @@ def grey(samples: Samples, side: int) -> Samples:
 
 
 def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
-    colour = select(row.data, root, download=download)
+    colour = select(row.data, root, download=download, device=device())
     grey_parts: dict[str, Any] = {name: grey(getattr(colour, name), row.side) for name in PARTS}
     return replace(colour, **grey_parts)
 

@@ -117,6 +117,11 @@ def glorot_weights(sizes: Sequence[int], seeds: Sequence[int]) -> Weights:
     )
 
 
+def placed(weights: Sequence[Tensor], like: Tensor) -> Weights:
+    """Return weights or masks on the device of another tensor."""
+    return tuple(weight.to(like.device) for weight in weights)
+
+
 def chain(weights: Sequence[Tensor], masks: Sequence[Tensor], number: int) -> nn.Sequential:
     """Return one of R networks as a chain of ordinary links, with zeros where it was pruned."""
     links = []

@@ -34,6 +34,7 @@ from semirobust.tickets.batched import (
     fit,
     full_masks,
     glorot_weights,
+    placed,
 )
 from semirobust.training.files import (
     content,
@@ -169,7 +170,8 @@ def reset_weights(settings: Tickets, sizes: Sequence[int], level: int, weights: 
         "random": initial_weights(settings, sizes, draw=level),
     }
     after = [anew.get(reset, own) for reset, own in zip(settings.resets, parts, strict=True)]
-    return tuple(torch.cat(layer) for layer in zip(*after, strict=True))
+    here = [placed(part, weights[0]) for part in after]
+    return tuple(torch.cat(layer) for layer in zip(*here, strict=True))
 
 
 def levels(
@@ -191,6 +193,8 @@ def levels(
     else:
         first = initial_weights(settings, sizes_of(train, settings))
         state = State(first, full_masks(first))
+    state.weights = placed(state.weights, train.labels)
+    state.masks = placed(state.masks, train.labels)
     for number, records in enumerate(state.history):
         yield Level(number, records, resumed=True)
     for number in range(len(state.history), settings.levels + 1):

@@ -1,0 +1,88 @@
+"""Networks and samples are where the machine computes: nothing stays behind on the CPU."""
+
+import json
+import re
+from dataclasses import fields, is_dataclass, replace
+
+import matplotlib as mpl
+import pytest
+import torch
+from elsewhere import DEVICE, elsewhere
+
+from semirobust import data, training
+from semirobust.experiments import registry
+from semirobust.experiments.mixtrain_settings import Cost
+from semirobust.models import build
+from semirobust.results.records import ROOT
+from semirobust.training.fitting import Training, fit
+
+FEW = {"images": 60, "searched": 5, "fitting": 100, "epochs": 2, "early": 1, "iterations": 4}
+FEW |= {"steps": 2, "levels": 1, "pairs": 50, "width": 0.1}
+PASSED = {"setup", "nbval-check-output"}
+COMPUTING = ("11", "12", "13", "14", "21", "22", "23")  # notebooks that train networks themselves
+
+
+@pytest.fixture
+def device(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path))
+    with elsewhere(monkeypatch) as there:
+        yield there
+
+
+def brief(settings):
+    """Return settings with few images and steps."""
+    if isinstance(settings, tuple):
+        return tuple(map(brief, settings))
+    if isinstance(settings, data.Part):
+        return replace(settings, train=300, validation=60, test=250)
+    if not is_dataclass(settings):
+        return settings
+    values = {field.name: brief(getattr(settings, field.name)) for field in fields(settings)}
+    few = {name: most for name, most in FEW.items() if isinstance(values.get(name), int | float)}
+    return replace(settings, **values | {name: min(values[name], few[name]) for name in few})
+
+
+def test_the_device_of_these_tests_refuses_what_a_gpu_does(device):
+    there, network = torch.ones(2, 3).to(device), build("cnn", width=0.25)
+    assert there.device == DEVICE
+    assert (there + 1).sum().item() == 12
+    with pytest.raises(RuntimeError, match="both devices"):
+        there + torch.ones(2, 3)
+    with pytest.raises(RuntimeError, match="generator of the CPU"):
+        torch.rand(2, device=device, generator=torch.Generator())
+    with pytest.raises(RuntimeError, match="stayed on the CPU"):
+        network(torch.ones(1, 3, 32, 32))
+    with pytest.raises(RuntimeError, match="numpy"):
+        there.numpy()
+
+
+def test_a_network_that_stays_behind_is_found(device):
+    samples = data.load("digits").to(device)
+    with pytest.raises(RuntimeError, match="both devices"):
+        list(fit(build("cnn", width=0.25), samples.train, Training(epochs=1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.EXPERIMENTS)
+def test_an_experiment_computes_where_the_machine_does(name, device):
+    row = next(row for row in registry.rows(name, "smoke") if not isinstance(row, Cost))
+    found = registry.finish(registry.experiment(name).run(brief(row)))
+    again = registry.finish(registry.experiment(name).run(brief(row)))  # from artefacts
+    assert any(found.values())
+    assert found.keys() == again.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", COMPUTING)
+def test_a_notebook_computes_where_the_machine_does(number, device, monkeypatch):
+    mpl.use("Agg")
+    once = training.Training
+    monkeypatch.setattr(training, "Training", lambda **how: once(**how | {"epochs": 1}))
+    (path,) = (ROOT / "notebooks").glob(f"{number}-*.ipynb")
+    names: dict[str, object] = {}
+    for cell in json.loads(path.read_bytes())["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        code = "".join(cell["source"])
+        if cell["cell_type"] == "code" and not PASSED & set(tags) and "assert " not in code:
+            exec(re.sub(r"^images = \d+", "images = 20", code, flags=re.MULTILINE), names)
+    assert names["device"] == DEVICE
