@@ -114,12 +114,20 @@ def elsewhere(monkeypatch: Any) -> Iterator[torch.device]:
                     monkeypatch.setattr(module, name, lambda: DEVICE)
     monkeypatch.setattr(torch, "autocast", partial(_autocast, torch.autocast))
     monkeypatch.setattr(torch.optim, "Adam", partial(_adam, torch.optim.Adam))
+    monkeypatch.setattr(torch, "load", partial(_load, torch.load))
     with Watch():
         yield DEVICE
 
 
 def _autocast(ours: Any, kind: str, *rest: Any, **how: Any) -> Any:
     return nullcontext() if kind == DEVICE.type else ours(kind, *rest, **how)
+
+
+def _load(ours: Any, *given: Any, map_location: Any = None, **how: Any) -> Any:
+    if map_location != DEVICE:
+        return ours(*given, map_location=map_location, **how)
+    found = ours(*given, map_location="cpu", **how)
+    return tree_map(lambda value: value.to(DEVICE) if isinstance(value, Tensor) else value, found)
 
 
 def _adam(ours: Any, *given: Any, fused: bool, **how: Any) -> Any:

@@ -15,6 +15,7 @@ from semirobust.experiments.mixtrain_settings import Cost
 from semirobust.models import build
 from semirobust.results.records import ROOT
 from semirobust.training.fitting import Training, fit
+from semirobust.training.methods import Atta
 
 FEW = {"images": 60, "searched": 5, "fitting": 100, "epochs": 2, "early": 1, "iterations": 4}
 FEW |= {"steps": 2, "levels": 1, "pairs": 50, "width": 0.1}
@@ -60,6 +61,14 @@ def test_a_network_that_stays_behind_is_found(device):
     samples = data.load("digits").to(device)
     with pytest.raises(RuntimeError, match="both devices"):
         list(fit(build("cnn", width=0.25), samples.train, Training(epochs=1)))
+
+
+def test_a_training_resumes_there(device, tmp_path):
+    settings, path = Training(epochs=2, batch=50, method=Atta()), tmp_path / "checkpoint.pt"
+    samples = data.subset(data.load("digits").test, 100).to(device)
+    next(fit(build("cnn", width=0.25).to(device), samples, settings, checkpoint=path))
+    resumed = build("cnn", width=0.25).to(device)
+    assert len(list(fit(resumed, samples, settings, checkpoint=path))) == 2
 
 
 @pytest.mark.slow

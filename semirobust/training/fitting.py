@@ -218,7 +218,7 @@ class Run:
         state = read_checkpoint(path, own, self.samples.labels.device)
         load_weights(self.network, state["weights"], path)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state["generator"].cpu())
         self.memory = state["memory"]
         return [Epoch(**epoch) for epoch in state["history"]]
 

@@ -26,7 +26,7 @@ from semirobust.training.methods import Online
 RADIUS = 16 / 255
 DRIVERS = {
     ("experiments.registry", "finish"),
-    ("experiments.study", "device"),
+    ("data", "device"),
     ("experiments.study", "device_name"),
 }
 
