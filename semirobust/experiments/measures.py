@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, nn
 
-from semirobust.data import DataSet, Samples, batches, subset
+from semirobust.data import DataSet, subset
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.audits import linear_readouts
 from semirobust.experiments.nodes import Memory, Node, made
 from semirobust.experiments.rests import rest_of
-from semirobust.experiments.row import PRESETS, Contender, dependence, tables_of
+from semirobust.experiments.row import PRESETS, Contender, answers, dependence, tables_of
 from semirobust.experiments.stages import Entry, Lineup
 from semirobust.experiments.study import Content, Run, Tables
 from semirobust.layers import cut
@@ -95,20 +95,6 @@ def measured(
     }
     reports = [{**where, "column": "whitebox", **report.as_record()}]
     return {}, {"networks": [found], "reports": reports, "rho": rho}
-
-
-@torch.no_grad()
-def answers(network: nn.Sequential, samples: Samples) -> float:
-    """Return H(ŷ | y) in bits: how much the answers differ among images of one class.
-
-    It is part of the last rho_j as it is read on attacked images: who was fooled.
-    """
-    given = torch.cat([network(x).argmax(dim=1) for x, _, _ in batches(samples, 500)])
-    table = np.zeros((int(samples.y.max()) + 1, int(given.max()) + 1))
-    np.add.at(table, (samples.y.cpu().numpy(), given.cpu().numpy()), 1)
-    joint = table / table.sum()
-    within = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
-    return float(-(joint * np.log2(np.where(within > 0, within, 1))).sum())
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ OWN = "the network itself"
 @dataclass(frozen=True, kw_only=True)
 class Reading(OfRow):
     images: int = 5000  # test images
+    presets: tuple[str, ...] = ("paper",)  # "published": every convolution, with H(ŷ | y) beside it
 
 
 def readings(profile: str) -> tuple[Reading, ...]:
@@ -61,7 +62,8 @@ def run(row: Reading, root: str | Path | None = None, *, download: bool = False)
         own = shared[name] if name in shared else attacked(network)
         for against, images in {**shared, OWN: own}.items():
             about = {"against": against, "accuracy": accuracy(network, images)}
-            table += [{**about, **record} for record in dependence(contender, images)]
+            for preset in row.presets:
+                table += [{**about, **one} for one in dependence(contender, images, preset)]
     return {"rho": table}
 
 

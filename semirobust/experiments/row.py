@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import nn
 
 from semirobust.attacks.adaptive import adaptive_attacks
 from semirobust.attacks.autoattack import AutoAttack
 from semirobust.attacks.gradient import PGD
-from semirobust.data import DataSet, Samples, subset
+from semirobust.data import DataSet, Samples, batches, subset
 from semirobust.edge import information
 from semirobust.edge.estimator import Edge
 from semirobust.evaluation.report import Report, robust_accuracy
@@ -26,7 +28,13 @@ from semirobust.training.fitting import accuracy
 from semirobust.types import Attack
 
 PRESETS = ("paper", "calibrated")
-BLOCK = {"paper": None, "calibrated": 512}  # None: the published estimate exactly, layers held
+# Settings of the estimate, and how it is read: "paper" holds layers, the published estimate exactly
+# of links; "published" reads every convolution before what follows it, as the published program.
+READ: dict[str, tuple[str, dict[str, Any]]] = {
+    "paper": ("paper", {"block": None}),
+    "calibrated": ("calibrated", {"block": 512}),
+    "published": ("paper", {"block": None, "taps": "convolutions"}),
+}
 TABLES = ("networks", "reports", "trials", "rho")
 
 
@@ -39,7 +47,7 @@ class Row:
     images: int = 1000  # test images of the white-box column
     autoattack: int | None = None  # test images of its column; None leaves it out
     controls: tuple[Front, ...] = ("standard", "random")  # other networks whose f_a is frozen
-    presets: tuple[str, ...] = field(default=PRESETS)  # settings of the dependence estimates
+    presets: tuple[str, ...] = field(default=PRESETS)  # how dependence is read; "published" more
     label: str = ""  # beside network, data and protocol
     headline: Evaluation | None = None  # of a column with every check; None leaves it out
 
@@ -131,12 +139,33 @@ def doubted(
 def dependence(
     contender: Contender, samples: Samples, preset: str = "paper"
 ) -> list[dict[str, Any]]:
-    """Return one record of rho_j for each layer behind the cut, with null and ceiling."""
+    """Return one record of rho_j for each layer behind the cut, with null and ceiling.
+
+    Those of "published" say too how much the answers differ within the classes of these images: on
+    attacked ones that is who was fooled, and any rho near the output contains it.
+    """
     network, a = contender.network, contender.a
-    edge, block = Edge.preset(preset), BLOCK[preset]
-    rho = information.rho(network, samples.x, samples.y, edge=edge, a=a, block=block)
+    name, how = READ[preset]
+    rho = information.rho(network, samples.x, samples.y, edge=Edge.preset(name), a=a, **how)
     records = information.records({contender.name: rho})
-    return [{**contender.where, **record} for record in records]
+    more: dict[str, Any] = dict(contender.where)
+    if preset == "published":
+        more |= {"taps": how["taps"], "answers": answers(network, samples)}
+    return [{**more, **record} for record in records]
+
+
+@torch.no_grad()
+def answers(network: nn.Sequential, samples: Samples) -> float:
+    """Return H(ŷ | y) in bits: how much the answers differ among images of one class.
+
+    It is part of the last rho_j as it is read on attacked images: who was fooled.
+    """
+    given = torch.cat([network(x).argmax(dim=1) for x, _, _ in batches(samples, 500)])
+    table = np.zeros((int(samples.y.max()) + 1, int(given.max()) + 1))
+    np.add.at(table, (samples.y.cpu().numpy(), given.cpu().numpy()), 1)
+    joint = table / table.sum()
+    within = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
+    return float(-(joint * np.log2(np.where(within > 0, within, 1))).sum())
 
 
 def tables_of(content: Content, **_: object) -> dict[str, list[dict[str, Any]]]:

@@ -65,7 +65,7 @@ def test_unknown_experiments_and_profiles_list_the_known_ones():
 
 def test_rho_is_read_on_images_attacked_against_each_network(store):
     """From a finished row and from nothing the same; attacked itself each fares worst."""
-    row = readings.Reading(row=tiny(), images=250)
+    row = readings.Reading(row=tiny(), images=250, presets=("paper", "published"))
     from_nothing = experiments.finish(readings.run(row))["rho"]
     experiments.finish(stages.run(row.row))
     for path in network_file(row.row, "robust").parent.iterdir():
@@ -75,6 +75,12 @@ def test_rho_is_read_on_images_attacked_against_each_network(store):
     assert all(step.resumed for step in resumed)
     table = pd.DataFrame(from_nothing).fillna({"front": "-"})
     assert (table["value"] <= table["ceiling"] + 1e-9).all()
+    published = table[table["taps"] == "convolutions"]
+    assert set(table["taps"].dropna()) == {"convolutions"}
+    assert len(published) == len(table) / 2  # a chain of single layers has as many of both
+    assert not published["value"].isin(table[table["taps"].isna()]["value"]).all()
+    assert published["answers"].between(0, 3.33).all()  # at most log2 of ten classes
+    assert table[table["taps"].isna()]["answers"].isna().all()
     scores = table.groupby(["network", "front", "against"])["accuracy"].first().unstack()
     assert len(scores) == 5
     assert (scores[readings.OWN] <= scores["none"]).all()
