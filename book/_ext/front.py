@@ -1,6 +1,6 @@
 """The answer on the front page: sentences computed from records, or an error where none fits.
 
-Told of the largest networks that are recorded; the same comparison at other scales stands beside it.
+Told of the largest networks that are recorded; other scales of the comparison stand beside them.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from book._ext.shape import ANSWER
 from semirobust.results.documents import document, value_at
 from semirobust.results.frames import frame
 from semirobust.results.profiles import PROFILES
@@ -56,7 +57,8 @@ def answer(root: Path) -> str:
         + ", ".join(f"{one.accuracy[name]:.1%}" for name in PLACES)
         for one in others
     ]
-    return " ".join(filter(None, sentences)) + f"\n\n*VGG16 on CIFAR-10, {'; '.join(runs)}.*"
+    text = " ".join(filter(None, sentences))
+    return ANSWER.format(f"{text}\n\n*VGG16 on CIFAR-10, {'; '.join(runs)}.*")
 
 
 def scales(root: Path) -> list[Scale]:
@@ -65,8 +67,8 @@ def scales(root: Path) -> list[Scale]:
     known = []
     for profile in reversed(PROFILES[1:]):
         part = networks[networks["profile"] == profile]
-        means = {name: mean(part, place) for name, place in PLACES.items()}
-        if not part.empty and not any(pd.isna(value) for value in means.values()):
+        means = {} if part.empty else {name: mean(part, place) for name, place in PLACES.items()}
+        if means and not any(pd.isna(value) for value in means.values()):
             words = scale_of(part["file"].iloc[0])
             known.append(Scale(profile, means, part["file"].nunique(), words))
     return known
@@ -76,6 +78,8 @@ def selected(root: Path, protocol: str, table: str, *, setting: str | None) -> p
     """Return a table of Table 1's rows of VGG16 on CIFAR-10, with a label or without."""
     rows = frame("table-1", table, root=root / "results")
     wanted = {**RUN, "protocol": protocol}
+    if rows.empty:
+        return rows
     rows = rows[(rows[[*wanted]] == pd.Series(wanted)).all(axis=1)]
     own = rows.get("setting", pd.Series(index=rows.index, dtype=object))
     return rows[own.isna() if setting is None else own == setting]
@@ -115,8 +119,11 @@ def retrained(scale: Scale, root: Path) -> str:
     """Return what retraining the back brings, against the attack and on clean images."""
     robust, left, tuned, behind = (scale.accuracy[name] for name in PLACES)
     if tuned < robust - LITTLE or behind > tuned - MUCH:
-        raise ValueError(f"no sentence for tuned {tuned:.3f}, behind a standard front {behind:.3f}")
-    text = f"Retrain that back against the attack, the front frozen, and all of it returns ({tuned:.1%})"
+        raise ValueError(f"no sentence for tuned {tuned:.3f} and {behind:.3f} behind standard")
+    text = (
+        "Retrain that back against the attack, the front frozen, and all of it returns "
+        f"({tuned:.1%})"
+    )
     rows = selected(root, "online", "networks", setting=CLEAN)
     rows = rows[rows["profile"] == scale.profile]
     if not rows.empty:
@@ -130,7 +137,7 @@ def retrained(scale: Scale, root: Path) -> str:
 
 
 def of_the_theory(root: Path) -> str:
-    """Return what the theorem has to do with it, and how much of rho is there for shuffled pairs."""
+    """Return what the theorem has to do with it, and how much of rho shuffled pairs have."""
     rho = selected(root, "online", "rho", setting=None)
     tuned = rho[(rho["network"] == "tuned") & (rho["preset"] == "paper")]
     share = tuned["null_mean"].sum() / tuned["value"].sum()
@@ -138,7 +145,7 @@ def of_the_theory(root: Path) -> str:
         raise ValueError(f"no sentence for a null of {share:.0%} of rho")
     return (
         "But the theorem does not explain it: its second assumption can be met exactly where its "
-        f"conclusion already holds, and {share:.0%} of its dependence $\\rho$ is there for shuffled pairs."
+        f"conclusion already holds, and shuffled pairs have {share:.0%} of its dependence $\\rho$."
     )
 
 

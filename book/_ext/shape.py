@@ -22,7 +22,8 @@ def answered(page: NotebookNode) -> str:
     for cell in page.cells:
         if "answer" in tags(cell):
             page.cells.remove(cell)
-            return ANSWER.format("\n".join(filter(None, map(text_of, cell.outputs))))
+            words = "\n".join(filter(None, map(text_of, cell.get("outputs", []))))
+            return ANSWER.format(words) if words else ""
     return ""
 
 

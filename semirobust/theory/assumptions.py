@@ -87,7 +87,7 @@ class Audit:
 def scales(gammas: Sequence[float], slacks: Sequence[float]) -> list[float] | None:
     """Return c_a, ..., c_n with which the readouts c_j G_j meet A2 at each layer of f_b, if any do.
 
-    With |G_j| <= 1 and gamma_j, U_j for j = a + 1..n: c_a = 1, c_j = (1 + U_j + c_{j-1}) / gamma_j.
+    With G_j in [-1, 1] and gamma_j, U_j for j > a: c_a = 1, c_j = (1 + U_j + c_{j-1}) / gamma_j.
     They exist exactly where every gamma_j > 0, so that A2 says what the theorem concludes.
 
     Example:

@@ -1,0 +1,41 @@
+"""The front page's answer: its numbers stand in the records, and where none fits it is silent."""
+
+import re
+
+import pytest
+
+from book._ext import front
+from semirobust.results.records import ROOT
+
+GOOD = {"robust": 0.4, "spliced": 0.03, "tuned": 0.4, "behind": 0.02}
+
+
+def scale(**changed):
+    return front.Scale("cpu", {**GOOD, **changed}, 3, "full width")
+
+
+def test_its_first_numbers_are_those_of_the_largest_recorded_networks():
+    networks = front.selected(ROOT, "online", "networks", setting=None)
+    largest = front.scales(ROOT)[0]
+    own = networks[networks["profile"] == largest.profile]
+    robust, spliced = (front.mean(own, front.PLACES[name]) for name in ("robust", "spliced"))
+    text = front.answer(ROOT)
+    assert f"falls from {robust:.1%} to {spliced:.1%}" in text
+    assert len(re.findall(r"\d+\.\d%", text)) <= 15
+
+
+def test_where_splicing_costs_nothing_there_is_no_sentence():
+    assert "is gone" in front.spliced(scale())
+    with pytest.raises(ValueError, match=r"no sentence for spliced 0\.380"):
+        front.spliced(scale(spliced=0.38))
+
+
+@pytest.mark.parametrize("changed", [{"tuned": 0.3}, {"behind": 0.38}], ids=["lost", "control"])
+def test_where_retraining_fails_or_needs_no_robust_front_there_is_no_sentence(changed):
+    with pytest.raises(ValueError, match="no sentence for tuned"):
+        front.retrained(scale(**changed), ROOT)
+
+
+def test_without_records_it_names_the_command(tmp_path):
+    with pytest.raises(ValueError, match="semirobust run table-1"):
+        front.answer(tmp_path)
