@@ -32,6 +32,7 @@ from semirobust.theory.interventions import (
     BOUND,
     change,
     copied,
+    exact_logits,
     projected,
     two_paths,
     with_idle_units,
@@ -115,10 +116,11 @@ def writings(
     networks["idle units"] = with_idle_units(robust, spare, layers, x)
     paths = two_paths(robust, standard, x=x)
     heads = dict(zip(("robust head", "standard head"), paths, strict=True))
+    exact = {"standard head": exact_logits(standard, samples.test)}
+    own = exact_logits(robust, samples.test)
     table, reports, few = [], [], subset(samples.test, measures.images)
     for name, network in (networks | heads).items():
-        same = standard if name == "standard head" else robust
-        moved = change(same, network, samples.test)
+        moved = change(exact.get(name, own), network, samples.test)
         if moved > BOUND:
             raise ArithmeticError(f"{name}: a logit has moved by {moved:.2g} of the largest")
         table.append({"network": name, "change": moved, "images": len(samples.test)})

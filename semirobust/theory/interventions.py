@@ -131,15 +131,13 @@ def hidden(network: nn.Sequential, layers: Iterable[int]) -> set[int]:
 
 
 @torch.no_grad()
-def change(network: nn.Sequential, other: nn.Sequential, samples: Samples) -> float:
-    """Return the largest change of a logit from one network to another, over the largest logit.
+def exact_logits(network: nn.Sequential, samples: Samples) -> Tensor:
+    """Return the logits of all samples in double precision, where rounding hides no difference."""
+    double = deepcopy(network).double().eval()
+    return torch.cat([double(x.double()) for x, _, _ in batches(samples, 250)])
 
-    Both are computed in double precision, in which rounding does not hide a difference.
-    """
-    one, two = (deepcopy(each).double().eval() for each in (network, other))
-    largest = apart = 0.0
-    for x, _, _ in batches(samples, 250):
-        logits = one(x.double())
-        largest = max(largest, float(logits.abs().max()))
-        apart = max(apart, float((two(x.double()) - logits).abs().max()))
-    return apart / largest
+
+def change(logits: Tensor, network: nn.Sequential, samples: Samples) -> float:
+    """Return how far a network's logits lie from given ones at most, over the largest of these."""
+    apart = (exact_logits(network, samples) - logits).abs().max()
+    return float(apart / logits.abs().max())

@@ -9,6 +9,7 @@ temperature. So whatever the term gains, the network's own weights have gained.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import log
 
 import torch
@@ -60,6 +61,11 @@ class Dependent:
         """Return unit vectors: channels averaged over space, centred in their class, directed."""
         rows = h.float().flatten(2).mean(dim=2) if h.dim() > 2 else h.float()
         share = same.float() / same.sum(dim=1, keepdim=True)
-        generator = torch.Generator().manual_seed(rows.shape[1])
-        along = torch.randn(rows.shape[1], self.directions, generator=generator).to(rows)
+        along = fixed_directions(rows.shape[1], self.directions, rows.device)
         return normalize((rows - share @ rows) @ along, dim=1)
+
+
+@cache
+def fixed_directions(units: int, directions: int, device: torch.device) -> Tensor:
+    generator = torch.Generator().manual_seed(units)
+    return torch.randn(units, directions, generator=generator).to(device)

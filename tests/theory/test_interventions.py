@@ -10,7 +10,14 @@ from semirobust.data import load
 from semirobust.edge import rho
 from semirobust.layers import activations
 from semirobust.theory import interventions
-from semirobust.theory.interventions import BOUND, change, copied, projected, two_paths, widths
+from semirobust.theory.interventions import (
+    BOUND,
+    copied,
+    exact_logits,
+    projected,
+    two_paths,
+    widths,
+)
 from semirobust.theory.interventions import with_idle_units as idle
 
 A = 2
@@ -29,6 +36,10 @@ def alive(seed, name="cnn"):
 @pytest.fixture(scope="module")
 def test_part():
     return load("digits").test
+
+
+def change(network, other, samples):
+    return interventions.change(exact_logits(network, samples), other, samples)
 
 
 def written(network, x):
