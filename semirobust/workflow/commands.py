@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from inspect import getdoc
 from pathlib import Path
+from time import perf_counter
 
 from semirobust.workflow import engine, pages, pool
 from semirobust.workflow.engine import Job
@@ -105,11 +106,12 @@ def in_pool(chosen: argparse.Namespace, made: pool.Make) -> int:
     due = sum(not job.manifest.exists() for job in jobs)
     print(f"{len(jobs) - due} of {len(jobs)} jobs are done", flush=True)
     ended = pool.run(jobs, made, processes=chosen.jobs, devices=engine.devices())
-    failed = 0
+    failed, begun, work = 0, perf_counter(), 0.0
     for number, (job, seconds, reason) in enumerate(ended, start=1):
-        failed += bool(reason)
+        failed, work = failed + bool(reason), work + seconds
         words = f"NOT DONE: {reason}" if reason else f"{seconds:.1f} s"
         print(f"{number:4} of {due}  {job.stage:10} {job.about}, {words}", flush=True)
+    print(f"{work:.0f} s of work in {perf_counter() - begun:.0f} s by {chosen.jobs} processes")
     if failed:
         raise RuntimeError(f"{failed} of {due} jobs are not done; all others are stored")
     return 0
@@ -149,10 +151,13 @@ def status(chosen: argparse.Namespace) -> None:
 
 
 def _show(name: str, profile: str) -> None:
+    from semirobust.experiments import costs as counted
     from semirobust.experiments import registry as experiments
     from semirobust.results import records as results
 
     rows, done = experiments.rows(name, profile), experiments.recorded(name, profile)
+    device, rates = counted.rates(profile)
+    due = {row.title: row.seconds for row in counted.missing(name, profile, rates)}
     costs = {record.key: record.provenance.get("cpu_seconds") for record in done}
     known = [cost for cost in costs.values() if cost]
     guess = f", rows so far took {sum(known) / len(known):.0f} CPU s each" if known else ""
@@ -160,7 +165,12 @@ def _show(name: str, profile: str) -> None:
     for row in rows:
         key = results.key(row)
         state = f"recorded, {costs[key] or 0:.0f} CPU s" if key in costs else "missing"
-        print(f"  {key}  {row.title:42} {state}")
+        seconds = due.get(row.title)
+        words = f", about {seconds / 60:.1f} min" if seconds is not None else ""
+        print(f"  {key}  {row.title:42} {state}{words}")
+    if sums := [seconds for seconds in due.values() if seconds is not None]:
+        words = f"{len(sums)} of {len(due)} missing rows: about {sum(sums) / 60:.0f} min"
+        print(f"  {words} of processes on {device}; several share a GPU (run --jobs)")
     found = engine.standings(jobs_of([name], profile)[0])
     states = Counter(one.state for one in found)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())

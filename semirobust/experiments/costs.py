@@ -1,0 +1,135 @@
+"""What missing rows will take, from what recorded rows have taken: seconds an operation, by stage.
+
+A record says how many seconds each of its stages took. Jobs of a stage are taken to cost in
+proportion to the operations of their passes, so networks, sizes of images, epochs and steps of an
+attack that differ are accounted for; what else a job does is taken to be alike.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from semirobust.experiments import registry as experiments
+from semirobust.experiments.nodes import Node, listed
+from semirobust.experiments.study import Study
+from semirobust.models import Architecture
+from semirobust.results import records as results
+from semirobust.training.fitting import Training
+from semirobust.training.methods import AttaTrades, Trades
+
+TRAIN = {"cifar10": 45_000, "cifar100": 45_000, "imagenette": 8_522, "digits": 1_147}  # images
+Rates = Mapping[str, float]  # seconds for a unit of ``work``, by stage
+
+
+class Missing(NamedTuple):
+    """A row that is not recorded, with the seconds of a process that it will take, where known."""
+
+    experiment: str
+    title: str
+    seconds: float | None
+
+
+def missing(name: str, profile: str, known: Rates) -> list[Missing]:
+    """Return the rows of an experiment that are to come; what rows share counts with the first."""
+    found, seen = [], set[str]()
+    for row in experiments.rows(name, profile):
+        if results.path_of(name, results.key(row)).exists():
+            continue
+        amounts: dict[str, float] = defaultdict(float)
+        for node, amount in _nodes(name, row):
+            if node.artefact.key not in seen:
+                seen.add(node.artefact.key)
+                amounts[node.stage] += amount * (
+                    not (node.artefact.folder / "record.json").exists()
+                )
+        amounts[_last(name)] += _unit(row)
+        costs = [known[stage] * amount for stage, amount in amounts.items() if stage in known]
+        found.append(Missing(name, row.title, sum(costs) if len(costs) == len(amounts) else None))
+    return found
+
+
+def rates(profile: str) -> tuple[str, Rates]:
+    """Return the device that most rows of a profile were recorded on, and its rates."""
+    records = [*_recorded(profile)]
+    devices = Counter(record.provenance["device"] for _, _, record in records)
+    device = max(devices, key=devices.__getitem__, default="")
+    seconds: dict[str, float] = defaultdict(float)
+    amounts: dict[str, float] = defaultdict(float)
+    for name, row, record in records:
+        origin = record.provenance
+        if origin["device"] == device and ("stages" in origin or not _nodes(name, row)):
+            seconds[_last(name)] += origin["seconds"]
+            amounts[_last(name)] += _unit(row)
+            for stage, one in origin.get("stages", {}).items():
+                seconds[stage] += one["seconds"]
+            for node, amount in _nodes(name, row):
+                amounts[node.stage] += amount
+    return device, {stage: seconds[stage] / amounts[stage] for stage in seconds if amounts[stage]}
+
+
+def _recorded(profile: str) -> Iterator[tuple[str, Any, results.Record]]:
+    for name, known in experiments.EXPERIMENTS.items():
+        if profile in known.profiles:
+            rows = {results.key(row): row for row in known.rows(profile)}
+            for record in experiments.recorded(name, profile):
+                yield name, rows[record.key], record
+
+
+def _last(name: str) -> str:
+    """Return the stage that the last step of a record is: it is no artefact."""
+    return f"record of {name}"
+
+
+def _nodes(name: str, row: Any) -> list[tuple[Node, float]]:
+    nodes = [node for node in listed(experiments.targets(name, row)) if node.make]
+    return [(node, work(node, study)) for node in nodes if (study := _study(row))]
+
+
+def _study(row: Any) -> Study | None:
+    return getattr(getattr(row, "row", row), "study", None)
+
+
+def _unit(row: Any) -> float:
+    study = _study(row)
+    return gflop(study.architecture) if study else 1.0
+
+
+def work(node: Node, study: Study) -> float:
+    """Return the operations in 10^9 of a training, and of one image for what is no training."""
+    trainings = [*_trainings(node.settings)]
+    train = study.data.train or TRAIN[study.data.name]
+    return gflop(study.architecture) * (train * sum(map(passes, trainings)) if trainings else 1)
+
+
+def _trainings(settings: Any) -> Iterator[Training]:
+    if isinstance(settings, Training):
+        yield settings
+    elif isinstance(settings, Study):  # of a trial of Algorithm 1
+        yield settings.tuning
+    elif isinstance(settings, tuple):
+        for one in settings:
+            yield from _trainings(one)
+
+
+def passes(training: Training) -> int:
+    """Return how often a training takes a sample forward and backward."""
+    attack = getattr(training.method, "attack", None)
+    steps = getattr(attack, "steps", 1) if attack else 0
+    return training.epochs * (1 + steps + isinstance(training.method, Trades | AttaTrades))
+
+
+@cache
+def gflop(architecture: Architecture) -> float:
+    """Return the operations in 10^9 of one forward and backward pass of one image."""
+    with torch.device("meta"):
+        network = architecture.build().train()
+        x = torch.empty(2, architecture.channels, architecture.size, architecture.size)
+        y = torch.zeros(2, dtype=torch.long)
+        with FlopCounterMode(display=False) as count:
+            cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
+    return count.get_total_flops() / 2e9
