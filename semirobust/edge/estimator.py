@@ -226,9 +226,14 @@ class Edge:
         shuffles = graph.null(
             sets=sets * self.members, permutations=self.permutations, seed=(self.seed, n)
         )
-        values = np.median(values.reshape(shape), axis=1)
-        null = np.median(shuffles.reshape(-1, *shape), axis=2).mean(axis=1)
         h_x, h_y = (np.minimum(h, log2(n)).reshape(shape) for h in graph.entropies())
+        values, shuffles = values.reshape(shape), shuffles.reshape(-1, *shape)
+        if self.correction != "none":
+            # I <= min(H(X), H(Y)), which a corrected difference of entropies passes where few
+            # samples are alone in their cells. A shuffle keeps both, so that p stays exact.
+            values, shuffles = (np.minimum(one, np.minimum(h_x, h_y)) for one in (values, shuffles))
+        values = np.median(values, axis=1)
+        null = np.median(shuffles, axis=2).mean(axis=1)
         means = [
             np.median(number.reshape(shape), axis=1).mean(axis=0)
             for number in (np.minimum(h_x, h_y), h_x, h_y, alone, graph.constant())

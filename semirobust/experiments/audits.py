@@ -70,10 +70,8 @@ def of_row(
 def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:
     """Return G_j for j = a..n: linear on pooled channels, and the output itself for n."""
     readouts: dict[int, nn.Module] = {len(network): nn.Sequential()}
-    for j in range(a, len(network)):
-        is_map = network[:j](train.x[:1]).dim() == 4
-        readouts[j] = linear_readout(network, j, train, pooled=is_map)
-    return readouts
+    fitted = {j: linear_readout(network, j, train, pooled=True) for j in range(a, len(network))}
+    return readouts | fitted
 
 
 def at_one_cut(nodes: Lineup, memory: Memory) -> Generator[Progress, None, list[Contender]]:

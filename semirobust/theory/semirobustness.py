@@ -183,11 +183,12 @@ def linear_readout(
     """Return a linear readout of layer j fitted to clean samples: logistic regression.
 
     The units are standardised for the fit, and the scaling is folded into the weights. j = 0 reads
-    the input. ``pooled`` reads the mean over space of each channel instead of every unit; half of
-    the penalty multiplies the squared weights; ``steps`` bounds the iterations of L-BFGS.
+    the input. ``pooled`` reads the mean over space of each channel instead of every unit, where
+    the layer has maps; half of the penalty multiplies the squared weights; ``steps`` bounds the
+    iterations of L-BFGS.
     """
-    pool = [nn.AdaptiveAvgPool2d(1)] if pooled else []
-    view = nn.Sequential(*pool, nn.Flatten())
+    one = layer_features(network, j, samples.take(torch.arange(1)), nn.Identity())
+    view = nn.Sequential(*[nn.AdaptiveAvgPool2d(1)] * (pooled and one.dim() == 4), nn.Flatten())
     h = layer_features(network, j, samples, view).double()
     mean, scale = h.mean(dim=0), h.std(dim=0).clamp_min(1e-3)
     weight, bias = logistic((h - mean) / scale, samples.labels, penalty=penalty, steps=steps)

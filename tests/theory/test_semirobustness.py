@@ -184,6 +184,11 @@ def test_a_pooled_readout_has_one_weight_a_channel(j, width, relu_net):
     assert readout[-1].weight.shape == (10, width)
 
 
+def test_a_pooled_readout_of_a_flat_layer_reads_every_unit(relu_net):
+    flat = [semirobustness.linear_readout(relu_net, 3, few(), pooled=p) for p in (True, False)]
+    assert torch.equal(flat[0][-1].weight, flat[1][-1].weight)
+
+
 def test_a_hardened_readout_resists_better_and_the_network_stays(relu_net):
     samples, attack = few(100), Search(epsilon=0.05, steps=2, restarts=1)
     before = {name: value.clone() for name, value in relu_net.state_dict().items()}
