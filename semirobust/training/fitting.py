@@ -15,9 +15,11 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from semirobust.attacks.ball import evaluating, fooled, perturbed_batches, share
+from semirobust.attacks.ball import evaluating, fooled, perturbed_batches, share, trusting
 from semirobust.data import Samples, batches
 from semirobust.results.records import key
+from semirobust.training.averages import Averages
+from semirobust.training.checks import checked, refusing
 from semirobust.training.files import (
     content,
     environment,
@@ -25,7 +27,9 @@ from semirobust.training.files import (
     read_checkpoint,
     write_checkpoint,
 )
-from semirobust.training.methods import Atta, AttaTrades, Batch, Method, Plain
+from semirobust.training.methods import SMOOTHED, Atta, AttaTrades, Batch, Method, Plain
+from semirobust.training.optimisers import Kind, optimiser_of, restore, set_rate
+from semirobust.training.recorded import recorded
 from semirobust.types import Attack, Classifier
 
 Precision = Literal["float32", "bfloat16"]
@@ -49,6 +53,9 @@ class Training:
         momentum: Nesterov momentum of SGD.
         augment: Random shifts, and mirror images unless ``mirror`` forbids them, as for digits.
         precision: "bfloat16" computes forward and backward passes in autocast.
+        averaging: Decay of a moving average of weights and running statistics, such as 0.995,
+            which is the network that is validated and left; 0 is none.
+        label_smoothing: Share of a label that is spread over all classes, in the loss of weights.
     """
 
     epochs: int
@@ -58,12 +65,14 @@ class Training:
     batch: int = 128
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimiser: Kind = "sgd"
     augment: bool = False
     mirror: bool = True
     precision: Precision = "float32"
     channels_last: bool = False
     seed: int = 0
+    averaging: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:
@@ -72,6 +81,12 @@ class Training:
             raise ValueError(f"unknown schedule {self.schedule!r}; known: {', '.join(RATES)}")
         if self.augment and isinstance(self.method, Atta | AttaTrades):
             raise ValueError("ATTA carries perturbations from epoch to epoch: set augment=False")
+        shares = self.averaging, self.label_smoothing
+        if not all(0 <= share < 1 for share in shares):
+            raise ValueError(f"need 0 <= averaging < 1, the same of label_smoothing; got {shares}")
+        if self.label_smoothing and not isinstance(self.method, SMOOTHED):
+            known = ", ".join(method.__name__ for method in SMOOTHED)
+            raise ValueError(f"label_smoothing is of the losses of {known}: set it to 0")
 
 
 @dataclass(frozen=True)
@@ -112,7 +127,8 @@ def fit(
     yield from history
     with training_mode(network, a, frozen):
         for epoch in range(len(history) + 1, settings.epochs + 1):
-            loss = run.epoch(epoch)
+            with run.averages.hidden():
+                loss = run.epoch(epoch)
             if not math.isfinite(loss):
                 kept = f"; {checkpoint} keeps the epoch before" if checkpoint else ""
                 raise FloatingPointError(
@@ -141,52 +157,59 @@ class Run:
         if not 0 <= a < len(network) or not trained:
             lowest = 0 if frozen == "front" else 1
             raise ValueError(f"need {lowest} <= a < n, got a={a}, n={len(network)}")
+        self.valid, self.highest = checked(samples, settings.method)
         self.network, self.samples, self.settings = network, samples, settings
         self.cut = {"a": a, "frozen": frozen}
         self.generator = Generator().manual_seed(settings.seed)
         self.memory = {"size": torch.tensor(len(samples))}
         weights = [weight for link in trained for weight in link.parameters()]
-        rate, decay = settings.learning_rate, settings.weight_decay
-        self.optimiser: torch.optim.Optimizer
-        if settings.optimiser == "adamw":
-            self.optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
-        else:
-            momentum = settings.momentum
-            self.optimiser = torch.optim.SGD(
-                weights, lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
-            )
+        self.averages = Averages(trained if settings.averaging else (), settings.averaging)
+        device = samples.labels.device
+        self.optimiser = optimiser_of(
+            weights,
+            settings.optimiser,
+            device,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        self.recorded = recorded(settings.method, self.optimiser, device)
 
     def epoch(self, epoch: int) -> float:
         """Take one pass over the samples and return the mean loss."""
         chosen = self.settings
         steps = math.ceil(len(self.samples) / chosen.batch)
         total = torch.zeros((), device=self.samples.labels.device)
-        seen = batches(
-            self.samples,
-            chosen.batch,
-            generator=self.generator,
-            augment=chosen.augment,
-            mirror=chosen.mirror,
-        )
-        for step, (x, y, index) in enumerate(seen):
-            if len(y) < 2:
-                continue  # batch statistics need two samples
-            over = (epoch - 1 + (step + 0.5) / steps) / chosen.epochs
-            for group in self.optimiser.param_groups:
-                group["lr"] = chosen.learning_rate * RATES[chosen.schedule](over)
-            batch = Batch(x, y, index, epoch, self.memory, self.generator)
-            total += self.step(batch) * len(y)
+        with trusting(valid=self.valid), refusing(self.network, self.highest):
+            for step, batch in enumerate(self.batches(epoch)):
+                if len(batch.y) < 2:
+                    continue  # batch statistics need two samples
+                over = (epoch - 1 + (step + 0.5) / steps) / chosen.epochs
+                set_rate(self.optimiser, chosen.learning_rate * RATES[chosen.schedule](over))
+                if self.recorded and len(batch.y) == chosen.batch:
+                    loss = self.recorded(self.step, batch)
+                else:
+                    loss = self.step(batch)
+                total += loss * len(batch.y)
         return float(total) / len(self.samples)
 
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch as the network takes them."""
+        chosen, draws = self.settings, self.generator
+        own = {"augment": chosen.augment, "mirror": chosen.mirror}
+        for x, y, index in batches(self.samples, chosen.batch, generator=draws, **own):
+            last = chosen.channels_last and x.dim() == 4
+            seen = x.contiguous(memory_format=torch.channels_last) if last else x
+            yield Batch(seen, y, index, epoch, self.memory, draws, chosen.label_smoothing)
+
     def step(self, batch: Batch) -> Tensor:
-        if self.settings.channels_last and batch.x.dim() == 4:
-            batch = batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
+        """Take a step and return the loss before it; nothing here makes the host wait."""
         half = self.settings.precision == "bfloat16"
         with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=half):
             loss = self.settings.method(self.network, batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        self.averages.update()
         return loss.detach().float()
 
     def own(self) -> dict[str, object]:
@@ -205,6 +228,7 @@ class Run:
             **own,
             "history": [asdict(epoch) for epoch in history],
             "weights": self.network.state_dict(),
+            "averages": self.averages.aside,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "memory": self.memory,
@@ -217,7 +241,8 @@ class Run:
             return []
         state = read_checkpoint(path, own, self.samples.labels.device)
         load_weights(self.network, state["weights"], path)
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.averages.restore(state["averages"])
+        restore(self.optimiser, state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
         self.memory = state["memory"]
         return [Epoch(**epoch) for epoch in state["history"]]

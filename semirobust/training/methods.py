@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from semirobust.attacks import gradient as attacks
 from semirobust.attacks.ball import project
 from semirobust.attacks.objectives import divergence_from
-from semirobust.types import Attack, Classifier, Images, Labels
+from semirobust.types import Attack, Classifier, Images, Labels, Logits
 
 
 class Batch(NamedTuple):
@@ -27,6 +27,11 @@ class Batch(NamedTuple):
     epoch: int
     memory: dict[str, Tensor]
     generator: Generator
+    smoothing: float = 0.0  # of the labels
+
+    def loss(self, logits: Logits) -> Tensor:
+        """Return the mean cross-entropy, the labels smoothed."""
+        return cross_entropy(logits, self.y, label_smoothing=self.smoothing)
 
 
 class Method(Protocol):
@@ -42,7 +47,7 @@ class Plain:
     """Cross-entropy on the samples as they are: standard training, or training on a static set."""
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return cross_entropy(network(batch.x), batch.y)
+        return batch.loss(network(batch.x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,7 @@ class Online:
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         x_adv = self.attack(network, batch.x, batch.y, generator=batch.generator)
-        return cross_entropy(network(x_adv), batch.y)
+        return batch.loss(network(x_adv))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +80,7 @@ def trades_loss(network: nn.Module, batch: Batch, x_adv: Images, beta: float) ->
     """Return the mean of CE(F(x), y) + beta KL(F(x) || F(x_adv)), in one forward pass."""
     clean, attacked = network(torch.cat([batch.x, x_adv])).chunk(2)
     divergence = divergence_from(clean)(attacked, batch.y).mean()
-    return cross_entropy(clean, batch.y) + beta * divergence
+    return batch.loss(clean) + beta * divergence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +98,7 @@ class Atta:
     reset: int = 10
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        return cross_entropy(network(carried_on(self.attack, self.reset, network, batch)), batch.y)
+        return batch.loss(network(carried_on(self.attack, self.reset, network, batch)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,9 @@ class AttaTrades:
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         x_adv = carried_on(self.attack, self.reset, network, batch)
         return trades_loss(network, batch, x_adv, self.beta)
+
+
+SMOOTHED = (Plain, Online, Trades, Atta, AttaTrades)  # the methods whose loss smooths labels
 
 
 def carried_on(

@@ -6,16 +6,22 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save as to_safetensors
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from semirobust import data, layers, models
 from semirobust.attacks.gradient import NFGSM, PGD, TRADES
+from semirobust.certified.mixtrain import OnBoxes
 from semirobust.data import Samples
 from semirobust.models import Architecture
 from semirobust.training import files
@@ -165,6 +171,72 @@ def test_a_checkpoint_goes_on_with_the_side_that_was_frozen(few, tmp_path):
         list(fit(small("vgg16"), few, settings, a=3, checkpoint=path))
     list(fit(resumed, few, settings, a=3, frozen="back", checkpoint=path))
     assert same(state(whole), state(resumed))
+
+
+def test_averages_are_those_of_torch_and_stand_in_the_network_between_epochs(few):
+    settings = Training(epochs=3, batch=20, averaging=0.9, learning_rate=0.05)
+    network, raw = small("vgg16"), small("vgg16")
+    peer = AveragedModel(raw, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    handle = register_optimizer_step_post_hook(lambda *_: peer.update_parameters(raw))
+    list(fit(raw, few, replace(settings, averaging=0.0)))
+    handle.remove()
+    list(fit(network, few, settings, validate=lambda network: accuracy(network, few)))
+    expected, last = peer.module.state_dict(), raw.state_dict()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])
+            assert not torch.equal(value, last[name])
+        else:
+            assert torch.equal(value, last[name])
+
+
+def test_what_is_validated_is_the_average_and_a_frozen_part_stands_still(few):
+    seen = []
+    network = small("vgg16")
+    before, a = state(network), 3
+    settings = Training(epochs=2, batch=20, averaging=0.9)
+    run = fit(network, few, settings, a=a, validate=lambda network: seen.append(state(network)))
+    for epoch, _ in enumerate(run):
+        assert same(seen[epoch], state(network))
+        break
+    assert same(seen[0], state(network))
+    assert all(
+        torch.equal(before[key], seen[0][key]) for key in before if int(key.split(".")[0]) < a
+    )
+
+
+def test_an_interrupted_run_goes_on_with_its_averages(few, tmp_path):
+    settings, path = Training(epochs=3, batch=20, averaging=0.9), tmp_path / "run.pt"
+    whole, resumed = small("vgg16"), small("vgg16")
+    list(fit(whole, few, settings))
+    next(fit(small("vgg16"), few, settings, checkpoint=path))
+    list(fit(resumed, few, settings, checkpoint=path))
+    again = small("vgg16")
+    list(fit(again, few, settings, checkpoint=path))
+    assert same(state(whole), state(resumed))
+    assert same(state(whole), state(again))
+
+
+def still(_network, x, _y, *, generator, start=None):
+    return x
+
+
+@pytest.mark.parametrize(
+    "method",
+    [Plain(), Online(attack=still), Trades(attack=still, beta=0.0)],
+    ids=lambda m: type(m).__name__,
+)
+def test_smoothed_labels_are_those_of_torch(method, few, generator):
+    network = small("vgg16")
+    smooth = partial(nn.functional.cross_entropy, label_smoothing=0.2)
+    batch = Batch(few.x, few.y, torch.arange(60), 1, {}, generator, smoothing=0.2)
+    torch.testing.assert_close(method(network, batch), smooth(network(few.x), few.y))
+    settings = Training(epochs=1, batch=60, method=method, label_smoothing=0.2)
+    with torch.no_grad():
+        expected = smooth(small("vgg16").train()(few.x), few.y)
+    if isinstance(method, Plain):
+        (epoch,) = fit(network, few, settings)
+        assert epoch.loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(few, tmp_path):
@@ -357,3 +429,35 @@ def test_settings_that_cannot_be_meant_are_refused(few):
         list(fit(small(), few, Training(epochs=1), frozen="back"))
     with pytest.raises(ValueError, match='frozen is "front" or "back", got \'rear\''):
         list(fit(small(), few, Training(epochs=1), a=1, frozen="rear"))
+    with pytest.raises(ValueError, match="0 <= averaging < 1"):
+        Training(epochs=1, averaging=1.0)
+    with pytest.raises(ValueError, match="losses of Plain, Online, Trades, Atta, AttaTrades"):
+        Training(epochs=1, method=OnBoxes(), label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [(-100, "in 0..classes-1, got -100"), (10, r"in 0\.\.9 for this network, got 10; build it")],
+)
+def test_labels_that_are_no_class_are_refused_before_the_first_step(label, said, method, few):
+    network, labels = small(), few.labels.clone()
+    labels[7] = label
+    before = state(network)
+    with pytest.raises(ValueError, match=said):
+        next(fit(network, Samples(few.images, labels), Training(epochs=1, method=method, batch=20)))
+    assert same(before, state(network))
+    list(fit(network, few, Training(epochs=1, method=method, batch=20)))
+
+
+def test_too_few_samples_are_refused(few):
+    one = Samples(few.images[:1], few.labels[:1])
+    with pytest.raises(ValueError, match="two samples or more, got 1"):
+        next(fit(small(), one, Training(epochs=1)))
+
+
+def test_images_outside_the_box_are_refused_by_the_attack_as_ever(few):
+    wide = Samples(few.x * 2, few.labels)
+    with pytest.raises(ValueError, match=r"lie in \[0, 1\], got"):
+        next(fit(small(), wide, Training(epochs=1, method=Online(attack=PGD_2), batch=20)))
+    list(fit(small(), wide, Training(epochs=1, batch=20)))
