@@ -14,7 +14,7 @@ from semirobust.evaluation.scrutiny import Evaluation
 from semirobust.experiments.audits import Audited
 from semirobust.experiments.linear import Linear
 from semirobust.experiments.revision import Attacked
-from semirobust.experiments.row import Row
+from semirobust.experiments.row import PRESETS, Row
 from semirobust.experiments.scales import (
     CLASSES,
     N_B,
@@ -74,14 +74,15 @@ def _at_gpu() -> Iterator[Row]:
 
 
 def _doubted(row: Row) -> Row:
-    """Return a headline row: with every check, and AutoAttack on the first seed alone."""
+    """Return a headline row: every check, every reading of rho, AutoAttack on the first seed."""
     asked = Evaluation(
         attack="headline",
         batch=500,
         dataset=row.study.data.name,
         architecture=row.study.architecture.name,
     )
-    return replace(row, headline=asked, autoattack=None if row.study.seed else row.autoattack)
+    official = None if row.study.seed else row.autoattack
+    return replace(row, headline=asked, autoattack=official, presets=(*PRESETS, "published"))
 
 
 def _as_published() -> Iterator[Row]:
