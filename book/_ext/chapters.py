@@ -20,7 +20,18 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
-from book._ext import changed, executed, front, ledger, notebooks, reference, runs, shape, table1
+from book._ext import (
+    changed,
+    executed,
+    front,
+    ledger,
+    notebooks,
+    reference,
+    runs,
+    shape,
+    table1,
+    touch,
+)
 from book._ext.colab import without_badge
 from book._ext.executed import Execution
 from book._ext.markdown import div
@@ -129,6 +140,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "ledger": lambda root: ledger.ledger(entries(root)),
     "table-1": table1.table_1,
     "front-answer": front.answer,
+    "move-the-cut": touch.cut,
     "answer": lambda root: inline(root / "book" / "assets" / "table-1-vgg16.svg"),
 }
 
