@@ -31,8 +31,22 @@ TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
 def device() -> torch.device:
-    """Return where to compute: the first GPU that is visible, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return where to compute: the first GPU that is visible, under ``precision_rules``, or CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    precision_rules(tf32=os.environ.get("SEMIROBUST_TF32") == "1")
+    return torch.device("cuda")
+
+
+def precision_rules(*, tf32: bool = False) -> None:
+    """Keep float32 on a GPU float32, also in convolutions, where torch allows 10 bits of its 23.
+
+    ``tf32``, or $SEMIROBUST_TF32=1, allows them. Kernels are not chosen by trying: attacks
+    shrink their batches, each size would be tried anew, and the choice can differ from run to run.
+    """
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from torchvision.datasets import CIFAR10
 
 from semirobust import data
 from semirobust.data import Samples
+from semirobust.training.files import arithmetic
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +165,18 @@ def test_imagenette_is_read_from_folders_and_brought_to_size(tmp_path):
     assert found.train.images.shape == (36, 3, 24, 24)
     assert found.classes == 2
     assert torch.equal(found.test.images[:, 0, 0, 0] % 10, found.test.labels)
+
+
+@pytest.mark.parametrize(("said", "words"), [("", "float32"), ("1", "tf32")])
+def test_a_gpu_multiplies_float32_as_such_unless_told(said, words, monkeypatch):
+    """The rules follow the choice of the device, and are what a record says of its arithmetic."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("SEMIROBUST_TF32", said)
+    try:
+        assert data.device().type == "cuda"
+        assert arithmetic(data.device()) == f"convolutions in {words}, products in {words}"
+        assert not convolutions.benchmark
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before

@@ -21,6 +21,7 @@ RECORDED = [Plain(), NFGSM_8, PGD_2]
 SIDES = [(0, "front"), (2, "front"), (2, "back")]
 WAITS = {"item", "tolist", "cpu", "numpy", "nonzero", "is_nonzero", "masked_select", "unique"}
 WAITS |= {f"__{name}__" for name in ("bool", "float", "int", "index", "contains", "array")}
+EXACT = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -149,7 +150,7 @@ def test_a_replayed_graph_gives_the_weights_of_the_steps_it_recorded(
 ):
     half = precision == "bfloat16"
     chosen = settings(method, precision=precision, channels_last=half)
-    with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+    with torch.backends.cudnn.flags(**EXACT):
         monkeypatch.setenv("SEMIROBUST_GRAPH", "0")
         losses, expected, _ = trained(few.to("cuda"), chosen, a, frozen)
         monkeypatch.setenv("SEMIROBUST_GRAPH", "1")
@@ -195,7 +196,7 @@ def test_a_network_that_cannot_be_recorded_is_trained_all_the_same(few, monkeypa
     def ends(graph):
         monkeypatch.setenv("SEMIROBUST_GRAPH", graph)
         network = nn.Sequential(Reads(), *models.build("cnn", width=0.25)).to("cuda")
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+        with torch.backends.cudnn.flags(**EXACT):
             list(fit(network, few.to("cuda"), settings(PGD_2)))
         return network.state_dict()
 
@@ -209,7 +210,7 @@ def test_a_network_that_cannot_be_recorded_is_trained_all_the_same(few, monkeypa
 def test_a_run_that_goes_on_records_again(few, tmp_path, monkeypatch):
     monkeypatch.delenv("SEMIROBUST_GRAPH", raising=False)
     chosen, samples = settings(NFGSM_8), few.to("cuda")
-    with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+    with torch.backends.cudnn.flags(**EXACT):
         whole, resumed = (models.build("cnn", width=0.25).to("cuda") for _ in range(2))
         list(fit(whole, samples, chosen))
         path = tmp_path / "run.pt"
