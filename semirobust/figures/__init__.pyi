@@ -1,6 +1,13 @@
 from . import gallery
 from .alt_text import captioned
-from .curves import plot_course, plot_densities, plot_levels, plot_pairs, plot_panels
+from .curves import (
+    plot_course,
+    plot_densities,
+    plot_intervals,
+    plot_levels,
+    plot_pairs,
+    plot_panels,
+)
 from .networks import plot_accuracies, plot_radius, plot_rho, with_labels
 from .protocols import plot_protocols
 from .sliders import Slider
@@ -28,6 +35,7 @@ __all__ = [
     "plot_densities",
     "plot_gamma",
     "plot_growth",
+    "plot_intervals",
     "plot_levels",
     "plot_line",
     "plot_pairs",

@@ -99,6 +99,24 @@ def plot_levels(records: pd.DataFrame, *, x: str, y: str, by: str, label: str = 
     return with_data(ax, records, x=y, y=x, by=by)
 
 
+def plot_intervals(records: pd.DataFrame, *, y: str, by: str, label: str) -> Axes:
+    """Draw mean, low and high of each value of ``y`` as an interval, a mark for each ``by``."""
+    rows = list(records[y].unique())
+    ax = axes_of(width=6.4, height=0.8 + 0.32 * len(rows))
+    shifts = np.linspace(-0.2, 0.2, records[by].nunique()) if records[by].nunique() > 1 else [0]
+    for shift, (name, part, look, shape) in zip(shifts, series(records, by), strict=True):
+        places = [rows.index(row) + shift for row in part[y]]
+        ends = [part["mean"] - part["low"], part["high"] - part["mean"]]
+        marks = look.marks(shape, markersize=5, linestyle="none", label=as_mathtext(name))
+        ax.errorbar(part["mean"], places, xerr=ends, **marks)
+    ax.axvline(0, color=LINE, linewidth=0.8, linestyle="dotted")
+    ax.set_yticks(range(len(rows)), [as_mathtext(str(row)) for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    label_axes(ax, label, "")
+    legend_above(ax)
+    return with_data(ax, records, x=y, y=("mean", "low", "high"), by=by)
+
+
 def plot_pairs(records: pd.DataFrame, *, x: str, y: str, by: str, labels: tuple[str, str]) -> Axes:
     """Draw one point for each record, ``y`` against ``x``, marked by the value of ``by``."""
     ax = axes_of(width=4.6, height=3.4)

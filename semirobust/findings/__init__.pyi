@@ -1,6 +1,9 @@
 from . import peers
 from .calibration import power
+from .carriers import carried, caused, dosed, doses, retained, shown, writings
 from .certificates import passed_on, shortfalls
+from .predicting import foretold, gains, predictors
+from .printed import distances, fits, readings
 from .sentences import answer, larger, restored
 from .tables import (
     accuracies,
@@ -27,10 +30,18 @@ __all__ = [
     "against_dense",
     "answer",
     "caption",
+    "carried",
+    "caused",
     "chosen",
     "collapsed",
     "decimals",
     "dependence",
+    "distances",
+    "dosed",
+    "doses",
+    "fits",
+    "foretold",
+    "gains",
     "larger",
     "leaking",
     "mean_and_spread",
@@ -40,12 +51,17 @@ __all__ = [
     "passed_on",
     "peers",
     "power",
+    "predictors",
+    "readings",
     "recorded",
     "restored",
+    "retained",
     "scale",
     "short",
     "shortfalls",
+    "shown",
     "summary",
     "varying",
     "verdicts",
+    "writings",
 ]
