@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
 from semirobust.attacks.ball import Norm, distance, input_gradient, share
 from semirobust.types import Classifier, Flags, Images, Labels
 
 SLACK = 1e-6  # of the radius, for rounding
+ALIKE = 0.8  # mean cosine of gradients with a stand-in's: 0.93 (ResNet-50) to 0.99 after rounding
+HIDDEN = 0.01  # share of samples that a stand-in may hide from the search
 DISAGREE = 1 / 200  # share of flags that rounding in another batch may turn
 CEILINGS = {"resnet18": 0.586, "resnet50": 0.516}  # CIFAR-10, inf-norm, 8/255: best published
 CEILING = 0.737  # of any architecture
@@ -34,6 +37,8 @@ REASONS = {  # what a failure would mean
     "batch": "answers depend on the neighbours in the batch: is a norm in training mode?",
     "adaptive": "an attack that knows how the network was put together breaks what others could "
     "not",
+    "stand-in": "its gradients are not the network's, so a search on it is led elsewhere",
+    "hidden": "the stand-in hides what the network itself shows: search there from the start",
     "transfer": "points made on another network do more harm than points made on this one",
 }
 
@@ -95,14 +100,32 @@ def recomputed(claimed: Flags, scored: Flags) -> Canary:
 
 def has_gradients(network: Classifier, x: Images, y: Labels) -> Canary:
     """Check 9: no sample has a cross-entropy gradient of zero."""
+    gradient = gradient_or_none(network, x, y)
+    missing = ~gradient.flatten(1).any(dim=1) | ~gradient.flatten(1).isfinite().all(dim=1)
+    return judged("gradients", share(missing), passed=not missing.any())
+
+
+def gradient_or_none(network: Classifier, x: Images, y: Labels) -> Tensor:
+    """Return the gradient of the cross-entropy, zero where none comes back to the input."""
     try:
-        gradient = input_gradient(network, x, y)
+        return input_gradient(network, x, y)
     except RuntimeError as blocked:
         if "require" not in str(blocked) and "unused" not in str(blocked):
             raise
-        gradient = torch.zeros_like(x)
-    missing = ~gradient.flatten(1).any(dim=1) | ~gradient.flatten(1).isfinite().all(dim=1)
-    return judged("gradients", share(missing), passed=not missing.any())
+        return torch.zeros_like(x)
+
+
+def stands_in(
+    network: Classifier, stand_in: Classifier, x: Images, y: Labels, missed: Flags
+) -> tuple[Canary, Canary]:
+    """A stand-in's gradients point where the network's do, and it hid at most one per cent."""
+    own, near = (gradient_or_none(one, x, y).flatten(1) for one in (network, stand_in))
+    cosine = float(cosine_similarity(own, near).mean()) if len(x) else 1.0
+    hidden = share(missed)
+    return (
+        judged("stand-in", cosine, passed=cosine >= ALIKE),
+        judged("hidden", hidden, passed=hidden <= HIDDEN),
+    )
 
 
 @torch.no_grad()

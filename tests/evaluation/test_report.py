@@ -260,7 +260,7 @@ def test_an_honest_network_is_not_flagged(robust, standard, samples, stand_in):
     assert names == {
         "budget", "recomputed", "left as found", "gradients", "deterministic", "logits",
         "radius", "steps", "black box", "seeds", "batch", "transfer",
-    }  # fmt: skip
+    } | ({"stand-in", "hidden"} if stand_in else set())  # fmt: skip
 
 
 def test_a_constant_network_is_right_on_one_class_at_no_radius_or_every(samples):
@@ -398,7 +398,26 @@ def test_a_stand_in_only_shortens_the_search(robust, samples):
     assert torch.equal(quick.standing, ~fooled(robust, quick.x_adv, y) & quick.clean)
     assert (quick.standing != exact.standing).sum() <= 1
     assert quick.protocol == "whitebox"
-    assert quick.forward == pytest.approx(exact.forward, rel=0.2)
+    closing = 21 * int(quick.given["on the network itself"].sum())
+    assert quick.forward - closing == pytest.approx(exact.forward, rel=0.2)
+
+
+def test_a_stand_in_with_the_logits_but_not_the_gradients_hides_nothing(robust, samples):
+    x, y = batch(samples)
+    attack = FastEnsemble(epsilon=EPSILON, steps=20, targeted_steps=10)
+    exact = robust_accuracy(robust, x, y, attack)
+    mute = lambda z: robust(z.detach()) + 0 * z.flatten(1).sum(dim=1, keepdim=True)  # noqa: E731
+    turned = lambda z: robust(2 * z.detach() - z)  # noqa: E731  the gradient's sign is wrong
+    for blind in (mute, turned):
+        report = robust_accuracy(robust, x, y, attack, stand_in=blind)
+        found = {name: int(flags.sum()) for name, flags in report.broken.items()}
+        assert found.pop("on the network itself") > 5 * sum(found.values())
+        assert abs(report.accuracy - exact.accuracy) <= 0.02
+        assert [canary.name for canary in report.check()] == ["stand-in", "hidden"]
+    honest = robust_accuracy(robust, x, y, attack, stand_in=stand_in(robust, x))
+    cosine = next(c.value for c in honest.canaries if c.name == "stand-in")
+    assert cosine > 0.97
+    assert honest.check() == []
 
 
 def test_what_only_the_stand_in_takes_for_fooled_is_searched_for_again(robust, samples):
