@@ -64,7 +64,10 @@ class Formula:
         """Return Ĥ in bits from Σ N_i g(N_i) and the numbers of cells seen once and twice."""
         n = len(self.table) - 1
         entropy = self.table[n] - sums / n
-        return entropy + unseen_entropy(n, once, twice) if self.corrected else entropy
+        if not self.corrected:
+            return entropy
+        numbers, place = np.unique(once * (n + 1) + twice, return_inverse=True)  # few among many
+        return entropy + unseen_entropy(n, *np.divmod(numbers, n + 1))[place]
 
 
 def unseen_entropy(n: int, once: Floats, twice: Floats) -> Floats:

@@ -207,7 +207,8 @@ class DependenceGraph:
         return self._bits(sums, once, twice)
 
     def _bits(self, sums: Tensor, once: Tensor, twice: Tensor) -> Floats:
-        return self.formula.entropy(*torch.stack([sums, once, twice]).cpu().numpy())
+        counts = torch.stack([sums, once.double(), twice.double()])
+        return self.formula.entropy(*counts.cpu().numpy())
 
     def _sums(self, joint: Tensor) -> tuple[Floats, Floats]:
         """Return Î and the share of single samples of rows of joint codes, B or a multiple of B."""

@@ -139,6 +139,7 @@ def streamed(passing: Passing, edge: Edge, block: int) -> dict[int, Dependence]:
     if block < 2 * classes:
         raise ValueError(f"a block must hold two images of each class: take {2 * classes} or more")
     along: dict[int, Real] = {}
+    flat: dict[int, Tensor] = {}
     kept: dict[int, list[Any]] = {}
     labels = np.tile(np.arange(classes), n)
     for start in range(0, n * classes, block):
@@ -146,8 +147,8 @@ def streamed(passing: Passing, edge: Edge, block: int) -> dict[int, Dependence]:
         for j, rows in _layers(passing, passing.images(passing.index.ravel()[some])):
             if j not in along:
                 along[j] = _directions(rows, labels[some], edge, passing, j)
-            flat = torch.from_numpy(along[j].reshape(-1, rows.shape[1]).T).to(rows)
-            values = rows @ flat
+                flat[j] = torch.from_numpy(along[j].reshape(-1, rows.shape[1]).T).to(rows)
+            values = rows @ flat[j]
             kept.setdefault(j, []).append(values if passing.on_device else values.cpu().numpy())
     u = {j: _by_class(kept[j], along[j], classes, j) for j in kept}
     return {j: edge.measure(u[j - 1], u[j], shares=passing.shares) for j in list(u)[1:]}
