@@ -38,6 +38,7 @@ from book._ext.markdown import div
 from book._ext.notebooks import Notebook
 from book._ext.pictures import inline, with_addresses
 from book._ext.repository import source_of
+from book._ext.sentences import linked
 from book._ext.values import fill
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.published import FILE as PUBLISHED
@@ -89,7 +90,7 @@ def read(shown: dict[str, str], app: Sphinx, name: str, source: list[str]) -> No
     elif name.startswith(reference.FOLDER):
         source[0] = reference.page(name, source[0], root)
     else:
-        source[0] = fill(source[0], root, name)
+        source[0] = linked(fill(source[0], root, name), "ledger.html")
     shown[str(app.env.doc2path(name, base=False))] = source[0]
 
 
@@ -120,7 +121,7 @@ class Table(SphinxDirective):
     """A table of what is recorded, under the name of the directive."""
 
     def run(self) -> list[nodes.Node]:
-        text = TABLES[self.name](Path(self.env.app.srcdir))
+        text = linked(TABLES[self.name](Path(self.env.app.srcdir)), "ledger.html")
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
@@ -139,7 +140,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "claim-headlines": lambda root: ledger.headlines(entries(root), root),
     "ledger": lambda root: ledger.ledger(entries(root)),
     "table-1": table1.table_1,
-    "front-answer": front.answer,
+    "front-answer": lambda root: front.answer(root, ledger.words(entries(root))),
     "move-the-cut": touch.cut,
     "answer": lambda root: inline(root / "book" / "assets" / "table-1-vgg16.svg"),
 }
@@ -162,7 +163,8 @@ class Chapter:
         page, pictures = with_addresses(content, self.notebook.name)
         for cell in page.cells:
             if cell.cell_type == "markdown":
-                cell.source = fill(cell.source, self.notebook.root, self.notebook.name)
+                words = fill(cell.source, self.notebook.root, self.notebook.name)
+                cell.source = linked(words, "../book/ledger.html")
         under_title(page, answer + self.strip() + changed.box(self.results(), self.notebook.root))
         return page, pictures
 

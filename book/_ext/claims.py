@@ -190,7 +190,7 @@ def _finding(test: Check, profile: str, runs: Mapping[Run, Value]) -> Finding:
     values = tuple(one.value for one in chosen)
     estimate = Estimate(values[0], 1)
     if not test.exact:
-        estimate = verdicts.estimate(values, _image_variance(chosen), unit=test.spread)
+        estimate = verdicts.estimate(values, _image_variance(chosen), granted=test.spread)
     counts = test.exact or (profile != DEFAULT and _large(profile) >= _large(test.at_least))
     return Finding(
         test=test,

@@ -14,6 +14,7 @@ from semirobust.results.documents import document
 from semirobust.results.frames import frame
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.values import named_values
+from semirobust.results.verdicts import GRANTED
 
 Run: TypeAlias = tuple[str, int]  # profile and seed
 
@@ -38,6 +39,7 @@ class Check:
     less: str = ""  # the name of a second value, which is subtracted
     exact: bool = False  # whether the chapter computes it exactly, so that a small run is evidence
     unit: str = ""  # what hundredths are called, such as "points"; else the value is shown as it is
+    granted: float = 0.0  # spread of a single run, where that of its unit does not fit
     post_hoc: str = ""  # what was changed when values were known, and when; "" if nothing was
 
     def __post_init__(self) -> None:
@@ -56,9 +58,10 @@ class Check:
         return (-inf if low <= least else low), (inf if high >= 1 else high)
 
     @property
-    def spread(self) -> str:
-        """The unit in which a spread over seeds is granted to a single run."""
-        return "share" if self.share or self.over else "points" if self.unit else "bits"
+    def spread(self) -> float:
+        """The spread over seeds that is granted to fewer than three."""
+        kind = "share" if self.share or self.over else "points" if self.unit else "bits"
+        return self.granted or GRANTED[kind]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ def _chosen(rows: pd.DataFrame, column: str, wanted: Mapping[str, Any]) -> pd.Da
     if "setting" in rows and "setting" not in wanted and rows["setting"].isna().any():
         rows = rows[rows["setting"].isna()]
     rows = rows[(rows[[*wanted]] == pd.Series(wanted, dtype=object)).all(axis=1)]
-    return rows[rows[column].notna()].assign(seed=rows.get("seed", 0))
+    known = rows[rows[column].notna()]
+    seeds = known["seed"] if "seed" in known else pd.Series(index=known.index, dtype=float)
+    return known.assign(seed=seeds.fillna(known.get("trial", 0)))  # trials are its seeds
 
 
 def _standing(

@@ -50,11 +50,20 @@ def found(root: Path = ROOT) -> Found:
     return {**known, **_adjusted(known, root)}
 
 
+def words(entries: Found) -> dict[str, str]:
+    """Return the verdict on each claim, by name."""
+    return {name: entry.verdict for name, entry in entries.items()}
+
+
 def _adjusted(known: Found, root: Path) -> dict[str, Entry]:
     """Return the experiments of the front page, with errors adjusted by Holm's method."""
     named = {name for headline in claims.entries("headline", root) for name in headline["claims"]}
     family = [known[name] for name in sorted(named) if known[name].claim.verdict is None]
-    decisions = {entry.claim.name: entry.decision for entry in family if entry.decision}
+    decisions = {
+        entry.claim.name: entry.decision
+        for entry in family
+        if entry.decision and not all(one.test.exact for one in entry.findings)
+    }
     adjusted = verdicts.holm([decision.p for decision in decisions.values()])
     entries = {}
     for (name, decision), p in zip(decisions.items(), adjusted.tolist(), strict=True):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semirobust.results.verdicts import decide, estimate, image_variance
+from semirobust.results.verdicts import GRANTED, decide, estimate, image_variance
 
 
 def differences(
@@ -48,7 +48,7 @@ def decisions(
     for _ in range(draws):
         terms = differences(effect, seeds, generator=generator, **world)
         values = [float(one.mean()) for one in terms]
-        found = estimate(values, image_variance(terms), unit="points")
+        found = estimate(values, image_variance(terms), granted=GRANTED["points"])
         words[decide(found, (0.0, np.inf)).word] += 1
     return words
 

@@ -18,6 +18,7 @@ from semirobust.experiments.scales import CLASSES
 from semirobust.figures.networks import with_labels
 from semirobust.results.frames import mean_and_spread as mean_and_spread
 from semirobust.results.profiles import DEFAULT
+from semirobust.results.verdicts import GRANTED, decide, estimate
 
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
@@ -212,17 +213,18 @@ def how_often(held: pd.Series) -> str:
 def verdicts(
     tables: Tables, profile: str, *, protocol: str, threat: str = "whitebox"
 ) -> pd.DataFrame:
-    """Return the claims as differences of accuracies, and in how many seeds each holds.
+    """Return the claims as differences of accuracies, and what the rule of the ledger decides.
 
-    A control that has collapsed in some seed is no comparison: a dagger stands for the count. In
-    profile smoke nothing is said to hold.
+    The networks are taken to have met different images, which makes the intervals wider than those
+    of the ledger. A control that has collapsed in some seed is no comparison: a dagger stands for
+    the verdict. In profile smoke nothing is decided.
     """
     networks = chosen(tables, protocol, threat=threat)
     keys = varying(networks)
     found = [
         {**names, **row} for names, part in split(networks, keys) for row in _answers(part, threat)
     ]
-    index, columns = [*keys, "n_b", "question"], ["difference", "value", "holds in"]
+    index, columns = [*keys, "n_b", "question"], ["difference", "value", "verdict"]
     table = pd.DataFrame(found, columns=[*index, *columns]).set_index(index)
     return table.assign(**{columns[-1]: NONE}) if profile == DEFAULT else table
 
@@ -246,7 +248,7 @@ def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:
     top, floor = wide[NONE, "robust"], wide[NONE, "standard"]
     yield _answer(NONE, "robust at all", ("robust", "standard"), top, floor, n)
     if not more(top, floor, n).any():
-        nothing = dict.fromkeys(("n_b", "value", "holds in"), NONE)
+        nothing = dict.fromkeys(("n_b", "value", "verdict"), NONE)
         yield {**nothing, "question": "the rest", "difference": "nothing to restore"}
         return
     for cut in [name for name in known["cut"].unique() if name != NONE]:
@@ -255,9 +257,9 @@ def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:
             if {one, other} <= set(columns):
                 answer = _answer(cut, question, (one, other), columns[one], columns[other], n)
                 control = other.startswith("frozen") and (cut, other) in lost
-                yield answer | ({"holds in": "†"} if control else {})
+                yield answer | ({"verdict": "†"} if control else {})
         back = _answer(cut, f"back within {NEAR}", ("tuned", "robust"), columns["tuned"], top, n)
-        yield back | {"holds in": how_often(columns["tuned"] - top >= -NEAR)}
+        yield back | {"verdict": _verdict(columns["tuned"], top, n, least=-NEAR)}
 
 
 def _answer(
@@ -268,8 +270,15 @@ def _answer(
         "question": question,
         "difference": " - ".join(names).replace("frozen ", ""),
         "value": mean_and_spread(one - other),
-        "holds in": how_often(more(one, other, n)),
+        "verdict": _verdict(one, other, n),
     }
+
+
+def _verdict(one: pd.Series, other: pd.Series, n: float, least: float = 0.0) -> str:
+    """Return whether one accuracy is above the other by at least so much, over seeds and images."""
+    over_images = float((noise(one, other, n) ** 2).mean()) / 4  # noise has two standard errors
+    known = (one - other).dropna().tolist()
+    return decide(estimate(known, over_images, granted=GRANTED["points"]), (least, np.inf)).word
 
 
 def dependence(rho: pd.DataFrame) -> pd.DataFrame:

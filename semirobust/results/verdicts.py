@@ -8,8 +8,9 @@ A claim leaves a quantity a range. Its 95 % interval lies in the range (``holds`
 s the spread of S seeds with Student's t of S - 1 degrees of freedom, e the standard error that the
 draw of the images leaves and all seeds share (Howe, 1974). Both networks of a difference meet the
 same images, so that e is paired. What varies between seeds and images alike is in both parts, which
-errs on the side of *undecided*. Fewer than three seeds show no spread of their own: they are given
-``GRANTED``, more than nearly every row of three seeds shows, as if it were known.
+errs on the side of *undecided*. Fewer than three seeds hardly show a spread of their own: they are
+given ``GRANTED``, more than nearly every row of three seeds shows, as if it were known, or what two
+seeds show if it is more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,15 +64,16 @@ class Decision:
 
 
 def estimate(
-    values: Sequence[float], image_variance: float = 0.0, *, unit: str = "bits"
+    values: Sequence[float], image_variance: float = 0.0, *, granted: float = GRANTED["bits"]
 ) -> Estimate:
-    """Return the mean of the values, one a seed, with its error."""
+    """Return the mean of the values, one a seed, with its error; few seeds are granted a spread."""
     if not (S := len(values)):
         raise ValueError("no values, so there is nothing to estimate")
     mean = float(np.mean(values))
+    shown = float(np.var(values, ddof=1)) if S > 1 else 0.0
     if S < ENOUGH:
-        return Estimate(mean, S, GRANTED[unit] ** 2 / S, image_variance)
-    return Estimate(mean, S, float(np.var(values, ddof=1)) / S, image_variance, S - 1)
+        return Estimate(mean, S, max(granted**2, shown) / S, image_variance)
+    return Estimate(mean, S, shown / S, image_variance, S - 1)
 
 
 def image_variance(terms: Sequence[NDArray[np.float64]]) -> float:

@@ -303,6 +303,28 @@ def test_what_a_test_names_stands_in_the_records(claim):
             assert {side.get("column", test.column), *row} <= known
 
 
+def test_every_published_cell_is_quoted_by_a_claim():
+    quoted = {number for c in CLAIMS for number in re.findall(r"-?\d+(?:\.\d+)?", c.quoted)}
+    printed = published_numbers()
+    papers = printed["place"].str.match("Table|Revision|Methods|SoK leaderboard, MixTrain")
+    missing = printed[papers & ~printed["printed"].isin(quoted)]
+    assert missing.empty, missing.to_string()
+    assert papers.sum() > 200
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("five attacks", "16/255 and 32/255", "Figure 1", "Figure 2", "O(n)", "O(1/n)", "95.2"),
+        *("15x", "3x", "interval attack", "ImageNet-200", "trade-off", "original weights"),
+        *("less computation", "Store test accuracy", "sensitivity", "2347", "0.62", "56.7"),
+        "highly dependent",
+    ],
+)
+def test_what_the_abstracts_and_sections_claim_has_an_entry(word):
+    assert any(word in f"{c.says} {c.quoted} {c.place}" for c in CLAIMS if c.paper != "book")
+
+
 def test_every_quoted_cell_is_in_the_published_numbers():
     known = set(published_numbers()["printed"])
     cells = [
@@ -339,7 +361,11 @@ def test_counts_leave_out_what_the_book_proposes_and_what_is_true_by_constructio
 def test_claims_of_the_front_page_are_adjusted_for_their_number(tmp_path):
     entries = ledger.found()
     named = {name for one in claims.entries("headline") for name in one["claims"]}
-    family = [entries[name] for name in named if entries[name].claim.verdict is None]
+    family = [
+        entry
+        for entry in (entries[name] for name in named)
+        if entry.claim.verdict is None and any(not one.test.exact for one in entry.findings)
+    ]
     alone = {e.claim.name: claims.decided(e.claim, e.findings) for e in family if e.decision}
     assert len(alone) > 5
     smallest = min(alone, key=lambda name: alone[name].p)
@@ -352,7 +378,7 @@ def test_a_single_run_is_granted_more_than_nearly_every_row_of_three_seeds_shows
     for claim in CLAIMS:
         for one in claims.findings(claim):
             if len(one.values) >= verdicts.ENOUGH:
-                kept = np.std(one.values, ddof=1) <= verdicts.GRANTED[one.test.spread]
+                kept = np.std(one.values, ddof=1) <= one.test.spread
                 shares.setdefault(one.test.spread, []).append(kept)
     assert sum(map(len, shares.values())) > 40
     assert all(np.mean(kept) > 0.85 for kept in shares.values()), shares

@@ -30,6 +30,16 @@ def test_where_splicing_costs_nothing_there_is_no_sentence():
         front.spliced(scale(spliced=0.38))
 
 
+def test_a_sentence_says_no_more_than_its_verdict():
+    assert "all of it returns" in front.retrained(scale(), ROOT)
+    weaker = front.retrained(scale(), ROOT, back=False)
+    assert "all of it returns" not in weaker
+    assert "cannot tell" in weaker
+    said = dict.fromkeys(front.CLAIMS.values(), "undecided")
+    assert "cannot tell" in front.answer(ROOT, said)
+    assert f"{front.CLAIMS['gone']}: undecided" in front.answer(ROOT, said)
+
+
 @pytest.mark.parametrize("changed", [{"tuned": 0.3}, {"behind": 0.38}], ids=["lost", "control"])
 def test_where_retraining_fails_or_needs_no_robust_front_there_is_no_sentence(changed):
     with pytest.raises(ValueError, match="no sentence for tuned"):

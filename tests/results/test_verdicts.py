@@ -49,9 +49,11 @@ def test_a_count_of_zero_leaves_up_to_three():
 
 def test_one_seed_is_granted_a_spread_and_three_are_not():
     granted = verdicts.GRANTED["points"]
-    low, high = estimate([0.2, 0.2], 0.01**2, unit="points").interval()
+    low, high = estimate([0.2, 0.2], 0.01**2, granted=granted).interval()
     assert (high - low) / 2 == pytest.approx(1.96 * np.hypot(granted / np.sqrt(2), 0.01), rel=2e-3)
-    assert estimate([0.2, 0.2, 0.2], unit="points").interval() == pytest.approx((0.2, 0.2))
+    wide = estimate([0.0, 0.4], granted=granted).interval()
+    assert wide[1] - wide[0] == pytest.approx(2 * 1.96 * 0.2, rel=2e-3)
+    assert estimate([0.2, 0.2, 0.2], granted=granted).interval() == pytest.approx((0.2, 0.2))
 
 
 def test_exact_values_are_decided_without_error():
