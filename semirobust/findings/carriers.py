@@ -34,7 +34,7 @@ def _interval(
 ) -> dict[str, float]:
     """Return the mean of values, one a seed, and its 95 % interval over seeds and images."""
     of_images = float(pd.Series(errors, dtype=float).pow(2).mean())
-    estimate = verdicts.estimate(values.tolist(), of_images, unit=unit)
+    estimate = verdicts.estimate(values.tolist(), of_images, granted=verdicts.GRANTED[unit])
     low, high = estimate.interval()
     return {"mean": estimate.mean, "low": low, "high": high}
 
