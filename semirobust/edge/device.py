@@ -29,6 +29,16 @@ def holds(x: Any) -> bool:
     return isinstance(x, Tensor) and x.is_cuda
 
 
+def finite(values: Any) -> bool:
+    """Return whether all numbers of an array or a tensor are finite."""
+    return bool((torch if isinstance(values, Tensor) else np).isfinite(values).all())
+
+
+def stack(parts: Sequence[Any]) -> Any:
+    """Return arrays or tensors as one, along a new second axis."""
+    return torch.stack(list(parts), 1) if isinstance(parts[0], Tensor) else np.stack(parts, 1)
+
+
 def as_rows(x: Tensor, name: str) -> Tensor:
     """Return samples as an N x d tensor."""
     if x.is_complex() or x.dim() == 0 or x.numel() == 0:

@@ -193,7 +193,7 @@ def _by_class(parts: list[Any], along: Real, classes: int, j: int) -> dict[int, 
     """Return the coordinates of layer j class by class; the classes took turns."""
     sets, m, d = along.shape
     values = torch.cat(parts) if isinstance(parts[0], Tensor) else np.concatenate(parts)
-    if not (torch.isfinite(values) if isinstance(values, Tensor) else np.isfinite(values)).all():
+    if not device.finite(values):
         raise ValueError(f"h_{j} holds a number that is not finite")
     turns = {c: values[c::classes] for c in range(classes)}
     return {c: Coordinates(u.T.reshape(sets, m, len(u)), d) for c, u in turns.items()}
