@@ -166,13 +166,11 @@ class Edge:
 
     def sides(self, dx: int, dy: int, n: int, of: str) -> tuple[int | None, int | None]:
         """Return the number of directions of X and of Y; None where coordinates are used as is."""
-        least = 4
         direct = [
             d <= self.directions if self.directions else max(dx, dy) <= UNPROJECTED
             for d in (dx, dy)
         ]
-        if self.directions is None and not all(direct):
-            least = 20
+        least = 20 if self.directions is None and not all(direct) else 4
         if n < least:
             raise ValueError(f"{of} has {n} samples; the estimate needs at least {least}")
         m = [self.directions or projection.number_of_directions(n, d) for d in (dx, dy)]
