@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 from semirobust.results import profiles
 from semirobust.results.code import hashed, salt_of_text
-from semirobust.results.profiles import DEFAULT
+from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import ROOT, write_atomically
 
 VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
@@ -55,7 +55,9 @@ class Notebook:
         return profiles.experiments(self.about)
 
     def results(self, profile: str) -> list[Path]:
-        return profiles.shown(self.about, profile, self.root / "results")
+        """Return the results that are shown in a profile: its own, and larger ones beside them."""
+        larger, root = PROFILES[PROFILES.index(profile) :], self.root / "results"
+        return [path for name in larger for path in profiles.shown(self.about, name, root)]
 
     def largest_profile(self) -> str:
         return profiles.largest(self.about, self.root / "results")

@@ -140,8 +140,12 @@ def tables(
 
 
 def joined(runs: Iterable[tuple[Any, Tables]]) -> dict[str, pd.DataFrame]:
-    """Return the tables of several rows, one frame each, with the columns that name the row."""
-    return frames.joined((frames.columns(results.describe(row)), found) for row, found in runs)
+    """Return the tables of several rows, one frame each, with the columns that name the row.
+
+    Beside rows of a setting the others have a dash in its column.
+    """
+    found = frames.joined((frames.columns(results.describe(row)), tables) for row, tables in runs)
+    return {name: table.fillna({"setting": "–"}) for name, table in found.items()}
 
 
 def recorded(name: str, profile: str) -> list[results.Record]:

@@ -2,6 +2,7 @@ from . import peers
 from .calibration import power
 from .carriers import carried, caused, dosed, doses, retained, shown, writings
 from .certificates import passed_on, shortfalls
+from .full_size import at_full_size, attacks, images, protocols
 from .predicting import foretold, gains, predictors
 from .printed import distances, fits, readings
 from .sentences import answer, larger, restored
@@ -29,6 +30,8 @@ __all__ = [
     "accuracies",
     "against_dense",
     "answer",
+    "at_full_size",
+    "attacks",
     "caption",
     "carried",
     "caused",
@@ -42,6 +45,7 @@ __all__ = [
     "fits",
     "foretold",
     "gains",
+    "images",
     "larger",
     "leaking",
     "mean_and_spread",
@@ -52,6 +56,7 @@ __all__ = [
     "peers",
     "power",
     "predictors",
+    "protocols",
     "readings",
     "recorded",
     "restored",

@@ -1,0 +1,55 @@
+"""Rows at full size beside the smaller ones of a chapter: fewer seeds, whole networks and data."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from semirobust.experiments import registry as experiments
+from semirobust.figures.networks import with_labels
+from semirobust.findings.tables import NONE, Tables, accuracies, decimals, named, short, varying
+from semirobust.results import records as results
+from semirobust.results.profiles import DEFAULT
+
+PROFILE = "gpu"
+Show = Callable[[Tables], pd.DataFrame]
+
+
+def at_full_size(
+    experiment: str, profile: str, show: Show, *, only: str = ""
+) -> pd.DataFrame | str:
+    """Return what ``show`` makes of the rows at full size, or a line where none is to be shown."""
+    if profile == DEFAULT:
+        return "Rows at full size stand beside recorded ones; profile smoke shows none."
+    keys = [results.key(row) for row in experiments.rows(experiment, PROFILE) if only in row.title]
+    if not any(results.path_of(experiment, key).exists() for key in keys):
+        return "No row at full size is recorded."
+    return show(experiments.tables(experiment, PROFILE, only=only))
+
+
+def protocols(tables: Tables) -> pd.DataFrame:
+    """Return the accuracies of every network under each threat model, by protocol."""
+    parts = [
+        accuracies(tables, protocol).reset_index().assign(protocol=protocol)
+        for protocol in ("online", "static")
+        if (tables["networks"]["protocol"] == protocol).any()
+    ]
+    whole = pd.concat(parts).fillna(NONE)
+    keys = ["protocol", *(name for name in ("model", "data", "setting") if name in whole)]
+    return whole.set_index([*keys, "n_b", "network"])
+
+
+def attacks(tables: Tables) -> pd.DataFrame:
+    """Return the white-box accuracies of every network under several attacks (Tables S2 to S4)."""
+    scores = named(tables["accuracies"])
+    by = [*varying(scores), "cut", "label"]
+    shown = scores.pivot_table(index=by, columns="attack", values="accuracy", sort=False)
+    shown.insert(0, "clean", scores.groupby(by)["clean_accuracy"].mean())
+    return shown.rename_axis(index={"cut": "n_b", "label": "network"}, columns=None).round(3)
+
+
+def images(tables: Tables) -> pd.DataFrame:
+    """Return the excess of rho of every network, by the images that it is read on."""
+    read = with_labels(tables["rho"]).replace({"against": {"the network itself": "itself"}})
+    read = read.assign(label=short(read["label"]))
+    by = [*varying(read), "against", "label"]
+    return decimals(read.groupby(by, sort=False)["excess"].mean().unstack())
