@@ -23,6 +23,7 @@ from semirobust.training.fitting import Training
 from semirobust.training.methods import AttaTrades, Trades
 
 TRAIN = {"cifar10": 45_000, "cifar100": 45_000, "imagenette": 8_522, "digits": 1_147}  # images
+RECORD = "record.json"  # of an artefact that is there
 Rates = Mapping[str, float]  # seconds for a unit of ``work``, by stage
 
 
@@ -41,12 +42,10 @@ def missing(name: str, profile: str, known: Rates) -> list[Missing]:
         if results.path_of(name, results.key(row)).exists():
             continue
         amounts: dict[str, float] = defaultdict(float)
-        for node, amount in _nodes(name, row):
-            if node.artefact.key not in seen:
-                seen.add(node.artefact.key)
-                amounts[node.stage] += amount * (
-                    not (node.artefact.folder / "record.json").exists()
-                )
+        for node in nodes(name, row):
+            if node.artefact.key not in seen and not (node.artefact.folder / RECORD).exists():
+                amounts[node.stage] += work(node, row)
+            seen.add(node.artefact.key)
         amounts[_last(name)] += _unit(row)
         costs = [known[stage] * amount for stage, amount in amounts.items() if stage in known]
         found.append(Missing(name, row.title, sum(costs) if len(costs) == len(amounts) else None))
@@ -62,13 +61,13 @@ def rates(profile: str) -> tuple[str, Rates]:
     amounts: dict[str, float] = defaultdict(float)
     for name, row, record in records:
         origin = record.provenance
-        if origin["device"] == device and ("stages" in origin or not _nodes(name, row)):
+        if origin["device"] == device and ("stages" in origin or not nodes(name, row)):
             seconds[_last(name)] += origin["seconds"]
             amounts[_last(name)] += _unit(row)
             for stage, one in origin.get("stages", {}).items():
                 seconds[stage] += one["seconds"]
-            for node, amount in _nodes(name, row):
-                amounts[node.stage] += amount
+            for node in nodes(name, row):
+                amounts[node.stage] += work(node, row)
     return device, {stage: seconds[stage] / amounts[stage] for stage in seconds if amounts[stage]}
 
 
@@ -85,9 +84,9 @@ def _last(name: str) -> str:
     return f"record of {name}"
 
 
-def _nodes(name: str, row: Any) -> list[tuple[Node, float]]:
-    nodes = [node for node in listed(experiments.targets(name, row)) if node.make]
-    return [(node, work(node, study)) for node in nodes if (study := _study(row))]
+def nodes(name: str, row: Any) -> list[Node]:
+    """Return what jobs make of a row."""
+    return [node for node in listed(experiments.targets(name, row)) if node.make]
 
 
 def _study(row: Any) -> Study | None:
@@ -99,11 +98,13 @@ def _unit(row: Any) -> float:
     return gflop(study.architecture) if study else 1.0
 
 
-def work(node: Node, study: Study) -> float:
+def work(node: Node, row: Any) -> float:
     """Return the operations in 10^9 of a training, and of one image for what is no training."""
-    trainings = [*_trainings(node.settings)]
+    study, trainings = _study(row), [*_trainings(node.settings)]
+    if study is None or not trainings:
+        return _unit(row)
     train = study.data.train or TRAIN[study.data.name]
-    return gflop(study.architecture) * (train * sum(map(passes, trainings)) if trainings else 1)
+    return gflop(study.architecture) * train * sum(map(passes, trainings))
 
 
 def _trainings(settings: Any) -> Iterator[Training]:

@@ -31,7 +31,7 @@ def three_seeds(_):
 def recorded(seconds):
     """Record the first row as if each of its stages had taken these seconds."""
     row = three_seeds("gpu")[0]
-    stages = {node.stage: {"seconds": seconds} for node, _ in costs._nodes("table-1", row)}
+    stages = {node.stage: {"seconds": seconds} for node in costs.nodes("table-1", row)}
     origin = {"device": "a card", "seconds": 9.0, "stages": stages}
     results.save("table-1", row, {}, profile="gpu", origin=origin)
     return len(stages)
@@ -79,7 +79,7 @@ def test_more_epochs_take_more_and_what_rows_share_counts_once(monkeypatch):
     known = experiments.EXPERIMENTS["table-1"]
     monkeypatch.setitem(experiments.EXPERIMENTS, "table-1", known._replace(rows=lambda _: rows))
     one, other = costs.missing("table-1", "gpu", rates)
-    stages = {node.stage for node, _ in costs._nodes("table-1", first)}
+    stages = {node.stage for node in costs.nodes("table-1", first)}
     assert one.seconds == pytest.approx(60.0 * (len(stages) + 1) + 9)
     shared = {"standard", "examples"}  # its robust network, of fewer epochs, is another one
     assert other.seconds == pytest.approx(60.0 * (len(stages) - len(shared)) + 9)
