@@ -40,6 +40,22 @@ def _cost(origins: list[dict[str, Any]]) -> tuple[str, int]:
     return f"{sum(seconds) / len(seconds):.0f}" if seconds else "–", resumed
 
 
+def capacity(root: Path) -> str:
+    """Return a table of the rows at full size that are missing, with the minutes of one process."""
+    path = root / "results" / "benchmarks" / "capacity.json"
+    missing = document(path).get("missing", []) if path.exists() else []
+    rows = [
+        [one["experiment"], one["title"], _minutes(one["seconds"])]
+        for one in missing
+        if one["profile"] == "gpu"
+    ]
+    return table(["experiment", "row", "minutes"], "llr", rows)
+
+
+def _minutes(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds / 60:,.1f}"
+
+
 def benchmarks(root: Path) -> str:
     """Return a table of the package's processor seconds beside those of plain loops."""
     path = root / "results" / "benchmarks" / "training.json"
