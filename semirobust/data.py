@@ -14,14 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
-from torchvision import datasets
-from torchvision.datasets.utils import download_and_extract_archive
-from torchvision.transforms import functional as images_of
 
 from semirobust.results.records import artifacts_root
 from semirobust.types import Images, Labels
@@ -172,6 +167,8 @@ def subset(samples: Samples, n: int, *, seed: int = 0) -> Samples:
 
 def halves(samples: Samples, n: int, *, seed: int = 0) -> tuple[Samples, Samples]:
     """Return a stratified part of n samples, and the rest."""
+    from sklearn.model_selection import train_test_split  # takes seconds, so only where needed
+
     index = np.arange(len(samples))
     first, rest = train_test_split(
         index, train_size=n, random_state=seed, stratify=samples.labels.cpu().numpy()
@@ -289,6 +286,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _digits(seed: int, size: int | None = None) -> DataSet:
+    from sklearn.datasets import load_digits
+
     pixels, labels = load_digits(return_X_y=True)
     small = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) / 16
     large = interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
@@ -305,19 +304,22 @@ def _from_arrays(data: object, labels: object) -> Samples:
     return Samples(images.contiguous(), torch.as_tensor(np.asarray(labels)).long())
 
 
-def _torchvision(
-    kind: Callable[..., object],
-) -> Callable[[Path, int, bool], tuple[Samples, Samples]]:
+def _torchvision(name: str) -> Callable[[Path, int, bool], tuple[Samples, Samples]]:
     def read(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
+        from torchvision import datasets
+
+        kind = getattr(datasets, name)
         parts = (kind(str(root), train=flag, download=download) for flag in (True, False))
-        train, test = (_from_arrays(part.data, part.targets) for part in parts)  # type: ignore[attr-defined]
+        train, test = (_from_arrays(part.data, part.targets) for part in parts)
         return train, test
 
     return read
 
 
-def _from_folder(folder: datasets.VisionDataset, size: int) -> Samples:
+def _from_folder(folder: Any, size: int) -> Samples:
     """Return the images of a folder, their shorter side brought to size and the centre cut out."""
+    from torchvision.transforms import functional as images_of
+
     images = [
         images_of.pil_to_tensor(images_of.center_crop(images_of.resize(image, size), [size, size]))
         for image, _ in folder
@@ -326,6 +328,8 @@ def _from_folder(folder: datasets.VisionDataset, size: int) -> Samples:
 
 
 def _imagenette(root: Path, size: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
+    from torchvision import datasets
+
     if folder(root, "imagenette") is None:
         datasets.Imagenette(root, size="320px", download=download)
     train = next(root.glob("imagenette2*/train"))
@@ -335,6 +339,10 @@ def _imagenette(root: Path, size: int, download: bool) -> tuple[Samples, Samples
 
 
 def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_and_extract_archive
+    from torchvision.transforms import functional as images_of
+
     folder = root / "tiny-imagenet-200"
     if download and not folder.exists():
         download_and_extract_archive(TINY_IMAGENET, str(root), md5=TINY_IMAGENET_MD5)
@@ -350,11 +358,11 @@ def _tiny_imagenet(root: Path, _: int, download: bool) -> tuple[Samples, Samples
 
 
 SETS: dict[str, tuple[Callable[[Path, int, bool], tuple[Samples, Samples]], str]] = {
-    "cifar10": (_torchvision(datasets.CIFAR10), "cifar-10-batches-py"),
-    "cifar100": (_torchvision(datasets.CIFAR100), "cifar-100-python"),
+    "cifar10": (_torchvision("CIFAR10"), "cifar-10-batches-py"),
+    "cifar100": (_torchvision("CIFAR100"), "cifar-100-python"),
     "imagenette": (_imagenette, "imagenette2*"),
-    "mnist": (_torchvision(datasets.MNIST), "MNIST/raw"),
-    "fashion-mnist": (_torchvision(datasets.FashionMNIST), "FashionMNIST/raw"),
+    "mnist": (_torchvision("MNIST"), "MNIST/raw"),
+    "fashion-mnist": (_torchvision("FashionMNIST"), "FashionMNIST/raw"),
     "tiny-imagenet": (_tiny_imagenet, "tiny-imagenet-200"),
 }  # how each is read, and the folder under the data root that holds it
 NAMES = ("digits", *SETS)
