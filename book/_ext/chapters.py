@@ -22,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from book._ext import (
     changed,
+    decided,
     executed,
     front,
     ledger,
@@ -140,6 +141,8 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "claim-answers": lambda root: ledger.answers(entries(root), root),
     "claim-headlines": lambda root: ledger.headlines(entries(root), root),
     "ledger": lambda root: ledger.ledger(entries(root)),
+    "decided": lambda root: decided.in_short(chapters(root)),
+    "decided-report": lambda root: decided.report(chapters(root)),
     "table-1": table1.table_1,
     "front-answer": lambda root: front.answer(root, ledger.words(entries(root))),
     "move-the-cut": touch.cut,

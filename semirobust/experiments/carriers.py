@@ -165,7 +165,7 @@ def _smoke() -> Carriers:
         measures=measures,
         choosing=strong_pgd(radius, steps=5),
         rates=(0.05, 0.01),
-        epochs=(3,),
+        epochs=(2,),
         another=1,
-        few=(4,),
+        few=(),
     )

@@ -9,10 +9,11 @@ from semirobust.findings.tables import SMOKE
 from semirobust.results import verdicts
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.published import NAMES
+from semirobust.results.values import Words
 
 CELL = ["model", "frozen", "origin", "training", "n_b"]
 READ = {"paper": "value", "calibrated": "excess"}  # what is read of each preset
-MOVES = 0.1  # bits of ρ that are a change: the margin of the claims
+MOVES = 0.1  # bits of ρ, or accuracy, that are a change
 CLOSE = 0.1  # of the share that is retained: the margin of the claims
 
 
@@ -50,28 +51,63 @@ def percent(one: Mapping[Any, Any]) -> str:
     return f"{one['mean']:.0%} [{one['low']:.0%}, {one['high']:.0%}]"
 
 
-def carried(found: pd.DataFrame, profile: str) -> str:
-    """Return what carries robustness, a paragraph for each architecture."""
+def carried(found: pd.DataFrame, profile: str) -> Words:
+    """Return what carries robustness: in a sentence, then for each architecture."""
     if profile == DEFAULT:
-        return SMOKE
-    return "\n\n".join(_carried(str(model), part) for model, part in found.groupby("model"))
+        return Words(SMOKE)
+    models = [(str(model), part) for model, part in found.groupby("model", sort=False)]
+    return Words("\n\n".join([_lead(*models[0]), *(_carried(*each) for each in models)]))
+
+
+def _cells(part: pd.DataFrame) -> tuple[dict[tuple[Any, ...], Any], int, int]:
+    """Return the cells of an architecture, with the sizes of its smaller and larger back."""
+    cells = {tuple(row[name] for name in CELL[1:]): row for row in part.to_dict("records")}
+    return cells, min(n for n in part["n_b"] if n >= 4), max(part["n_b"])
+
+
+def _lead(model: str, part: pd.DataFrame) -> str:
+    cells, _, last = _cells(part)
+    clean, trained = (cells["front", "robust", how, last] for how in ("clean", "adversarial"))
+    behind = cells["front", "standard", "adversarial", last]
+    return (
+        f"By itself a robust front carries {_half(clean)} of the robustness: behind it a back of "
+        f"{last} layers keeps {percent(clean)} trained on clean images, {percent(trained)} trained "
+        f"against the attack, and {percent(behind)} behind a standard front ({NAMES[model]})."
+    )
 
 
 def _carried(model: str, part: pd.DataFrame) -> str:
-    cells = {tuple(row[name] for name in CELL[1:]): row for row in part.to_dict("records")}
-    last, first = max(part["n_b"]), min(n for n in part["n_b"] if n >= 4)
-    clean, trained = (cells["front", "robust", how, last] for how in ("clean", "adversarial"))
-    behind, back = cells["front", "standard", "adversarial", last], ("back", "robust", "clean")
-    seeds, less = int(clean["seeds"]), percent(cells["front", "robust", "clean", first])
-    other = percent(cells[*back, first]) if (*back, first) in cells else "an unknown share"
+    cells, first, last = _cells(part)
+    seeds = int(part["seeds"].max())
+    known = [
+        f"{words} {percent(cells[cell])}"
+        for words, cell in {
+            f"a robust front with a back of {first} layers": ("front", "robust", "clean", first),
+            f"with one of {last}": ("front", "robust", "clean", last),
+            f"a robust back of {first} layers": ("back", "robust", "clean", first),
+            f"one of {last}": ("back", "robust", "clean", last),
+            "the front of another seed": ("front", "another", "clean", last),
+        }.items()
+        if cell in cells
+    ]
+    attacked = [
+        f"{words} {percent(cells[cell])}"
+        for words, cell in {
+            f"a robust front with a back of {last} layers": (
+                "front",
+                "robust",
+                "adversarial",
+                last,
+            ),
+            "a standard front": ("front", "standard", "adversarial", last),
+            f"a standard back of {first} layers": ("back", "standard", "adversarial", first),
+        }.items()
+        if cell in cells
+    ]
     return (
-        f"**{NAMES[model]}, {seeds} seed{'s' * (seeds > 1)}.** Of what the robust network has "
-        "above the standard one under attack, a frozen robust front with a back of "
-        f"{last} layers keeps {percent(trained)} when the back is trained against the attack, and "
-        f"{percent(clean)} when it is trained on clean images ({less} with {first} layers). Behind "
-        f"a standard front the training against the attack reaches {percent(behind)}. A frozen "
-        f"robust back of {first} layers, its front trained on clean images, keeps {other}. So "
-        f"the front with a back of {last} layers carries {_half(clean)} of it by itself."
+        f"**{NAMES[model]}, {seeds} seed{'s' * (seeds > 1)}.** Frozen, with the rest trained on "
+        f"clean images: {', '.join(known)}. With the rest trained against the attack: "
+        f"{', '.join(attacked)}."
     )
 
 
@@ -116,10 +152,10 @@ def dosed(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return chosen
 
 
-def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> str:
+def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> Words:
     """Return whether ρ is a cause, as far as the interventions tell."""
     if profile == DEFAULT:
-        return SMOKE
+        return Words(SMOKE)
     table, moved = tables["writings"], writings(tables)
     most = [name for name in moved.index if name.endswith("copies")][-1]
     heads = table.groupby("network")["whitebox"].mean()
@@ -127,17 +163,17 @@ def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> str:
     if apart > 0:
         raise ValueError(f"the heads do not share their hidden layers: ρ differs by {apart:.2g}")
     copies, idle = moved.loc[most].iloc[0], moved.loc["idle units"].iloc[0]
-    if min(abs(copies), abs(idle)) < MOVES:
-        raise ValueError(f"no sentence for ρ that moves by {copies:.3f} and {idle:.3f} bits")
+    lost = heads["robust head"] - heads["standard head"]
+    if min(abs(copies), abs(lost)) < MOVES:
+        raise ValueError(f"no sentence for {copies:.3f} bits moved and {lost:.3f} lost")
     grown = doses(tables)
     told = [_dose(str(how), grown.loc[how]) for how in grown.index.unique("training")]
-    return (
-        "What ρ says can be changed without changing the function, and the other way round. "
-        f"Written as {most}, the robust network has a ρ {copies:+.2f} bits away, with idle units "
-        f"{idle:+.2f}; no logit moves by more than {moved['logits'].max():.0e} of the largest. Two "
-        "networks with the same hidden layers, and so the same hidden ρ to the bit, keep "
-        f"{heads['robust head']:.1%} and {heads['standard head']:.1%} under attack. "
-        f"{' '.join(told)}"
+    return Words(
+        f"Writing the same function otherwise moves ρ by {copies:+.2f} bits, and changing the "
+        f"head, which moves no hidden ρ, changes robust accuracy from {heads['robust head']:.1%} "
+        f"to {heads['standard head']:.1%}: ρ does not fix robustness.\n\n"
+        f"Moved are {most} of every unit; idle units move it by {idle:+.2f} bits. No logit "
+        f"changes by more than {moved['logits'].max():.0e} of the largest. {' '.join(told)}"
     )
 
 

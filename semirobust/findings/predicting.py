@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from semirobust.findings.tables import SMOKE
 from semirobust.results import verdicts
 from semirobust.results.profiles import DEFAULT
+from semirobust.results.values import Words
 
 KNOWN = ("n_b", "spliced", "gamma_a", "answers", "distance")  # without rho
 VARIANTS = {
@@ -99,23 +100,26 @@ def explained(rows: pd.DataFrame, columns: Sequence[str] = KNOWN) -> float:
     return float(1 - left.sum() / ((y - y.mean()) ** 2).sum())
 
 
-def foretold(rows: pd.DataFrame, table: pd.DataFrame, profile: str) -> str:
+def foretold(rows: pd.DataFrame, table: pd.DataFrame, profile: str) -> Words:
     """Return whether ρ predicts retention beyond what is known without it."""
     if profile == DEFAULT:
-        return SMOKE
+        return Words(SMOKE)
     clusters = len(rows.groupby(["model", "seed"]))
     best = table.sort_values("mean").iloc[-1]
     proven = table[(table["low"] > 0) & (table["p"] < 0.05) & (table["mean"] >= MARGIN)]
     numbers = f"ΔR² {best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]"
-    text = (
+    detail = (
         f"{len(rows)} trained networks in {clusters} groups of one architecture and seed. "
         f"Without ρ, {', '.join(map(_words, KNOWN))} explain {explained(rows):.0%} of the "
-        "variance of R in groups that were not fitted. "
+        "variance of R in groups that were not fitted."
     )
+    beside = f"of {len(table)} variants the best, {best.name}, has {numbers}"
     if proven.empty:
-        return text + f"No variant of ρ adds to that; the best, {best.name}: {numbers}."
-    names = ", ".join(map(str, proven.index))
-    return text + f"To that add: {names}; the most, {best.name}: {numbers}."
+        lead = f"ρ adds nothing that we can tell to a prediction of R without it: {beside}."
+    else:
+        names = ", ".join(map(str, proven.index))
+        lead = f"ρ adds to a prediction of R without it ({names}): {beside}."
+    return Words(f"{lead}\n\n{detail}")
 
 
 def _words(name: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from semirobust.findings.tables import SMOKE
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.published import published_numbers
+from semirobust.results.values import Words
 
 CELLS = ("robust", "spliced", "tuned")
 THREATS = {"static": "transfer", "whitebox": "white-box"}
@@ -55,17 +56,17 @@ def distances(cells: pd.DataFrame) -> pd.DataFrame:
     return found.assign(cells=len(wide)).sort_values("distance")
 
 
-def fits(cells: pd.DataFrame, profile: str) -> str:
+def fits(cells: pd.DataFrame, profile: str) -> Words:
     """Return which reading of Table 1 lies nearest to what is printed."""
     if profile == DEFAULT:
-        return SMOKE
+        return Words(SMOKE)
     table = distances(cells)
     (near, far), n = (table.iloc[0], table.iloc[-1]), int(table["cells"].iloc[0])
-    return (
-        f"Of the 27 printed accuracies {n} have rows of ours in every reading. Nearest lies "
-        f"*{near.name}*, "
-        f"{100 * near['distance']:.0f} points away on average; farthest *{far.name}*, "
-        f"{100 * far['distance']:.0f} points. No reading gives the printed numbers themselves: the "
-        f"nearest is {abs(100 * near['signed']):.0f} points "
-        f"{'below' if near['signed'] < 0 else 'above'} them on average."
+    side = "below" if near["signed"] < 0 else "above"
+    return Words(
+        f"What is printed in Table 1 lies nearest to *{near.name}*: "
+        f"{100 * near['distance']:.0f} points away on average, *{far.name}* "
+        f"{100 * far['distance']:.0f} points.\n\n"
+        f"Of the 27 printed accuracies {n} have rows of ours in every reading. The nearest "
+        f"reading is {abs(100 * near['signed']):.0f} points {side} them on average."
     )
