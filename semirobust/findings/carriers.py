@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from semirobust.findings.tables import SMOKE
+from semirobust.experiments import registry as experiments
+from semirobust.findings.tables import SMOKE, recorded
 from semirobust.results import verdicts
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.published import NAMES
@@ -13,6 +14,7 @@ from semirobust.results.values import Words
 
 CELL = ["model", "frozen", "origin", "training", "n_b"]
 READ = {"paper": "value", "calibrated": "excess"}  # what is read of each preset
+FULL = "gpu"  # the profile of whole networks and all images
 MOVES = 0.1  # bits of ρ, or accuracy, that are a change
 CLOSE = 0.1  # of the share that is retained: the margin of the claims
 
@@ -21,6 +23,8 @@ def retained(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return R of every cell, the mean over its seeds with the ends of a 95 % interval."""
     networks = tables["networks"]
     known = networks[networks["retention"].notna()].astype({"n_b": int})
+    if "setting" in known:
+        known = known[known["setting"].isna()]
     found = []
     for names, part in known.groupby(CELL, sort=False):
         one = _interval(part["retention"], part["retention_two_errors"].fillna(0) / 2, "share")
@@ -56,7 +60,11 @@ def carried(found: pd.DataFrame, profile: str) -> Words:
     if profile == DEFAULT:
         return Words(SMOKE)
     models = [(str(model), part) for model, part in found.groupby("model", sort=False)]
-    return Words("\n\n".join([_lead(*models[0]), *(_carried(*each) for each in models)]))
+    told = [_lead(*models[0]), *(_carried(*each) for each in models)]
+    if profile != FULL and recorded("carriers", FULL):
+        whole = retained(experiments.tables("carriers", FULL))
+        told += [f"At full width: {_carried(str(m), part)}" for m, part in whole.groupby("model")]
+    return Words("\n\n".join(told))
 
 
 def _cells(part: pd.DataFrame) -> tuple[dict[tuple[Any, ...], Any], int, int]:
