@@ -22,12 +22,12 @@ def answer(page: NotebookNode, profile: str) -> str:
 
 
 def in_short(chapters: Iterable[Any]) -> str:
-    """Return the first paragraph of each answer, under the question that it answers."""
+    """Return the first paragraph of each answer that is there, under its question."""
     return "\n".join(
         f"- **{question(one.content)}** {answer(one.content, one.profile).partition(chr(10))[0]} "
         f"[Chapter {one.notebook.name[:2]}](../notebooks/{one.notebook.name}.ipynb)"
         for one in chapters
-        if one.notebook.name.startswith(PART)
+        if one.notebook.name.startswith(PART) and answer(one.content, one.profile) != NOT_RUN
     )
 
 

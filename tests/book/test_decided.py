@@ -33,6 +33,5 @@ def test_the_report_has_the_whole_answer_and_the_figure():
 
 
 def test_networks_that_find_nothing_answer_nothing():
-    for text in (decided.in_short([chapter("smoke")]), decided.report([chapter("smoke")])):
-        assert decided.NOT_RUN in text
-        assert "The front" not in text
+    assert decided.in_short([chapter("smoke")]) == ""
+    assert decided.report([chapter("smoke")]).endswith(decided.NOT_RUN)
