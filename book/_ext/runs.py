@@ -7,6 +7,7 @@ from typing import Any
 from book._ext.markdown import table
 from semirobust.results.documents import document
 from semirobust.results.profiles import PROFILES
+from semirobust.results.published import NAMES
 
 
 def chapters(shown: Iterable[Any]) -> str:
@@ -64,3 +65,18 @@ def benchmarks(root: Path) -> str:
         numbers = [f"{row[name]:.2f}" for name in ("ours", "peer", "ratio")]
         rows.append([row["name"], *numbers, f"{row['goal']:g}", "yes" if row["met"] else "no"])
     return table(["what", "seconds", "of the loop", "ratio", "goal", "reached"], "lrrrrl", rows)
+
+
+def gpu(root: Path) -> str:
+    """Return a table of milliseconds a training step, without and with a recorded graph."""
+    path = root / "results" / "benchmarks" / "gpu.json"
+    rows = [
+        [
+            f"{NAMES[row['network']]}, {row['method']}",
+            row["batch"],
+            *(f"{row[name]:.1f}" for name in ("eager_ms", "graph_ms", "ratio")),
+            "equal" if row["eager_to_graph"] == 0 else f"{row['eager_to_graph']:.1g} apart",
+        ]
+        for row in (document(path)["steps"] if path.exists() else [])
+    ]
+    return table(["step", "batch", "ms", "ms recorded", "ratio", "weights"], "lrrrrl", rows)
