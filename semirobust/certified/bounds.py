@@ -9,8 +9,8 @@ zonotope   The same with parallel lines, slope u / (u - l), and with the boxes b
            substituted backwards give its generators column by column, without holding the symbols.
 
 The margins g_y - g_k are formed before the last affine map is bounded, not after. Max pooling is
-bounded by a box alone (slope 0), which is sound and coarse. Arithmetic is that of float32, not
-rounded outwards: what is certified has a margin above ``ROUNDING``.
+bounded by a box alone (slope 0), which is sound and coarse. ``outward`` bounds hold for what
+float32 computes (``rounding``); training, which needs none of this, is in float32 itself.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from semirobust.attacks.ball import check_radius
 from semirobust.attacks.objectives import check_choice
 from semirobust.certified.operators import (
+    TINY,
     Affine,
     Box,
     Branches,
@@ -40,12 +41,11 @@ from semirobust.certified.operators import (
 )
 from semirobust.certified.parsing import operators
 from semirobust.certified.receptive_fields import box_by_receptive_fields
+from semirobust.certified.rounding import in_float64, of_sum, off_by
 from semirobust.types import Images, Labels
 
 Bound: TypeAlias = Literal["ibp", "crown-ibp", "zonotope"]
 BOUNDS: tuple[Bound, ...] = get_args(Bound)
-ROUNDING = 1e-4  # margin above which rounding cannot matter
-TINY = 1e-12
 
 
 def ball(x: Images, epsilon: float) -> Box:
@@ -76,15 +76,25 @@ class Relaxation:
 
 @dataclass(frozen=True, eq=False)
 class Bounded:
-    """An operator with the box before it and, where it is not affine, what stands in its place."""
+    """An operator with the box before it and, where it is not affine, what stands in its place.
+
+    ``off`` is what rounding may add to its output; None where rounding is left out.
+    """
 
     operator: Operator
     box: Box
+    off: Tensor | None = None
     relaxation: Relaxation | None = None
     branches: tuple[tuple["Bounded", ...], ...] = ()
 
     def back(self, rows: Tensor) -> tuple[Tensor, Box]:
         """Return rows of coefficients of the input, and the offsets that the operator adds."""
+        before, offset = self.exactly_back(rows)
+        if self.off is None:
+            return before, offset
+        return before, offset.plus(concretise(rows, Box(-self.off, self.off)))
+
+    def exactly_back(self, rows: Tensor) -> tuple[Tensor, Box]:
         shape = self.box.lower.shape[1:]
         if isinstance(self.operator, Branches):
             ends = [substitute(rows, branch) for branch in self.branches]
@@ -143,6 +153,7 @@ class Propagation:
 
     origin: Box
     bound: Bound
+    outward: bool = False  # rounding is added
 
     def through(
         self, chain: Sequence[Operator], box: Box, before: tuple[Bounded, ...] = ()
@@ -153,15 +164,18 @@ class Propagation:
             if isinstance(operator, Branches):
                 ends = [self.through(branch, box, history) for branch in operator.branches]
                 branches = tuple(end[0][len(history) :] for end in ends)
-                bounded = Bounded(operator, box, branches=branches)
-                box = reduce(Box.plus, [end[1] for end in ends])
+                after = reduce(Box.plus, [end[1] for end in ends])
+                off = of_sum(after) if self.outward else None
+                bounded, box = Bounded(operator, box, off, branches=branches), widened(after, off)
             elif isinstance(operator, Nonlinear):
                 box = self.tightened(history, box)
-                bounded = Bounded(operator, box, relax(operator, box, self.bound))
+                lines = relax(operator, box, self.bound)
+                bounded = Bounded(operator, box, relaxation=lines)
                 box = image_of(operator, box)
             else:
-                bounded = Bounded(operator, box)
-                box = image_of(operator, box)
+                off = off_by(operator, box) if self.outward else None
+                bounded = Bounded(operator, box, off)
+                box = widened(image_of(operator, box), off)
             history = (*history, bounded)
         return history, box
 
@@ -180,6 +194,10 @@ class Propagation:
         return Box(tight.lower.view(-1, *shape), tight.upper.view(-1, *shape))
 
 
+def widened(box: Box, by: Tensor | None) -> Box:
+    return box if by is None else Box(box.lower - by, box.upper + by)
+
+
 def second_convolution(history: Sequence[Bounded]) -> Box | None:
     """Return the zonotope's box behind convolution, ReLU, convolution; None behind all else."""
     last = list(dropwhile(lambda bounded: isinstance(bounded.operator, Scale), history))
@@ -194,37 +212,56 @@ def second_convolution(history: Sequence[Bounded]) -> Box | None:
     if not first.dilation == second.dilation == (1, 1):  # dilated windows are not implemented
         return None
     slope, distance = relaxation.above, relaxation.intercept.upper
-    return box_by_receptive_fields(first, second, source, before, slope, distance)
+    off, own = last[0].off, last[2].off
+    box = box_by_receptive_fields(first, second, source, before, slope, distance, off=off)
+    return widened(box, own)
 
 
-def image(network: nn.Module, box: Box, bound: Bound = "ibp") -> Box:
+def image(network: nn.Module, box: Box, bound: Bound = "ibp", *, outward: bool = False) -> Box:
     """Return a box that holds what the network makes of every point of a box."""
+    propagation, history, end = propagated(network, box, bound, outward=outward)
+    return propagation.tightened(history, end)
+
+
+def propagated(
+    network: nn.Module, box: Box, bound: Bound, *, outward: bool
+) -> tuple[Propagation, tuple[Bounded, ...], Box]:
+    """Return a propagation from a box on, every operator with its bounds, and the last box."""
     check_choice("bound", bound, BOUNDS)
-    propagation = Propagation(box, bound)
-    return propagation.tightened(*propagation.through(operators(network), box))
+    chain = operators(network)
+    if outward:
+        chain, box = in_float64(chain), Box(box.lower.double(), box.upper.double())
+    propagation = Propagation(box, bound, outward)
+    return propagation, *propagation.through(chain, box)
 
 
-def margins(network: nn.Module, box: Box, y: Labels, bound: Bound = "zonotope") -> Tensor:
+def margins(
+    network: nn.Module,
+    box: Box,
+    y: Labels,
+    bound: Bound = "zonotope",
+    *,
+    outward: bool = False,
+) -> Tensor:
     """Return lower bounds of g_y - g_k over a box (see ``ball``), N x K, with 0 at k = y."""
-    rows, offset, start = linear_margins(network, box, y, bound)
+    rows, offset, start = linear_margins(network, box, y, bound, outward=outward)
     return offset.lower + concretise(rows, start).lower
 
 
 def linear_margins(
-    network: nn.Module, box: Box, y: Labels, bound: Bound
+    network: nn.Module, box: Box, y: Labels, bound: Bound, *, outward: bool = False
 ) -> tuple[Tensor, Box, Box]:
     """Return rows of coefficients below the margins, N x K, their offsets, and the box before them.
 
     For "crown-ibp" and "zonotope" that box is the input; for "ibp" it is what stands before the
     last affine operators.
     """
-    check_choice("bound", bound, BOUNDS)
-    history, end = Propagation(box, bound).through(operators(network), box)
+    propagation, history, end = propagated(network, box, bound, outward=outward)
     classes = end.lower.shape[1]
     unit = torch.eye(classes, dtype=end.lower.dtype, device=end.lower.device)
     rows = unit[y][:, None, :] - unit[None]
     if bound != "ibp":
-        return *substitute(rows, history), box
+        return *substitute(rows, history), propagation.origin
     affine = takewhile(lambda bounded: isinstance(bounded.operator, Affine), reversed(history))
     last = list(affine)[::-1]
     return *substitute(rows, last), (last[0].box if last else end)

@@ -20,20 +20,34 @@ from semirobust.attacks.ball import evaluating, project
 from semirobust.certified.bounds import Bound, ball, image
 from semirobust.certified.certificates import BATCH
 from semirobust.certified.operators import Box
+from semirobust.certified.rounding import outward_ball
 from semirobust.layers import compose
 from semirobust.types import Flags, Images, Labels
 
 
 @torch.no_grad()
 def latent_boxes(
-    network: nn.Sequential, j: int, x: Images, epsilon: float, bound: Bound = "ibp"
+    network: nn.Sequential,
+    j: int,
+    x: Images,
+    epsilon: float,
+    bound: Bound = "ibp",
+    *,
+    outward: bool = True,
 ) -> Box:
-    """Return a box around every h_j(x + delta) of each sample; j = 0 gives the balls."""
+    """Return a box around every h_j(x + delta) of each sample; j = 0 gives the balls.
+
+    It holds what float32 computes (``rounding``); for training it need not be ``outward``.
+    """
+    around = outward_ball if outward else ball
     if j == 0:
-        return ball(x, epsilon)
+        return around(x, epsilon)
     f_a = compose(network, 1, j)
     with evaluating(f_a):
-        boxes = [image(f_a, ball(part, epsilon), bound) for part in torch.split(x, BATCH)]
+        boxes = [
+            image(f_a, around(part, epsilon), bound, outward=outward)
+            for part in torch.split(x, BATCH)
+        ]
     return Box(*map(torch.cat, zip(*boxes, strict=True)))
 
 

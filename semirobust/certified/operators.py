@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, fold, linear
 
 Pair: TypeAlias = tuple[int, int]
+TINY = 1e-12
 FEW = 4  # input channels below which windows are multiplied and folded faster
 
 
@@ -66,6 +67,7 @@ class Scale:
 
     scale: Tensor
     shift: Tensor
+    size: Tensor  # of what t is a difference of
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +117,20 @@ def image_of(operator: Affine | Nonlinear, box: Box) -> Box:
             return Box(rising(box.lower), rising(box.upper))
         case Relu():
             return Box(box.lower.relu(), box.upper.relu())
+
+
+def absolute(operator: Affine, values: Tensor) -> Tensor:
+    """Return |W| h + |b| for values h that are not negative."""
+    match operator:
+        case Convolution(weight, bias):
+            geometry = (operator.stride, operator.padding, operator.dilation)
+            return conv2d(values, weight.abs(), None if bias is None else bias.abs(), *geometry)
+        case Dense(weight, bias):
+            return linear(values, weight.abs(), None if bias is None else bias.abs())
+        case Scale(scale, _, size):
+            return values * scale.abs() + size
+        case Positive(rising):
+            return rising(values)
 
 
 def back(operator: Affine, rows: Tensor, shape: torch.Size) -> Tensor:

@@ -73,14 +73,16 @@ def _batch_norm(module: nn.BatchNorm2d | nn.BatchNorm1d) -> Operators:
     scale = (module.running_var + module.eps).rsqrt()
     scale = scale if module.weight is None else scale * module.weight
     shift = -module.running_mean * scale
+    size = shift.abs() if module.bias is None else shift.abs() + module.bias.abs()
     shift = shift if module.bias is None else shift + module.bias
     shape = (-1, 1, 1) if isinstance(module, nn.BatchNorm2d) else (-1,)
-    return (Scale(scale.view(shape), shift.view(shape)),)
+    return (Scale(scale.view(shape), shift.view(shape), size.view(shape)),)
 
 
 def _normalise(module: Normalise) -> Operators:
     scale = torch.tensor(1 / module.deviation)
-    return (Scale(scale, -module.mean * scale),)
+    shift = -module.mean * scale
+    return (Scale(scale, shift, shift.abs()),)
 
 
 def _max_pool(module: nn.MaxPool2d) -> Operators:

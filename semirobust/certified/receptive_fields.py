@@ -13,16 +13,25 @@ from semirobust.certified.operators import Box, Convolution, around
 
 
 def box_by_receptive_fields(
-    first: Convolution, second: Convolution, source: Box, before: Box, slope: Tensor, gap: Tensor
+    first: Convolution,
+    second: Convolution,
+    source: Box,
+    before: Box,
+    slope: Tensor,
+    gap: Tensor,
+    *,
+    off: Tensor | None = None,
 ) -> Box:
     """Return the box behind ``second``, which reads the relaxed ReLU of ``first``.
 
     ``source`` is the box of the input, ``before`` the one behind ``first``; the two parallel lines
-    of every ReLU have this slope, and this gap between them.
+    of every ReLU have this slope, and this gap between them; ``off`` is what rounding may add
+    behind ``first``.
     """
     geometry = (second.stride, second.padding)
     centre = conv2d(slope * before.centre + gap / 2, second.weight, second.bias, *geometry)
-    from_relu = conv2d(gap / 2, second.weight.abs(), None, *geometry)
+    added = gap / 2 if off is None else gap / 2 + slope * off
+    from_relu = conv2d(added, second.weight.abs(), None, *geometry)
     kernels, size = second.weight.flatten(1), second.weight.shape[2:]
     slopes = unfold(slope, size, padding=second.padding, stride=second.stride).mT
     rows = kernels * slopes[:, :, None]  # N x windows x kernels x (units of ``first`` in a window)

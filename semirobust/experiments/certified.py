@@ -128,7 +128,8 @@ def latents(row: Transfer, network: nn.Sequential, train: Samples, a: int, tail:
     f_a = compose(network, 1, a)
     h = torch.cat([f_a(x) for x, _, _ in batches(train, 250)])
     if tail == "boxes":
-        h = with_boxes(h, latent_boxes(network, a, train.x, row.front.epsilon))
+        boxes = latent_boxes(network, a, train.x, row.front.epsilon, outward=False)
+        h = with_boxes(h, boxes)
     return Samples(h, train.labels)
 
 
@@ -159,7 +160,7 @@ def guaranteed(whole: nn.Sequential, test: Samples, a: int, epsilon: float) -> f
     Assume and guarantee: f_a promises the box, f_b is right on all of it, whatever f_a is.
     """
     boxes = latent_boxes(whole, a, test.x, epsilon, "zonotope")
-    found = margins(split(whole, a)[1], boxes, test.y, "ibp")
+    found = margins(split(whole, a)[1], boxes, test.y, "ibp", outward=True)
     return share(verified(found, test.y))
 
 

@@ -28,6 +28,8 @@ DRIVERS = {
     ("experiments.registry", "finish"),
     ("data", "device"),
     ("experiments.study", "device_name"),
+    ("experiments.study", "computed_on"),
+    ("experiments.study", "gpu_memory_mb"),
 }
 
 
