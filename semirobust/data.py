@@ -6,6 +6,7 @@ data root: an argument, or $SEMIROBUST_DATA, or ``artifacts/data``.
 """
 
 import os
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from semirobust.results.records import artifacts_root
 from semirobust.types import Images, Labels
 
-TINY_IMAGENET = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+TINY_IMAGENET = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
+FASHION = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
@@ -42,6 +44,10 @@ def precision_rules(*, tf32: bool = False) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
+
+
+# torchvision unpacks by it: no archive writes outside of the data root
+tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +314,7 @@ def _torchvision(name: str) -> Callable[[Path, int, bool], tuple[Samples, Sample
     def read(root: Path, _: int, download: bool) -> tuple[Samples, Samples]:  # noqa: FBT001
         from torchvision import datasets
 
+        datasets.FashionMNIST.mirrors = [FASHION]  # torchvision's own is not over https
         kind = getattr(datasets, name)
         parts = (kind(str(root), train=flag, download=download) for flag in (True, False))
         train, test = (_from_arrays(part.data, part.targets) for part in parts)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from docutils import nodes
 from nbformat import NotebookNode
@@ -35,7 +35,7 @@ from book._ext import (
 )
 from book._ext.colab import without_badge
 from book._ext.executed import Execution
-from book._ext.markdown import div
+from book._ext.markdown import div, plain
 from book._ext.notebooks import Notebook
 from book._ext.pictures import inline, with_addresses
 from book._ext.repository import source_of
@@ -189,12 +189,20 @@ class Chapter:
         versions = origin.get("versions", {})
         words = [f"**{record.profile} run**, {MEANING[record.profile]}"]
         if record.date:
-            words += [f"run in {record.seconds:.0f} s on {origin['device']}, {record.date}"]
+            place = f"{plain(origin['device'])}, {plain(record.date)}"
+            words += [f"run in {record.seconds:.0f} s on {place}"]
         if commit := origin.get("commit"):
             local = " with local changes" if origin.get("dirty") else ""
-            words += [f"commit [{commit[:7]}]({source_of('', root, commit)}){local}"]
-        words += [", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name))]
-        words += [", ".join(f"`{name} = {value!r}`" for name, value in record.parameters.items())]
+            words += [f"commit [{plain(commit[:7])}]({source_of('', root, quote(commit))}){local}"]
+        words += [
+            ", ".join(f"{name} {plain(versions[name])}" for name in SHOWN if versions.get(name))
+        ]
+        words += [
+            ", ".join(
+                f"<code>{plain(f'{name} = {value!r}')}</code>"
+                for name, value in record.parameters.items()
+            )
+        ]
         for path in self.results():
             address = path.relative_to(root).as_posix()
             words += [f"{{download}}`data {path.stem} <../{address}>`"]

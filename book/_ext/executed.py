@@ -13,7 +13,7 @@ from typing import Any
 
 from book._ext import notebooks
 from book._ext.notebooks import Notebook
-from semirobust.results.profiles import DEFAULT
+from semirobust.results.profiles import DEFAULT, PROFILES
 
 OWN, IN_GIT = "artifacts", "results"  # folders of a checkout
 
@@ -54,10 +54,20 @@ def whole(copy: Path, record: Path) -> tuple[Path, Execution] | None:
     """Return a copy with its record, or None where they are not both there and of one run."""
     if not (copy.exists() and record.exists()):
         return None
-    document = json.loads(record.read_text(encoding="utf-8"))
-    if document["copy"] != hashlib.sha256(copy.read_bytes()).hexdigest():
+    try:
+        document = json.loads(record.read_text(encoding="utf-8"))
+        run = Execution(**{field.name: document[field.name] for field in fields(Execution)})
+        digest = document["copy"]
+    except (ValueError, TypeError, KeyError) as damage:
+        raise ValueError(
+            f"{record} is damaged ({type(damage).__name__}: {damage}): bring it back from git, or "
+            "delete it and run the notebook again"
+        ) from None
+    if run.profile not in PROFILES or run.notebook != copy.stem or run.profile != copy.parent.name:
+        raise ValueError(f"{record} is of {run.notebook} in profile {run.profile}: move it back")
+    if digest != hashlib.sha256(copy.read_bytes()).hexdigest():
         return None  # stopped between the two files
-    return copy, Execution(**{field.name: document[field.name] for field in fields(Execution)})
+    return copy, run
 
 
 def recorded(notebook: Notebook, profile: str) -> Execution | None:
@@ -70,10 +80,17 @@ def stored(notebook: Notebook) -> Execution | None:
     origin = notebooks.read(notebook.path).metadata.get("semirobust", {}).get("record")
     if origin is None:
         return None
+    try:
+        code, versions = str(origin["code"]), dict(origin["versions"])
+    except (TypeError, KeyError, ValueError):
+        raise ValueError(
+            f"{notebook.path} does not say which code made its outputs: run "
+            "`semirobust book --save-outputs`"
+        ) from None
     return Execution(
         notebook=notebook.name,
         profile=DEFAULT,
         parameters=notebook.parameters,
-        code=origin["code"],
-        provenance={"versions": origin["versions"]},
+        code=code,
+        provenance={"versions": versions},
     )

@@ -1,9 +1,21 @@
 """Tables and boxes in Markdown."""
 
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 RULES = {"l": ":--", "r": "--:"}
+
+
+def plain(value: Any) -> str:
+    """Return what a record or a notebook says as text that is neither HTML nor Markdown.
+
+    Example:
+        >>> plain("<b>a|b</b>")
+        '&lt;b&gt;a&#124;b&lt;/b&gt;'
+    """
+    text = escape(" ".join(str(value).split()))
+    return text.translate({ord(sign): f"&#{ord(sign)};" for sign in "|`*_[]{}$\\"})
 
 
 def table(heads: Iterable[str], sides: str, rows: Iterable[Iterable[Any]]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from book._ext.markdown import table
+from book._ext.markdown import plain, table
 from semirobust.results.documents import document
 from semirobust.results.profiles import PROFILES
 from semirobust.results.published import NAMES
@@ -16,7 +16,7 @@ def chapters(shown: Iterable[Any]) -> str:
     for page in shown:
         record, name = page.record, page.notebook.name
         seconds = f"{record.seconds:.0f}" if record and record.date else "-"
-        device = record.provenance.get("device", "-") if record else "-"
+        device = plain(record.provenance.get("device", "-")) if record else "-"
         state = "older than the code" if page.stale else "current"
         rows.append([f"[{name}](../notebooks/{name}.ipynb)", page.profile, device, seconds, state])
     return table(["notebook", "profile", "device", "seconds", "record"], "lllrl", rows)
@@ -30,7 +30,7 @@ def experiments(root: Path) -> str:
         for profile in PROFILES:
             origins = [one["provenance"] for one in records if one.get("profile") == profile]
             if origins:
-                rows.append([folder.name, profile, len(origins), *_cost(origins)])
+                rows.append([plain(folder.name), profile, len(origins), *_cost(origins)])
     heads = ["experiment", "profile", "runs", "CPU seconds a run", "epochs resumed"]
     return table(heads, "llrrr", rows)
 
@@ -63,7 +63,9 @@ def benchmarks(root: Path) -> str:
     rows = []
     for row in document(path)["ratios"] if path.exists() else []:
         numbers = [f"{row[name]:.2f}" for name in ("ours", "peer", "ratio")]
-        rows.append([row["name"], *numbers, f"{row['goal']:g}", "yes" if row["met"] else "no"])
+        rows.append(
+            [plain(row["name"]), *numbers, f"{row['goal']:g}", "yes" if row["met"] else "no"]
+        )
     return table(["what", "seconds", "of the loop", "ratio", "goal", "reached"], "lrrrrl", rows)
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import yaml
 
+from book._ext.markdown import plain
 from semirobust.results.documents import document, part_of, value_at
 from semirobust.results.records import ROOT
 
+READ = ("results", "book")  # the folders of a checkout that pages read
 FILES = r"([\w./*-]+\.(?:json|yml))(?:\[([^\]]*)\])?"  # a path that may hold a *, and conditions
 PLACEHOLDER = re.compile(rf"\{{\{{\s*{FILES}:([\w.-]+?)(?::([^{{}}]*?))?\s*\}}\}}")
 UNREAD = re.compile(r"\{\{ .*?\}\}|<!-- when .*?-->")
@@ -52,13 +54,16 @@ def _number(found: re.Match[str], root: Path, place: str) -> str:
         if value is None:
             raise ValueError(f"{place}: {path} has no {name}: stopped at {part!r}")
     try:
-        return format(value, style)
+        shown = format(value, style)
     except (TypeError, ValueError):
         raise ValueError(f"{place}: {path}:{name} is {value!r}, not for format {style!r}") from None
+    return plain(shown) if isinstance(value, str) else shown
 
 
 def _selected(root: Path, path: str, conditions: str | None) -> list[Any]:
     """Return the content of the files under a path whose values are as the conditions say."""
+    if path.split("/")[0] not in READ or ".." in path.split("/"):
+        raise ValueError(f"{path} is not read: pages show what lies under {' and '.join(READ)}")
     wanted = [word.split("=") for word in (conditions or "").split(",") if word]
     contents = [
         document(file) if file.suffix == ".json" else yaml.safe_load(file.read_bytes())

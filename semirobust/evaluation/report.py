@@ -145,6 +145,8 @@ def robust_accuracy(
     if surrogate is not None and stand_in is not None:
         raise ValueError("a surrogate is attacked itself: leave out stand_in")
     named = dict(attacks) if isinstance(attacks, Mapping) else {type(attacks).__name__: attacks}
+    if not len(y):
+        raise ValueError("need at least 1 image to evaluate")
     if not named:
         raise ValueError("no attack was given: clean accuracy is training.accuracy")
     before, target = snapshot(network), network if surrogate is None else surrogate

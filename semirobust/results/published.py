@@ -15,6 +15,28 @@ NAMES = {  # as the paper writes them
     "cifar100": "CIFAR-100",
     "imagenette": "Imagenette",
 }
+SHARES = ("robust", "spliced", "tuned", "standard", "accuracy", "linear", "random")
+COLUMNS: dict[str, tuple[str, ...]] = {  # with the names that are known, where they are few
+    "place": (),
+    "model": ("", "alexnet", "vgg16", "resnet18", "resnet50", "best of any network"),
+    "data": ("cifar10", "cifar100", "imagenette", "mnist"),
+    "n_b": (),
+    "attack": (
+        "autoattack",
+        "fgsm",
+        "none",
+        "pgd",
+        "verified 0.1",
+        "verified 0.3",
+        "verified 2/255",
+    ),
+    "quantity": (
+        *SHARES,
+        "difference",
+        "seconds",
+        *(f"rho_n{layer}" for layer in ("", "-3", "-7", "-11", "-15")),
+    ),
+}
 
 
 def published_numbers(place: str | None = None, file: Path = FILE) -> pd.DataFrame:
@@ -30,9 +52,37 @@ def published_numbers(place: str | None = None, file: Path = FILE) -> pd.DataFra
     return rows[rows["place"] == place].reset_index(drop=True)
 
 
+def _check(file: Path, lines: pd.DataFrame) -> None:
+    """Refuse a table with other columns, or a line with an unknown name or an impossible number."""
+    if (found := list(lines.columns)) != [*COLUMNS]:
+        raise ValueError(
+            f"{file.name} has the columns {', '.join(found)}, not {', '.join(COLUMNS)}"
+        )
+    value = pd.to_numeric(lines["value"], errors="coerce")
+    share = lines["quantity"].isin(SHARES)
+    wrong = {
+        f"no {name} of {', '.join(known)}": ~lines[name].isin(known)
+        for name, known in COLUMNS.items()
+        if known
+    }
+    wrong["no number"] = ~value.between(-1e6, 1e6)
+    wrong["no percentage"] = share & ~value.between(0, 100)
+    wrong["no difference of percentages"] = (lines["quantity"] == "difference") & (
+        value.abs() > 100
+    )
+    for words, bad in wrong.items():
+        for number in lines.index[bad]:
+            entry = ",".join(lines.loc[number])
+            raise ValueError(f"{file.name}, line {number + 2} holds {words}: {entry}")
+
+
 @cache
 def _read(file: Path) -> pd.DataFrame:
-    lines = pd.read_csv(file, dtype=str, keep_default_na=False)
+    try:
+        lines = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except ValueError as damage:
+        raise ValueError(f"{file.name} is damaged: {damage}") from None
+    _check(file, lines)
     value, n_b = (pd.to_numeric(lines[name], errors="coerce") for name in ("value", "n_b"))
     for number in lines.index[value.isna() | (n_b.isna() & (lines["n_b"] != ""))]:
         entry = ",".join(lines.loc[number])

@@ -1,6 +1,7 @@
 """What leaves a notebook: numbers by name, so that nobody reads printed text, and sentences."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 MIME = "application/vnd.semirobust.values+json"
@@ -30,12 +31,18 @@ class Words(str):
         return str(self)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
 def named_values(notebook: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers that a notebook's stored outputs hold by name."""
     named: dict[str, float] = {}
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             numbers = output.get("data", {}).get(MIME, {})
+            if wrong := [name for name, one in numbers.items() if not _is_number(one)]:
+                raise ValueError(f"a cell gives no finite number for {', '.join(wrong)}")
             if twice := ", ".join(sorted(named.keys() & numbers.keys())):
                 raise ValueError(f"two cells give values of one name: {twice}")
             named |= numbers

@@ -119,6 +119,8 @@ def fit(
         validate: Called after each epoch, for the record.
         checkpoint: A file to go on from, written after each epoch.
     """
+    if len(samples) < 2:
+        raise ValueError(f"need at least 2 samples to train on, got {len(samples)}")
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     run = Run(network, samples, settings, a, frozen)
@@ -291,6 +293,8 @@ def accuracy(
 
     Under an attack it is for choosing; what is to be believed comes from ``robust_accuracy``.
     """
+    if not len(samples):
+        raise ValueError("need at least 1 sample to score")
     if attack is not None:
         generator = Generator().manual_seed(seed)
         attacked = perturbed_batches(network, samples, attack, generator=generator)
