@@ -61,7 +61,7 @@ def of_paper(root: Path = ROOT) -> list[dict[str, Any]]:
             told = f"has {', '.join(setting)}, and needs {', '.join(sorted(NEEDED))}"
         elif not isinstance(setting.get("scale", 1), int | float):
             told = f"has the scale {setting['scale']!r}, which is no number"
-        elif missing := [n for n in names if n not in known and not n.isdecimal()]:
+        elif missing := [n for n in names if n not in {*known, "kind"} and not n.isdecimal()]:
             told = f"names {missing[0]}, which no settings have"
         else:
             continue

@@ -36,6 +36,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {  # with the names that are known, where 
         "seconds",
         *(f"rho_n{layer}" for layer in ("", "-3", "-7", "-11", "-15")),
     ),
+    "value": (),
 }
 
 
@@ -65,7 +66,8 @@ def _check(file: Path, lines: pd.DataFrame) -> None:
         for name, known in COLUMNS.items()
         if known
     }
-    wrong["no number"] = ~value.between(-1e6, 1e6)
+    cut = pd.to_numeric(lines["n_b"], errors="coerce")
+    wrong["no number"] = ~value.between(-1e6, 1e6) | (cut.isna() & (lines["n_b"] != ""))
     wrong["no percentage"] = share & ~value.between(0, 100)
     wrong["no difference of percentages"] = (lines["quantity"] == "difference") & (
         value.abs() > 100
@@ -84,7 +86,4 @@ def _read(file: Path) -> pd.DataFrame:
         raise ValueError(f"{file.name} is damaged: {damage}") from None
     _check(file, lines)
     value, n_b = (pd.to_numeric(lines[name], errors="coerce") for name in ("value", "n_b"))
-    for number in lines.index[value.isna() | (n_b.isna() & (lines["n_b"] != ""))]:
-        entry = ",".join(lines.loc[number])
-        raise ValueError(f"{file.name}, line {number + 2} holds no number: {entry}")
     return lines.assign(printed=lines["value"], value=value, n_b=n_b)
