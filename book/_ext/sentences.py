@@ -31,12 +31,15 @@ def linked(text: str, ledger: str) -> str:
 
     Example:
         >>> linked("It helps. <!-- rests on: a: holds -->", "ledger.html")
-        'It helps. <span class="verdict"><a href="ledger.html#claim-a">holds</a></span>'
+        'It helps. <span class="verdict">[<a href="ledger.html#claim-a" title="a">holds</a>]</span>'
     """
 
     def link(mark: re.Match[str]) -> str:
         pairs = rests_on(mark[0])
-        links = [f'<a href="{ledger}#claim-{name}">{verdict}</a>' for name, verdict in pairs]
-        return f' <span class="verdict">{", ".join(links)}</span>'
+        links = [
+            f'<a href="{ledger}#claim-{name}" title="{name}">{verdict}</a>'
+            for name, verdict in pairs
+        ]
+        return f' <span class="verdict">[{", ".join(links)}]</span>'
 
     return MARK.sub(link, WITHOUT.sub("", text))

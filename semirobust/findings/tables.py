@@ -1,9 +1,8 @@
-"""What a chapter found: accuracies, and differences beside their noise, as tables of few columns.
+"""What a chapter found: accuracies, and differences beside their verdicts, in few columns.
 
 The sentences of a chapter are written once and shown with whatever is recorded, so they say what a
-comparison would mean; these tables say, from the records shown, where it holds. A difference holds
-in a seed where it exceeds two standard errors of the difference of two proportions, as if the two
-networks had met different images, which makes the noise larger than it is.
+comparison would mean; these tables say, from the records shown, where it holds. The noise of a
+difference is taken as if the networks had met different images, which makes it larger than it is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -215,9 +214,8 @@ def verdicts(
 ) -> pd.DataFrame:
     """Return the claims as differences of accuracies, and what the rule of the ledger decides.
 
-    The networks are taken to have met different images, which makes the intervals wider than those
-    of the ledger. A control that has collapsed in some seed is no comparison: a dagger stands for
-    the verdict. In profile smoke nothing is decided.
+    As if the networks had met different images. A control that has collapsed is no comparison: a
+    dagger. In profile smoke nothing is decided.
     """
     networks = chosen(tables, protocol, threat=threat)
     keys = varying(networks)
@@ -277,8 +275,8 @@ def _answer(
 def _verdict(one: pd.Series, other: pd.Series, n: float, least: float = 0.0) -> str:
     """Return whether one accuracy is above the other by at least so much, over seeds and images."""
     over_images = float((noise(one, other, n) ** 2).mean()) / 4  # noise has two standard errors
-    known = (one - other).dropna().tolist()
-    return decide(estimate(known, over_images, granted=GRANTED["points"]), (least, np.inf)).word
+    found = estimate((one - other).dropna().tolist(), over_images, granted=GRANTED["points"])
+    return decide(found, (least, np.inf)).word
 
 
 def dependence(rho: pd.DataFrame) -> pd.DataFrame:

@@ -28,8 +28,6 @@ ENOUGH = 3  # seeds whose own spread is used
 GRANTED: Mapping[str, float] = {"points": 0.05, "share": 0.1, "bits": 0.25}
 FEW = 1.5  # standard error, in images, of a count that is 0: its upper limit is 3 (rule of three)
 LARGE = 1000.0  # degrees of freedom from which on Student's law is taken as normal
-
-
 TAILS = np.geomspace(1e-6, 0.5, 400)  # between which errors are told apart
 
 
