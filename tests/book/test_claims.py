@@ -476,4 +476,4 @@ def test_without_records_there_is_no_box():
 
 def test_a_chapter_of_records_gets_its_box():
     chapter = notebooks.find(Path(ROOT / "notebooks" / "31-vgg16.ipynb"))
-    assert "| width of the network | 1 | 0.25 |" in changed.box(chapter.results("cpu"))
+    assert "| width of the network | 1 | 0.25, 1 |" in changed.box(chapter.results("cpu"))
