@@ -3,6 +3,7 @@ from .calibration import power
 from .carriers import carried, caused, dosed, doses, retained, shown, writings
 from .certificates import passed_on, shortfalls
 from .full_size import at_full_size, attacks, images, protocols
+from .pairing import on_the_same_images
 from .predicting import foretold, gains, predictors
 from .printed import distances, fits, readings
 from .sentences import answer, larger, restored
@@ -52,6 +53,7 @@ __all__ = [
     "named",
     "near_chance",
     "notes",
+    "on_the_same_images",
     "passed_on",
     "peers",
     "power",

@@ -1,0 +1,69 @@
+"""The flags of two attacks on the same images: which of the larger choice the smaller one takes."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from semirobust.data import data_root, folder, load, subset
+from semirobust.findings.pairing import on_the_same_images
+from semirobust.results.frames import frame
+from semirobust.results.pairing import chosen, paired, same_images
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_smaller_choices_are_parts_of_larger_ones(data):
+    sizes = {"cifar10": (50, 100, 500, 1000), "cifar100": (100, 500, 1000)}[data]
+    for few, many in pairwise(sizes):
+        assert chosen(data, few, many).sum() == few
+        within = chosen(data, many, 1000)
+        whole = np.zeros(1000, dtype=bool)
+        whole[within] = chosen(data, few, many)
+        assert np.array_equal(whole, chosen(data, few, 1000))
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_the_places_are_those_of_the_very_images(data):
+    if folder(data_root(), data) is None:
+        pytest.skip(f"{data} is not here")
+    test = load(data).test
+    large, small = (subset(test, n).images for n in (1000, 500))
+    assert (large[chosen(data, 500, 1000)] == small).all()
+
+
+def test_what_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="does not say which 20 of 30 images of digits"):
+        chosen("digits", 20, 30)
+    with pytest.raises(ValueError, match="which 55 of 1000 images of cifar10"):
+        chosen("cifar10", 55, 1000)
+    one, other = same_images("digits", "0110", "0100")
+    assert one.tolist() == [False, True, True, False]
+    assert other.tolist() == [False, True, False, False]
+
+
+def test_recorded_pgd_and_autoattack_agree_image_by_image():
+    """On other images than its own, AutoAttack would leave much that PGD breaks."""
+    pairs = paired(frame("table-1", "reports"))
+    assert len(pairs) > 20
+    alone = [(b & ~a).sum() for a, b in zip(pairs["whitebox"], pairs["autoattack"], strict=True)]
+    assert sum(alone) <= 0.002 * pairs["n"].sum()
+    wrong = [(b & ~np.roll(a, 1)).sum() for a, b in pairs[["whitebox", "autoattack"]].to_numpy()]
+    assert sum(wrong) > 20 * (sum(alone) + 1)
+
+
+def test_a_table_shows_both_on_the_same_images():
+    first = "1" * 30 + "0" * 970
+    place = chosen("cifar10", 100, 1000)
+    second = "".join("1" if i < 20 else "0" for i in np.flatnonzero(place))
+    reports = pd.DataFrame(
+        {"data": "cifar10", "protocol": "online", "seed": 0, "network": "robust", "n_b": None}
+        | {"front": None, "column": column, "standing": flags, "n": len(flags)}
+        for column, flags in (("whitebox", first), ("autoattack", second))
+    )
+    found = on_the_same_images({"reports": reports}, "online").reset_index()
+    both, since = place[:20].sum() / 100, place[20:30].sum() / 100
+    assert found.loc[0, ["white-box", "AA", "broken since", "missed"]].tolist() == [
+        f"{share:.3f}" for share in (both + since, both, since, 0)
+    ]
+    assert found["images"].tolist() == ["100"]
