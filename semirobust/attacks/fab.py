@@ -123,8 +123,9 @@ def to_plane(x: Images, w: Tensor, value: Tensor, norm: Norm) -> Tensor:
     for step in range(50):
         missing = needed - (slope * torch.minimum(time[:, None], arrival)).sum(dim=1)
         still = torch.where(arrival > time[:, None], slope, 0).sum(dim=1)
-        advance = torch.where(missing > 1e-6 * needed, missing / still.clamp_min(TINY), 0)
-        if step % often == 0 and not (advance > 0).any():
+        going = (missing > 1e-6 * needed) & (still > 0)
+        advance = torch.where(going, missing / still.clamp_min(TINY), 0)
+        if step % often == often - 1 and not going.any():
             break
         time = time + advance
     move = w.sign() * speed * torch.minimum(time[:, None], arrival)

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from semirobust.attacks import apgd, fab, square, width
 from semirobust.attacks.apgd import APGD, TargetedAPGD, checkpoints
@@ -333,6 +334,39 @@ def test_autoattack_on_images_that_all_stand_takes_a_third_of_the_calls(monkeypa
     assert calls["apgd-t"] == 1 + 101
     assert calls["fab-t"] == 1 + 200
     assert sum(calls.values()) < 2700  # one class and one query at a time: 7,811
+
+
+class Waits(TorchDispatchMode):
+    """Counts where a host would wait for a device: values read, and lengths only it knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        aten = torch.ops.aten
+        self.count += func in (aten._local_scalar_dense.default, aten.nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("attack", "most"),
+    [
+        (APGD(epsilon=1e-3), 14),  # 101 gradients, asked every eighth time
+        (TargetedAPGD(epsilon=1e-3), 20),
+        (FAB(epsilon=1e-3), 250),  # of 200 calls; its moves to a plane ask at least once
+    ],
+    ids=["apgd", "apgd-t", "fab-t"],
+)
+def test_a_gpu_is_seldom_asked_who_is_fooled(monkeypatch, attack, most):
+    network, x, y = halfspace(6, dead=8)
+    monkeypatch.setattr(width, "FULL_BATCH", 6 * 9)
+    for module in (apgd, fab):
+        monkeypatch.setattr(module, "patience", lambda _: width.PATIENCE)
+    with Waits() as waits:
+        _, broken = attack.search(network, x, y, sample_noise(draws(), x))
+    assert not broken.any()
+    assert waits.count <= most
 
 
 def test_memory_holds_as_many_samples_as_their_activations_leave_room_for():
