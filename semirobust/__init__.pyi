@@ -25,8 +25,8 @@ from .data import DataSet, Samples, load, samples_of, subset
 from .edge import Edge, rho
 from .evaluation import Report, robust_accuracy
 from .layers import activations, compose, cut, fold, splice, split, trainable_layers
-from .links import Scaled, as_chain
-from .models import Architecture, build
+from .links import as_chain
+from .models import Architecture, Normalise, build
 from .theory import Search, gamma, linear_readout, profile
 from .training import Online, Training, accuracy, fit, freeze, load_network, save_network
 
@@ -40,10 +40,10 @@ __all__ = [
     "AutoAttack",
     "DataSet",
     "Edge",
+    "Normalise",
     "Online",
     "Report",
     "Samples",
-    "Scaled",
     "Search",
     "Training",
     "accuracy",

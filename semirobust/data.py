@@ -142,7 +142,7 @@ def samples_of(
         raise ValueError(
             f"images lie in {low:.3g}..{high:.3g}, not in [0, 1]: leave the normalisation out of "
             "their transform, and put it into the network: "
-            "nn.Sequential(Scaled(mean, deviation), model)"
+            "nn.Sequential(Normalise(mean, deviation), model)"
         )
     if labels.is_floating_point() or labels.dim() != 1 or int(labels.min()) < 0:
         raise ValueError(

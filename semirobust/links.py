@@ -14,9 +14,11 @@ from os.path import commonpath
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from semirobust.models import Normalise, WideBlock
 from semirobust.types import Images
 
 MODULES = {  # functions of a forward pass that a chain of ordinary modules may hold
@@ -24,6 +26,7 @@ MODULES = {  # functions of a forward pass that a chain of ordinary modules may 
     functional.relu: nn.ReLU,
     torch.flatten: nn.Flatten,
 }
+WHOLE = (BasicBlock, Bottleneck, WideBlock, Normalise)  # stay modules, which bounds know
 BY_HAND = "give its parts in order: as_chain(model, x, links=[stem, body, head])"
 
 
@@ -56,6 +59,11 @@ def as_chain(
     return chain.eval()
 
 
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
+
+
 @dataclass(frozen=True)
 class _Piece:
     """Nodes between two places where the network can be cut, in order."""
@@ -85,7 +93,7 @@ def _pieces(model: nn.Module) -> list[_Piece]:
     """Return the pieces of a network between all places where it can be cut."""
     what = type(model).__name__
     try:
-        graph = fx.Tracer().trace(model)
+        graph = _Tracer().trace(model)
     except Exception as reason:
         told = str(reason).splitlines()[0]
         raise ValueError(f"{what} cannot be traced ({told}): {BY_HAND}") from reason
@@ -199,19 +207,3 @@ def _graph(model: nn.Module, entry: fx.Node, nodes: Sequence[fx.Node]) -> fx.Gra
         values[node] = graph.node_copy(node, values.__getitem__)
     graph.output(values[nodes[-1]])
     return fx.GraphModule(model, graph)
-
-
-class Scaled(nn.Module):
-    """Images from [0, 1] on the scale that a network was trained on, channel by channel."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("deviation", torch.tensor(deviation).view(-1, 1, 1))
-
-    def forward(self, x: Images) -> Tensor:
-        """Return (x - mean) / deviation."""
-        return (x - self.mean) / self.deviation

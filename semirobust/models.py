@@ -9,7 +9,7 @@ pixels the stems keep the resolution (3x3 convolutions) and VGG16's two hidden l
 512 units; there is no dropout.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -26,11 +26,25 @@ PlainBlock = partial(Conv2dNormActivation, norm_layer=None)
 
 
 class Normalise(nn.Module):
-    """Shift and scale images from [0, 1] to about [-2, 2]."""
+    """Shift and scale images from [0, 1], by one number or by one for each channel.
 
-    def __init__(self, mean: float = 0.5, deviation: float = 0.25) -> None:
+    As given, to about [-2, 2]; a network of another's takes the mean and deviation that it was
+    trained with: ``nn.Sequential(Normalise(mean, deviation), model)``.
+    """
+
+    mean: float | Tensor
+    deviation: float | Tensor
+
+    def __init__(
+        self, mean: float | Sequence[float] = 0.5, deviation: float | Sequence[float] = 0.25
+    ) -> None:
         super().__init__()
-        self.mean, self.deviation = mean, deviation
+        for name, value in (("mean", mean), ("deviation", deviation)):
+            if isinstance(value, float | int):
+                setattr(self, name, value)
+            else:
+                values = torch.tensor(value).view(-1, 1, 1)
+                self.register_buffer(name, values, persistent=False)
 
     def forward(self, x: Images) -> Tensor:
         return (x - self.mean) / self.deviation

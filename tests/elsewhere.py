@@ -21,6 +21,7 @@ from semirobust import data
 DEVICE = torch.device("meta")
 FROM_BOTH_SIDES = ("_to_copy", "copy_", "index", "index_put_", "_index_put_impl_")
 SMALL = 1000  # values; an example of a few is worked out anywhere
+DRAWING = ("uniform_", "normal_")
 HEAVY = ("convolution", "mm", "addmm", "bmm", "baddbmm", "native_batch_norm")
 
 
@@ -69,8 +70,25 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     leaves = tree_leaves((args, kwargs))
     there = [leaf for leaf in leaves if isinstance(leaf, Elsewhere)]
     here = [leaf for leaf in leaves if isinstance(leaf, Tensor) and not isinstance(leaf, Elsewhere)]
-    name = func.overloadpacket.__name__
-    target = kwargs.get("device")
+    name, target = func.overloadpacket.__name__, kwargs.get("device")
+    _check(name, args, there, here)
+    lands = torch.device(target) == DEVICE if target is not None else bool(there)
+    if name == "copy_":
+        lands = isinstance(args[0], Elsewhere)
+    if lands and any(isinstance(leaf, torch.Generator) for leaf in leaves):
+        raise RuntimeError(f"{name} draws on the device from a generator of the CPU")
+    if lands and name in DRAWING:
+        return args[0]  # as torch does before a layer is moved, and no draw is taken
+    if target is not None:
+        kwargs = {**kwargs, "device": torch.device("cpu")}
+    args, kwargs = tree_map(_held, (args, kwargs))
+    found = func(*args, **kwargs)
+    known = {id(one.held): one for one in there}
+    return tree_map(partial(_placed, known), found) if lands else found
+
+
+def _check(name: str, args: Any, there: list[Elsewhere], here: list[Tensor]) -> None:
+    """Refuse what a GPU refuses, and what should have been computed there."""
     if there and name not in FROM_BOTH_SIDES and any(one.dim() for one in here):
         shapes = [tuple(one.shape) for one in here]
         raise RuntimeError(f"{name} takes tensors of both devices, those of the CPU: {shapes}")
@@ -78,19 +96,6 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(f"{name} of a tensor of the CPU by an index of the device")
     if not there and name in HEAVY and any(one.numel() > SMALL for one in here):
         raise RuntimeError(f"{name} of {[tuple(one.shape) for one in here]} stayed on the CPU")
-    lands = torch.device(target) == DEVICE if target is not None else bool(there)
-    if name == "copy_":
-        lands = isinstance(args[0], Elsewhere)
-    if lands and any(isinstance(leaf, torch.Generator) for leaf in leaves):
-        raise RuntimeError(f"{name} draws on the device from a generator of the CPU")
-    if target is not None:
-        kwargs = {**kwargs, "device": torch.device("cpu")}
-    args, kwargs = tree_map(_held, (args, kwargs))
-    if name == "_to_copy" and bool(there) != lands:
-        kwargs.pop("non_blocking", None)
-    found = func(*args, **kwargs)
-    known = {id(one.held): one for one in there}
-    return tree_map(partial(_placed, known), found) if lands else found
 
 
 def _held(value: Any) -> Any:

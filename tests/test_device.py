@@ -17,8 +17,8 @@ from semirobust.results.records import ROOT
 from semirobust.training.fitting import Training, fit
 from semirobust.training.methods import Atta
 
-FEW = {"images": 60, "searched": 5, "fitting": 100, "epochs": 2, "early": 1, "iterations": 4}
-FEW |= {"steps": 2, "levels": 1, "pairs": 50, "width": 0.1}
+FEW = {"images": 250, "searched": 20, "fitting": 100, "epochs": 2, "early": 1, "iterations": 4}
+FEW |= {"steps": 2, "pairs": 50, "width": 0.1}
 PASSED = {"setup", "nbval-check-output"}
 COMPUTING = ("11", "12", "13", "14", "21", "22", "23")  # notebooks that train networks themselves
 

@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
-from semirobust import activations, as_chain, cut, splice, split
-from semirobust.links import Scaled
+from semirobust import Normalise, activations, as_chain, cut, splice, split
+from semirobust.certified.certificates import certified_margins
 
 
 def untrained(name, **more):
@@ -109,6 +109,17 @@ def test_what_cannot_be_cut_is_told_in_one_line_with_the_mend(resnet, x):
 
 def test_images_are_scaled_inside_the_network(resnet, x):
     mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    scaled = nn.Sequential(Scaled(mean, deviation), resnet)
+    scaled = nn.Sequential(Normalise(mean, deviation), resnet)
     by_torchvision = torchvision.transforms.functional.normalize(x, mean, deviation)
     torch.testing.assert_close(as_chain(scaled, x)(x), resnet(by_torchvision))
+    assert scaled.state_dict().keys() == {f"1.{name}" for name in resnet.state_dict()}
+
+
+def test_bounds_hold_for_a_network_of_others_and_its_scale(x, generator):
+    model = untrained("resnet18", num_classes=4)
+    chain = as_chain(nn.Sequential(Normalise([0.5, 0.4, 0.3], [0.2, 0.25, 0.3]), model), x)
+    y, small = chain(x).argmax(dim=1), 1e-4
+    logits = chain((x + small * (2 * torch.rand(x.shape, generator=generator) - 1)).clamp(0, 1))
+    apart = logits.gather(1, y[:, None]) - logits
+    for lower in certified_margins(chain, x, y, small, ["ibp"]).values():
+        assert (lower <= apart + 1e-4).all()

@@ -58,7 +58,7 @@ def test_samples_come_from_tensors_data_sets_and_loaders():
 @pytest.mark.parametrize(
     ("images", "labels", "told"),
     [
-        (torch.full((2, 3, 4, 4), -2.0), torch.zeros(2), r"-2\.\.-2, not in \[0, 1\].*Scaled"),
+        (torch.full((2, 3, 4, 4), -2.0), torch.zeros(2), r"-2\.\.-2, not in \[0, 1\].*Normalise"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(2), "one class number an image, got torch.float32"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(2, 10, dtype=torch.long), r"int64 \(2, 10\)"),
         (torch.zeros(2, 3, 4, 4), torch.tensor([0, -1]), "one class number an image"),

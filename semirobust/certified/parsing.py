@@ -80,7 +80,7 @@ def _batch_norm(module: nn.BatchNorm2d | nn.BatchNorm1d) -> Operators:
 
 
 def _normalise(module: Normalise) -> Operators:
-    scale = torch.tensor(1 / module.deviation)
+    scale = 1 / torch.as_tensor(module.deviation)
     shift = -module.mean * scale
     return (Scale(scale, shift, shift.abs()),)
 

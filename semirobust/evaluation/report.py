@@ -275,4 +275,4 @@ def scored(network: Classifier, x: Images, y: Labels, batch: int) -> Flags:
     """Return which samples fool the network, a batch at a time."""
     pairs = zip(torch.split(x, batch), torch.split(y, batch), strict=True)
     parts = [fooled(network, some, labels) for some, labels in pairs]
-    return torch.cat(parts) if len(x) else torch.zeros(0, dtype=torch.bool)
+    return torch.cat(parts) if len(x) else torch.zeros(0, dtype=torch.bool, device=x.device)

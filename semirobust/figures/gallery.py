@@ -65,7 +65,8 @@ def attacked(
     generator = Generator().manual_seed(seed)
     x_adv = attack(network, samples.x, samples.y, generator=generator)
     before, after = answers(network, samples.x), answers(network, x_adv)
-    return AttackedImages(samples.x, x_adv, samples.y, before, after)
+    shown = (samples.x, x_adv, samples.y, before, after)
+    return AttackedImages(*(part.cpu() for part in shown))
 
 
 @torch.no_grad()
