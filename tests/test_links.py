@@ -96,6 +96,54 @@ class Pair(nn.Module):
         return x.relu(), x
 
 
+class InTheStyleOfTimm(nn.Module):
+    """Features and head as methods, blocks that add to what they are given, pooling by a mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch_embed = nn.Conv2d(3, 16, 4, stride=4)
+        self.blocks = nn.Sequential(*(MixingBlock(16) for _ in range(3)))
+        self.norm, self.head = nn.GroupNorm(1, 16), nn.Linear(16, 10)
+
+    def forward_features(self, x):
+        return self.norm(self.blocks(self.patch_embed(x)))
+
+    def forward_head(self, x, *, pre_logits=False):
+        x = x.mean(dim=(-2, -1))
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x):
+        return self.forward_head(self.forward_features(x))
+
+
+class MixingBlock(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.mix, self.scale = nn.Conv2d(width, width, 3, padding=1, groups=width), 0.5
+        self.mlp = nn.Sequential(
+            nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1)
+        )
+
+    def forward(self, x):
+        x = x + self.scale * self.mix(x)
+        return x + self.scale * self.mlp(x)
+
+
+def test_a_network_in_the_style_of_timm_is_cut_and_spliced(x):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, other = InTheStyleOfTimm().eval(), InTheStyleOfTimm().eval()
+    chain = as_chain(model, x)
+    assert torch.equal(chain(x), model(x))
+    named = as_chain(model, x, links=["patch_embed", "blocks.0", "blocks.2"])
+    assert [*dict(named.named_children())] == ["patch_embed", "blocks_0", "blocks_2", "rest"]
+    assert torch.equal(activations(named, x)[3], model.blocks(model.patch_embed(x)))
+    spliced = splice(as_chain(other, x), chain, cut(chain, 1))
+    assert torch.equal(
+        spliced(x), model.head(other.forward_head(other.forward_features(x), pre_logits=True))
+    )
+
+
 def test_what_cannot_be_cut_is_told_in_one_line_with_the_mend(resnet, x):
     with pytest.raises(ValueError, match=r"Branch cannot be traced .* give its parts in order"):
         as_chain(Branch(), torch.ones(2, 4))
