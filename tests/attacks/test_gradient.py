@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from semirobust.attacks import noise
 from semirobust.attacks.ball import evaluating, fooled, input_gradient, project, wrong
 from semirobust.attacks.gradient import (
     FGSM,
@@ -201,18 +203,56 @@ def test_the_same_generator_gives_the_same_bits_and_another_seed_others():
 
 
 def test_noise_is_uniform_and_independent_between_samples_draws_and_positions():
-    noise = sample_noise(draws(), torch.zeros(400))
-    u = noise.uniform(500)
+    own = sample_noise(draws(), torch.zeros(400))
+    u = own.uniform(500)
     counts = torch.histc(u, bins=100, min=0, max=1)
     assert ((counts - 2000) ** 2 / 2000).sum() < 150  # chi-square with 99 degrees of freedom
     assert u.min() >= 0
     assert u.max() < 1
-    again = noise.uniform(500, draw=1)
-    elsewhere = noise.stream(0).uniform(500)
+    again = own.uniform(500, draw=1)
+    elsewhere = own.stream(0).uniform(500)
     neighbours = [u.roll(1, 0), u.roll(1, 1), again, elsewhere]
     for other in neighbours:
         r = torch.corrcoef(torch.stack([u.flatten(), other.flatten()]))[0, 1]
         assert abs(r) < 0.01  # 4.5 standard errors
+
+
+def scrambled(z):
+    """Return SplitMix64's finaliser of a Python integer, as published."""
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % 2**64
+    return z ^ (z >> 31)
+
+
+@pytest.mark.parametrize("piece", [noise.PIECE, 13, 1])
+def test_noise_is_the_published_hash_however_many_numbers_are_made_at_a_time(piece, monkeypatch):
+    monkeypatch.setattr(noise, "PIECE", piece)
+    seeds, draw = [0, 5, 2**63 - 1], 3
+    starts = [scrambled((scrambled(seed) + draw) % 2**64) for seed in seeds]
+    bits = [
+        [scrambled((start + i * 0x9E3779B97F4A7C15) % 2**64) >> 40 for i in range(12)]
+        for start in starts
+    ]
+    found = Noise(torch.tensor(seeds)).uniform(3, 4, draw=draw)
+    assert torch.equal(found, (torch.tensor(bits) / 2**24).view(3, 3, 4))
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor of 64-bit integers that an operation returns."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.int64:
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+def test_noise_of_large_images_is_hashed_in_pieces():
+    with Largest() as largest:
+        Noise(torch.arange(40)).uniform(3, 224, 224)
+    assert 0 < largest.numbers <= noise.PIECE < 40 * 3 * 224**2
 
 
 def test_close_seeds_have_unrelated_noise():
