@@ -16,7 +16,7 @@ from book._ext.markdown import plain
 from semirobust.results.documents import document, part_of, value_at
 from semirobust.results.records import ROOT
 
-READ = ("results", "book")  # the folders of a checkout that pages read
+READ = ("results", "book", "_config.yml")  # what of a checkout pages read
 FILES = r"([\w./*-]+\.(?:json|yml))(?:\[([^\]]*)\])?"  # a path that may hold a *, and conditions
 PLACEHOLDER = re.compile(rf"\{{\{{\s*{FILES}:([\w.-]+?)(?::([^{{}}]*?))?\s*\}}\}}")
 UNREAD = re.compile(r"\{\{ .*?\}\}|<!-- when .*?-->")
