@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from semirobust.experiments import registry as experiments
+from semirobust.findings.full_size import PROFILE as FULL
 from semirobust.findings.tables import SMOKE, recorded
 from semirobust.results import verdicts
 from semirobust.results.profiles import DEFAULT
@@ -14,7 +15,6 @@ from semirobust.results.values import Words
 
 CELL = ["model", "frozen", "origin", "training", "n_b"]
 READ = {"paper": "value", "calibrated": "excess"}  # what is read of each preset
-FULL = "gpu"  # the profile of whole networks and all images
 MOVES = 0.1  # bits of ρ, or accuracy, that are a change
 CLOSE = 0.1  # of the share that is retained: the margin of the claims
 
@@ -44,8 +44,9 @@ def _interval(
     return {"mean": estimate.mean, "low": low, "high": high}
 
 
-def shown(found: pd.DataFrame) -> pd.DataFrame:
+def shown(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return R in per cent with its interval, a column for each n_b."""
+    found = retained(tables)
     words = [percent(row) for row in found.to_dict("records")]
     wide = found.assign(R=words).pivot_table("R", CELL[:-1], "n_b", aggfunc="first", sort=False)
     return wide.fillna("–")
