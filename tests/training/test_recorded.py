@@ -161,6 +161,7 @@ def test_a_replayed_graph_gives_the_weights_of_the_steps_it_recorded(
 
 
 @needs_gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("graph", ["0", "1"])
 @pytest.mark.parametrize("method", [*RECORDED, Trades(), Atta()], ids=lambda m: type(m).__name__)
 def test_no_step_waits_for_the_gpu(method, graph, few, monkeypatch):
