@@ -126,7 +126,7 @@ def _add_evaluate(command: Command) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of images and noise; default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
-    parser.add_argument("--epsilon", type=int, default=8, help="in 255ths; default 8")
+    parser.add_argument("--epsilon", type=float, default=8, help="in 255ths; default 8")
     parser.add_argument("--attack", default="autoattack", help="its name; default autoattack")
     parser.add_argument("--probes", type=int, default=100, help="images of the further checks")
     parser.add_argument(
@@ -260,12 +260,14 @@ def evaluate(chosen: argparse.Namespace) -> None:
 
     if chosen.json and chosen.json.exists():
         raise FileExistsError(f"{chosen.json} is there already: name another file")
+    if chosen.epsilon != int(chosen.epsilon) or not 0 <= chosen.epsilon <= 255:
+        raise ValueError(f"--epsilon is in 255ths: 8 for a radius of 8/255, got {chosen.epsilon:g}")
     network = load_network(chosen.checkpoint)
     surrogate = load_network(chosen.surrogate) if chosen.surrogate else None
     found = data.load(chosen.data, chosen.data_root, download=chosen.download)
     settings = scrutiny.Evaluation(
         attack=chosen.attack,
-        epsilon=chosen.epsilon,
+        epsilon=int(chosen.epsilon),
         n=chosen.images,
         seed=chosen.seed,
         probes=min(chosen.probes, chosen.images),

@@ -144,11 +144,15 @@ def samples_of(
             "their transform, and put it into the network: "
             "nn.Sequential(Normalise(mean, deviation), model)"
         )
+    check_labels(labels)
+    return Samples(images, labels.long())
+
+
+def check_labels(labels: Tensor) -> None:
     if labels.is_floating_point() or labels.dim() != 1 or int(labels.min()) < 0:
         raise ValueError(
             f"labels are one class number an image, got {labels.dtype} {tuple(labels.shape)}"
         )
-    return Samples(images, labels.long())
 
 
 def to_float(images: Tensor) -> Images:

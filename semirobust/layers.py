@@ -79,8 +79,10 @@ def cut(network: nn.Sequential, n_b: int) -> int:
     """
     counts = [trainable_layers(link) for link in network]
     n = sum(counts)
-    if not 1 <= n_b < n:
-        raise ValueError(f"n_b must lie in 1..{n - 1} for a network of {n} layers, got {n_b}")
+    if n_b != int(n_b) or not 1 <= n_b < n:
+        raise ValueError(
+            f"n_b must lie in 1..{n - 1}, whole, for a network of {n} layers, got {n_b}"
+        )
     held = {a: sum(counts[a:]) for a in range(1, len(counts))}
     return min(held, key=lambda a: (abs(held[a] - n_b), -a))
 

@@ -61,6 +61,11 @@ def test_the_status_lists_rows_and_what_is_missing(capsys):
             "cifar10 is not under nowhere",
         ),
         (["book", "-p", "seed"], "NAME=VALUE"),
+        (["book", "--no-execute", "-p", "seed=1"], "-p changes nothing"),
+        (
+            ["evaluate", "own.safetensors", "--epsilon", "0.03"],
+            "in 255ths: 8 for a radius of 8/255",
+        ),
         (["evaluate", "missing.safetensors"], "no network at missing.safetensors"),
     ],
 )
@@ -69,6 +74,16 @@ def test_what_cannot_be_done_is_one_line(words, message, capfd):
     assert status == 1
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_file_of_another_program_is_not_to_be_deleted(tmp_path, capsys):
+    path = tmp_path / "theirs.pt"
+    torch.save({"weight": torch.zeros(2)}, path)
+    status, _, err = told(capsys, "evaluate", str(path))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "load_state_dict" in err
+    assert "delete" not in err
+    assert path.exists()
 
 
 def test_a_recorded_row_is_not_run_again(capsys, monkeypatch):

@@ -80,7 +80,7 @@ def test_a_count_inside_a_block_takes_the_nearest_boundary():
     assert sum(layers.trainable_layers(link) for link in f_b) == 3
 
 
-@pytest.mark.parametrize("n_b", [0, 16, 99])
+@pytest.mark.parametrize("n_b", [0, 16, 99, 3.5])
 def test_a_cut_outside_the_network_is_refused(n_b):
     with pytest.raises(ValueError, match=r"n_b must lie in 1\.\.15"):
         layers.cut(models.build("vgg16", width=0.125), n_b)

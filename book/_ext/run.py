@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def make_book(chosen: argparse.Namespace) -> None:
     """Run what changed, build the book and print where it is."""
+    if chosen.parameters and (chosen.no_execute or chosen.save_outputs):
+        raise ValueError("-p changes nothing where no notebook is run with it: leave it out")
     if chosen.save_outputs:
         _save_outputs(chosen)
     elif not chosen.no_execute:

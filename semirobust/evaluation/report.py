@@ -16,6 +16,7 @@ from semirobust.attacks.apgd import APGD
 from semirobust.attacks.ball import Norm, Outcome, SearchAttack, fooled, prepared, share
 from semirobust.attacks.noise import Noise, sample_noise
 from semirobust.attacks.width import widest
+from semirobust.data import check_labels
 from semirobust.evaluation.canaries import (
     Canary,
     gives_logits,
@@ -147,6 +148,7 @@ def robust_accuracy(
     named = dict(attacks) if isinstance(attacks, Mapping) else {type(attacks).__name__: attacks}
     if not len(y):
         raise ValueError("need at least 1 image to evaluate")
+    check_labels(y)
     if not named:
         raise ValueError("no attack was given: clean accuracy is training.accuracy")
     before, target = snapshot(network), network if surrogate is None else surrogate

@@ -132,9 +132,10 @@ def tables(
         there = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
         found = [(row, results.load(name, results.key(row)).metrics) for row in there]
     if not found:
+        about = f" --only {only}" if only else ""
         raise FileNotFoundError(
             f"no {only} row of {name} is recorded in profile {profile}: "
-            f"semirobust run {name} --profile {profile}"
+            f"semirobust run {name} --profile {profile}{about} --download"
         )
     return joined(found)
 

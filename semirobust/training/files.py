@@ -144,8 +144,9 @@ def load_network(path: Path) -> nn.Sequential:
             shapes = architecture.build()
     except DAMAGED as damage:
         raise ValueError(
-            f"{path} is no whole network file ({_brief(damage)}): delete it and run its "
-            "experiment again"
+            f"{path} is no whole network file ({_brief(damage)}): run its experiment "
+            "again; a state_dict of your own is loaded into your own network, "
+            "model.load_state_dict(...), for robust_accuracy(model, x, y, attack)"
         ) from damage
     load_weights(shapes, weights, path)
     network = architecture.build()

@@ -479,3 +479,14 @@ def test_no_flag_is_more_optimistic_than_the_library_s(kind, epsilon, samples, r
         assert torch.all(ours.standing <= robust_accuracy(network, x, y, theirs).standing)
     again = robust_accuracy(network, x, y, AutoAttack(epsilon=radius), seed=1)
     assert torch.equal(ours.standing, again.standing)
+
+
+@pytest.mark.parametrize("y", [torch.zeros(2), torch.zeros(2, 10, dtype=torch.long)])
+def test_labels_of_another_kind_are_refused(y):
+    with pytest.raises(ValueError, match="one class number an image"):
+        robust_accuracy(
+            torch.nn.Flatten(),
+            torch.rand(2, 1, 2, 5, generator=torch.Generator()),
+            y,
+            PGD(epsilon=0.1, step_size=0.1, steps=1),
+        )
