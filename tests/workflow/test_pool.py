@@ -168,7 +168,7 @@ def test_what_a_pool_cannot_do_is_said(capsys):
 def test_two_processes_record_what_one_records(store, monkeypatch, capsys):
     words = ("run", "table-1", "--only", "vgg16", "online")
     assert cli.main([*words, "--jobs", "2"]) == 0
-    assert "0 of 12 jobs are done" in capsys.readouterr().out
+    assert "0 of 13 jobs are done" in capsys.readouterr().out
     (shared,) = (store / "results" / "table-1").iterdir()
     monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(store / "other"))
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(store / "elsewhere"))
