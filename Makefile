@@ -2,6 +2,7 @@
 # make pdf     the whole book in _build/book.pdf; needs Chromium
 # make test    the fast tests, then the slow ones
 # make notebooks  every notebook again, its checked figures against the stored ones (nbval)
+# make mutants seeded bugs, each of which a test must notice
 # make check   format, lint, types, layering, spelling, dependencies
 # make lock    write requirements.lock anew
 # Set-up happens on demand: a .venv, filled from pyproject.toml. PYTHON=python3.12 chooses another Python.
@@ -16,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE # compiled modules are kept: without them every start takes many times longer
 
-.PHONY: book pdf notebooks test check lock clean help
+.PHONY: book pdf notebooks test mutants check lock clean help
 
 book: $(if $(PROFILE),$(READY),$(PAGES))
 	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
@@ -30,6 +31,9 @@ test: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/pytest -n $(JOBS) --dist loadscope notebooks
+
+mutants: $(READY)
+	$(BIN)/python tests/mutants.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -67,4 +71,4 @@ clean:
 	rm -rf _build
 
 help:
-	@sed -n '1,7s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
+	@sed -n '1,8s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
