@@ -28,13 +28,16 @@ def plain(profile: bool = True):  # noqa: FBT001, FBT002  a notebook with or wit
     return nbformat.v4.new_notebook(cells=cells)
 
 
-def test_a_prepared_notebook_has_badge_set_up_choice_and_asks_for_a_gpu():
-    made = colab.prepared(CHAPTER, plain())
+@pytest.mark.parametrize(("code", "asked"), [("", None), ("data.device()", "GPU")])
+def test_a_prepared_notebook_has_badge_set_up_choice_and_asks_for_a_gpu_it_uses(code, asked):
+    written = plain()
+    written.cells[1].source += f"\n{code}"
+    made = colab.prepared(CHAPTER, written)
     assert [cell.id for cell in made.cells] == ["title", "setup", "imports", "parameters", "choice"]
     badge = f"/github/semirobust/semirobust/blob/{TAG}/notebooks/31-vgg16.ipynb)"
     assert badge in made.cells[0].source
     assert made.cells[0].source.endswith("A question.")
-    assert made.metadata["accelerator"] == "GPU"
+    assert made.metadata.get("accelerator") == asked
     assert all("remove-cell" in made.cells[k].metadata.tags for k in (1, 4))
 
 

@@ -20,9 +20,11 @@ import importlib.util, os, pathlib, subprocess, sys
 
 here = importlib.util.find_spec("semirobust") is not None
 source = os.environ.get("SEMIROBUST_SOURCE", "{address}")
-fetch = ["git", "clone", "-q", "--depth", "1", "--branch", "{tag}", source, "fetched-{tag}"]
+fetch = ["git", "clone", "-q", "--depth", "1", source, "fetched-{tag}"]
 install = [sys.executable, "-m", "pip", "install", "-q", "./fetched-{tag}"]
-here or [subprocess.run(step, check=True) for step in (fetch, install)]
+at_tag = [*fetch, "--branch", "{tag}"]  # which a version that is not published yet lacks
+here or (subprocess.run(at_tag).returncode and subprocess.run(fetch, check=True))
+here or subprocess.run(install, check=True)
 results = pathlib.Path("fetched-{tag}", "results").resolve()
 results.is_dir() and os.environ.update(SEMIROBUST_RESULTS=str(results), SEMIROBUST_DOWNLOAD="1");"""
 CHOICE = """\
@@ -42,10 +44,14 @@ def prepare(notebook: Notebook) -> bool:
 
 
 def prepared(notebook: Notebook, content: NotebookNode) -> NotebookNode:
-    """Return a notebook with its badge, its hidden cells and the wish for a GPU."""
+    """Return a notebook with its badge, its hidden cells and the wish for a GPU that it uses."""
     made = deepcopy(content)
     made.cells = [cell for cell in made.cells if "setup" not in notebooks.tags(cell)]
-    made.metadata |= {"accelerator": "GPU", "colab": {"provenance": []}}
+    made.metadata |= {"colab": {"provenance": []}}
+    made.metadata.pop("accelerator", None)
+    computing = any("device()" in cell.source for cell in made.cells)
+    if computing or "live" in notebook.parameters:
+        made.metadata["accelerator"] = "GPU"
     title, _, rest = without_badge(made.cells[0].source).partition("\n")
     home = address(notebook.root)
     owner = home.removeprefix("https://github.com/")
