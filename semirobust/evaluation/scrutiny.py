@@ -130,9 +130,10 @@ def no_gain_without_gradients(
     network: Classifier, x: Images, y: Labels, report: Report, square: Square
 ) -> Canary:
     """Check 8: Square breaks at most one per cent of what stood."""
-    left = report.standing
-    kept = robust_accuracy(network, x[left], y[left], square, seed=report.seed).standing
-    lost = share(~kept)
+    left, lost = report.standing, 0.0  # nothing is lost where nothing stood
+    if bool(left.any()):
+        kept = robust_accuracy(network, x[left], y[left], square, seed=report.seed).standing
+        lost = share(~kept)
     return judged("black box", lost, passed=lost <= POINT)
 
 
@@ -140,9 +141,10 @@ def no_gain_from_knowing(
     network: Classifier, x: Images, y: Labels, report: Report, adaptive: Mapping[str, Attack]
 ) -> tuple[Canary, ...]:
     """Check 15: of all samples, each adaptive attack breaks at most one per cent that stood."""
-    left = report.standing
-    found = robust_accuracy(network, x[left], y[left], adaptive, seed=report.seed).broken
-    lost = {name: int(flags.sum()) / max(report.n, 1) for name, flags in found.items()}
+    left, lost = report.standing, dict.fromkeys(adaptive, 0.0)
+    if bool(left.any()):
+        found = robust_accuracy(network, x[left], y[left], adaptive, seed=report.seed).broken
+        lost = {name: int(flags.sum()) / report.n for name, flags in found.items()}
     return tuple(
         replace(judged("adaptive", value, passed=value <= POINT), name=f"adaptive, {name}")
         for name, value in lost.items()
