@@ -135,5 +135,5 @@ def _load(ours: Any, *given: Any, map_location: Any = None, **how: Any) -> Any:
     return tree_map(lambda value: value.to(DEVICE) if isinstance(value, Tensor) else value, found)
 
 
-def _adam(ours: Any, *given: Any, fused: bool, **how: Any) -> Any:
+def _adam(ours: Any, *given: Any, fused: bool = False, **how: Any) -> Any:
     return ours(*given, **how)
