@@ -136,6 +136,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "runs": lambda root: runs.chapters(chapters(root)),
     "experiments": runs.experiments,
     "benchmarks": runs.benchmarks,
+    "faults": runs.faults,
     "gpu-steps": runs.gpu,
     "capacity": runs.capacity,
     "claim-counts": lambda root: ledger.counts(entries(root)),

@@ -69,6 +69,18 @@ def benchmarks(root: Path) -> str:
     return table(["what", "seconds", "of the loop", "ratio", "goal", "reached"], "lrrrrl", rows)
 
 
+def faults(root: Path) -> str:
+    """Return a table of the faults that were tried, and of how they ended."""
+    path = root / "results" / "benchmarks" / "faults.json"
+    ends = ("same numbers", "named", "not survived")
+    rows = [
+        [plain(row["fault"]), row["tried"], *(row["ends"].get(end, 0) for end in ends)]
+        for row in (document(path)["faults"] if path.exists() else [])
+    ]
+    heads = ["fault", "tried", "same numbers", "one line names the file", "not survived"]
+    return table(heads, "lrrrr", rows)
+
+
 def gpu(root: Path) -> str:
     """Return a table of milliseconds a training step, without and with a recorded graph."""
     path = root / "results" / "benchmarks" / "gpu.json"

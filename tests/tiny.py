@@ -1,0 +1,151 @@
+"""A tiny row of every experiment: all code runs, in about a second."""
+
+from dataclasses import replace
+
+from semirobust.attacks.gradient import NFGSM, PGD
+from semirobust.data import Part
+from semirobust.experiments import (
+    audits,
+    carriers,
+    certified,
+    interventions,
+    linear,
+    mixtrain,
+    readings,
+    revision,
+    rewinding,
+    scales,
+    sparse,
+    stages,
+    tickets,
+)
+from semirobust.experiments.measures import Measures
+from semirobust.experiments.mixtrain_settings import Certification
+from semirobust.models import Architecture
+from semirobust.theory.semirobustness import Search
+from semirobust.training.fitting import Training
+from semirobust.training.methods import Online
+
+RADIUS = 16 / 255
+ATTACK = PGD(epsilon=RADIUS, step_size=RADIUS / 2, steps=2)
+
+
+def row():
+    brief = Training(epochs=1, learning_rate=0.05, batch=32)
+    whole = scales.smoke("vgg16", "online")
+    study = replace(
+        whole.study,
+        architecture=Architecture(name="cnn", width=0.25),
+        data=Part(train=120, validation=60, test=250),
+        attack=ATTACK,
+        n_b=(2,),
+        standard=brief,
+        robust=replace(brief, epochs=2, method=Online(attack=NFGSM(epsilon=RADIUS))),
+        tuning=brief,
+    )
+    return replace(whole, study=study, images=30, controls=(), presets=("paper",))
+
+
+def hunt():
+    whole = tickets.hunts("smoke")[0]
+    steps = replace(whole.tickets.steps, iterations=3)
+    few = replace(whole.tickets, steps=steps, levels=2, trials=2, hidden=(20, 10))
+    return replace(whole, tickets=few, data=Part(name="digits", test=60))
+
+
+def rewound():
+    return rewinding.Rewinding(
+        architecture=Architecture(name="cnn", width=0.25),
+        data=Part(name="digits", train=80, test=80),
+        training=Training(epochs=2, learning_rate=0.05, batch=40),
+        whitebox=ATTACK,
+        n_b=(2,),
+        early=1,
+        levels=1,
+        rate=0.5,
+        images=80,
+    )
+
+
+def certification():
+    return Certification(
+        method="mixtrain-1",
+        data=Part(name="digits", size=8, train=128, test=40),
+        chain="digits-small",
+        epsilon=0.1,
+        epochs=2,
+        ramp=1,
+        every=1,
+    )
+
+
+def audited():
+    search = Search(epsilon=RADIUS, steps=1, restarts=1)
+    return audits.Audited(row=row(), search=search, fitting=100, images=60, searched=10)
+
+
+def factorial():
+    search = Search(epsilon=RADIUS, steps=1, restarts=1)
+    measures = Measures(
+        whitebox=ATTACK,
+        images=30,
+        read=250,
+        fitting=60,
+        searched=10,
+        search=search,
+    )
+    study = row().study
+    attacked = replace(study.tuning, method=study.robust.method)
+    return carriers.Carriers(
+        study=replace(study, tuning=attacked),
+        measures=measures,
+        choosing=ATTACK,
+        rates=(0.05, 0.01),
+        epochs=(1,),
+        another=1,
+        few=(),
+    )
+
+
+def intervened():
+    of = factorial()
+    return interventions.Intervened(
+        study=of.study,
+        measures=of.measures,
+        choosing=ATTACK,
+        rate=0.05,
+        copies=(2,),
+        weights=(0.0, 1.0),
+    )
+
+
+CASES = {
+    "table-1": (stages.run, row),
+    "audit": (audits.run, audited),
+    "readings": (readings.run, lambda: readings.Reading(row=row(), images=250)),
+    "revision": (
+        revision.run,
+        lambda: revision.Attacked(study=row().study, attacks=(("PGD", ATTACK),), images=250),
+    ),
+    "linear": (
+        linear.run,
+        lambda: linear.Linear(
+            study=row().study, attacks=(("PGD", ATTACK),), images=50, solving=50, batch=50
+        ),
+    ),
+    "carriers": (carriers.run, factorial),
+    "interventions": (interventions.run, intervened),
+    "tickets": (tickets.run, hunt),
+    "sparse": (
+        sparse.run,
+        lambda: sparse.Join(hunt=hunt(), levels=(2,), cuts=(1,), read=1, images=20),
+    ),
+    "rewinding": (rewinding.run, rewound),
+    "mixtrain": (mixtrain.run, certification),
+    "certified": (
+        certified.run,
+        lambda: certified.Transfer(
+            front=certification(), cuts=(1,), tails=("standard", "boxes"), epochs=1, pairs=20
+        ),
+    ),
+}
