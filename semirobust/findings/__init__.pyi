@@ -1,7 +1,7 @@
 from . import peers
 from .calibration import power
 from .carriers import carried, caused, dosed, doses, retained, shown, writings
-from .certificates import passed_on, shortfalls
+from .certificates import mixed, passed_on, shortfalls, transferred
 from .full_size import at_full_size, attacks, images, protocols
 from .pairing import on_the_same_images
 from .predicting import foretold, gains, predictors
@@ -25,7 +25,7 @@ from .tables import (
     varying,
     verdicts,
 )
-from .tickets import against_dense, summary
+from .tickets import against_dense, kept, summary
 
 __all__ = [
     "accuracies",
@@ -47,9 +47,11 @@ __all__ = [
     "foretold",
     "gains",
     "images",
+    "kept",
     "larger",
     "leaking",
     "mean_and_spread",
+    "mixed",
     "named",
     "near_chance",
     "notes",
@@ -68,6 +70,7 @@ __all__ = [
     "shortfalls",
     "shown",
     "summary",
+    "transferred",
     "varying",
     "verdicts",
     "writings",

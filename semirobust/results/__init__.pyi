@@ -5,12 +5,13 @@ from .frames import frame, mean_and_spread
 from .pairing import paired
 from .published import published_numbers
 from .records import Record, key, load, path_of, results_root, save
-from .values import Values
+from .values import Values, Words
 
 __all__ = [
     "Artefact",
     "Record",
     "Values",
+    "Words",
     "frame",
     "held",
     "key",
