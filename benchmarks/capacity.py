@@ -47,8 +47,8 @@ def exaflop(profile: str) -> float:
 def main() -> None:
     """Count, write and print."""
     folder = results_root() / "benchmarks"
-    sharing = document(folder / SHARING)
-    share = sharing["wall_seconds"] / sharing["work_seconds"]
+    sharing = document(folder / SHARING) if (folder / SHARING).exists() else None
+    share = sharing["wall_seconds"] / sharing["work_seconds"] if sharing else None
     table, profiles = [], {}
     for profile, like in (("cpu", "cpu"), ("gpu", "gpu"), ("paper", "gpu")):
         rows, sums = of_profile(profile, like)
@@ -60,7 +60,7 @@ def main() -> None:
             "rows": len(rows),
             "unknown": sum(one["unknown"] for one in parts),
             "process_hours": hours,
-            "card_hours": hours * share if profile != "cpu" else None,
+            "card_hours": hours * share if share and profile != "cpu" else None,
         }
     total = {"share": share, "exaflop": exaflop("paper"), "profiles": profiles}
     made = {"total": total, "missing": table, "provenance": provenance(threads=1)}

@@ -1,6 +1,7 @@
 """The commands of the grid: ``semirobust repro | plan | status | step``."""
 
 import argparse
+import json
 import os
 import signal
 from collections import Counter
@@ -9,6 +10,7 @@ from inspect import getdoc
 from pathlib import Path
 from time import perf_counter
 
+from semirobust.results.records import artifacts_root, write_atomically
 from semirobust.workflow import engine, pages, pool
 from semirobust.workflow.engine import Job
 
@@ -105,16 +107,26 @@ def in_pool(chosen: argparse.Namespace, made: pool.Make) -> int:
     jobs = [job for job in jobs if job.stage not in SUMMARIES]
     due = sum(not job.manifest.exists() for job in jobs)
     print(f"{len(jobs) - due} of {len(jobs)} jobs are done", flush=True)
-    ended = pool.run(jobs, made, processes=chosen.jobs, devices=engine.devices())
     failed, begun, work = 0, perf_counter(), 0.0
-    for number, (job, seconds, reason) in enumerate(ended, start=1):
-        failed, work = failed + bool(reason), work + seconds
-        words = f"NOT DONE: {reason}" if reason else f"{seconds:.1f} s"
-        print(f"{number:4} of {due}  {job.stage:10} {job.about}, {words}", flush=True)
-    print(f"{work:.0f} s of work in {perf_counter() - begun:.0f} s by {chosen.jobs} processes")
+    try:
+        ended = pool.run(jobs, made, processes=chosen.jobs, devices=engine.devices())
+        for number, (job, seconds, reason) in enumerate(ended, start=1):
+            failed, work = failed + bool(reason), work + seconds
+            words = f"NOT DONE: {reason}" if reason else f"{seconds:.1f} s"
+            print(f"{number:4} of {due}  {job.stage:10} {job.about}, {words}", flush=True)
+    finally:
+        if work:
+            _shared(chosen.jobs, work, perf_counter() - begun)
     if failed:
         raise RuntimeError(f"{failed} of {due} jobs are not done; all others are stored")
     return 0
+
+
+def _shared(processes: int, work: float, wall: float) -> None:
+    """Say what sharing the machine was worth, and keep it: benchmarks/capacity.py counts by it."""
+    print(f"{work:.0f} s of work in {wall:.0f} s by {processes} processes")
+    found = {"processes": processes, "work_seconds": work, "wall_seconds": wall}
+    write_atomically(artifacts_root() / "sharing.json", (json.dumps(found) + "\n").encode())
 
 
 def plan(chosen: argparse.Namespace) -> None:

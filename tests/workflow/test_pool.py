@@ -169,6 +169,9 @@ def test_two_processes_record_what_one_records(store, monkeypatch, capsys):
     words = ("run", "table-1", "--only", "vgg16", "online")
     assert cli.main([*words, "--jobs", "2"]) == 0
     assert "0 of 13 jobs are done" in capsys.readouterr().out
+    sharing = json.loads((store / "artifacts" / "sharing.json").read_text())
+    assert sharing["processes"] == 2
+    assert 0 < sharing["work_seconds"] <= 2 * sharing["wall_seconds"]
     (shared,) = (store / "results" / "table-1").iterdir()
     monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(store / "other"))
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(store / "elsewhere"))
