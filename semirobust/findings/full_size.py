@@ -8,7 +8,7 @@ from semirobust.experiments import registry as experiments
 from semirobust.figures.networks import with_labels
 from semirobust.findings.tables import NONE, Tables, accuracies, decimals, named, short, varying
 from semirobust.results import records as results
-from semirobust.results.profiles import DEFAULT
+from semirobust.results.profiles import DEFAULT, PROFILES
 
 PROFILE = "gpu"
 Show = Callable[[Tables], pd.DataFrame]
@@ -20,10 +20,30 @@ def at_full_size(
     """Return what ``show`` makes of the rows at full size, or a line where none is to be shown."""
     if profile == DEFAULT:
         return "Rows at full size stand beside recorded ones; profile smoke shows none."
-    keys = [results.key(row) for row in experiments.rows(experiment, PROFILE) if only in row.title]
-    if not any(results.path_of(experiment, key).exists() for key in keys):
-        return "No row at full size is recorded."
-    return show(experiments.tables(experiment, PROFILE, only=only))
+    found = wide(experiment, only)
+    return "No row at full size is recorded." if found is None else show(found)
+
+
+def wide(experiment: str, only: str = "") -> Tables | None:
+    """Return the tables of the rows at full size, or None where none is recorded."""
+    known = _recorded(experiment, PROFILE, only)
+    return experiments.tables(experiment, PROFILE, only=only) if known else None
+
+
+def missing(experiment: str, only: str) -> str:
+    """Return the command that runs the smallest real rows, or nothing where one is recorded."""
+    known = [name for name in PROFILES[1:] if name in experiments.experiment(experiment).profiles]
+    if any(_recorded(experiment, name, only) for name in known):
+        return ""
+    rows = (
+        name for name in known for row in experiments.rows(experiment, name) if only in row.title
+    )
+    return f"semirobust run {experiment} --profile {next(rows)} --only {only}"
+
+
+def _recorded(experiment: str, profile: str, only: str) -> bool:
+    rows = (row for row in experiments.rows(experiment, profile) if only in row.title)
+    return any(results.path_of(experiment, results.key(row)).exists() for row in rows)
 
 
 def protocols(tables: Tables) -> pd.DataFrame:

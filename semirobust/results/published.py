@@ -11,6 +11,7 @@ NAMES = {  # as the paper writes them
     "vgg16": "VGG16",
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
+    "vit": "ViT",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "imagenette": "Imagenette",
