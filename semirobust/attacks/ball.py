@@ -243,7 +243,7 @@ def search_each_target(
         rows = (~broken).nonzero()[:, 0]
         group = range(number, min(count, number + max(1, width // len(rows))))
         streams = Noise(torch.cat([noise[rows].stream(k).seeds for k in group]))
-        target = targets[rows][:, list(group)].T.flatten()
+        target = targets[rows, group.start : group.stop].T.flatten()
         points, lost = run(rows.repeat(len(group)), target, streams)
         lost = lost.view(len(group), len(rows))
         first = torch.where(lost.any(dim=0), lost.int().argmax(dim=0), len(group) - 1)
