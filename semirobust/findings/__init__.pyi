@@ -1,4 +1,5 @@
 from . import peers
+from .assumptions import audited
 from .calibration import power
 from .carriers import carried, caused, dosed, doses, retained, shown, writings
 from .certificates import mixed, passed_on, shortfalls, transferred
@@ -33,6 +34,7 @@ __all__ = [
     "answer",
     "at_full_size",
     "attacks",
+    "audited",
     "caption",
     "carried",
     "caused",
