@@ -7,7 +7,7 @@ from .full_size import at_full_size, attacks, images, protocols
 from .pairing import on_the_same_images
 from .predicting import foretold, gains, predictors
 from .printed import distances, fits, readings
-from .sentences import answer, larger, restored
+from .sentences import answer, attacked, larger, restored
 from .tables import (
     accuracies,
     caption,
@@ -33,6 +33,7 @@ __all__ = [
     "against_dense",
     "answer",
     "at_full_size",
+    "attacked",
     "attacks",
     "audited",
     "caption",

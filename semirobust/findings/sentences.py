@@ -18,6 +18,7 @@ from semirobust.findings.tables import (
     chosen,
     how_often,
     more,
+    named,
     split,
     varying,
     verdicts,
@@ -27,6 +28,7 @@ from semirobust.results.published import NAMES
 from semirobust.results.values import Words
 
 CONTROL = "frozen standard f_a"
+AT_FULL = ("robust", "spliced", "tuned")
 GAP = "nothing to restore"
 GAINS, MORE = "retraining f_b gains", "robust front gives more"
 FEW = 3  # as many numbers are given one by one
@@ -59,6 +61,23 @@ def answer(tables: Tables, profile: str, only: str = "") -> Words:
     if full is not None and profile != PROFILE:
         lines.append(_wide(full))
     return Words("\n".join(f"- {line}" for line in lines))
+
+
+def attacked(tables: Tables, profile: str) -> Words:
+    """Return what each attack leaves of the networks of Tables S2 to S4, a sentence an attack."""
+    if profile == DEFAULT:
+        return Words(SMOKE)
+    scores = named(tables["accuracies"])
+    lines = []
+    for attack, part in scores[scores["attack"] != "none"].groupby("attack", sort=False):
+        keys = [*varying(part), "cut", "label"]
+        means = part.groupby(keys, sort=False)["accuracy"].mean()
+        left = {str(name): _values(means.xs(name, level="label")) for name in AT_FULL}
+        lines.append(
+            f"- Under {attack}, made for each network itself, robust networks keep "
+            f"{left['robust']}, spliced ones {left['spliced']} and retrained ones {left['tuned']}."
+        )
+    return Words("\n".join(lines))
 
 
 def levels(tables: Tables, protocol: str, threat: str) -> pd.DataFrame:

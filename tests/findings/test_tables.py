@@ -140,6 +140,24 @@ def test_a_network_without_a_record_is_answered_by_the_command_that_runs_it(tmp_
     )
 
 
+def test_each_attack_has_a_sentence_of_what_it_leaves():
+    rows = [
+        {"network": name, "front": front, "n_b": n_b, "attack": attack, "accuracy": left}
+        for attack, scale in (("none", 1.0), ("PGD", 0.5))
+        for name, front, n_b, left in (
+            ("robust", None, None, 0.6 * scale),
+            ("spliced", None, 4, 0.2 * scale),
+            ("tuned", "robust", 4, 0.5 * scale),
+        )
+    ]
+    found = {"accuracies": pd.DataFrame(rows)}
+    assert conclusions.attacked(found, "cpu") == (
+        "- Under PGD, made for each network itself, robust networks keep 30.0%, spliced ones 10.0% "
+        "and retrained ones 25.0%."
+    )
+    assert conclusions.attacked(found, "smoke") == findings.SMOKE
+
+
 def test_runs_in_which_one_rho_is_larger_are_counted():
     means = pd.DataFrame(
         {
