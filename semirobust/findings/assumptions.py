@@ -17,6 +17,8 @@ def audited(pairs: pd.DataFrame, profile: str) -> Words:
         raise ValueError("no sentence for an A2 that holds with scores in [-1, 1]")
     tied = pairs.set_index([*RUN, "network"])["A1"].unstack("network").astype(bool)
     both = int((tied["robust"] & tied["standard"]).sum())
+    if 2 * both < tied["robust"].sum():
+        raise ValueError("no sentence for an A1 that holds mostly in robust networks")
     scaled, held = int((pairs["gamma"] > 0).sum()), int(pairs["conclusion"].sum())
     return Words(
         f"In one scale A2 holds at none of {len(pairs)} pairs of layers, as it must be for scores "

@@ -114,7 +114,8 @@ def transferred(tables: Tables, ties: "pd.Series[float]", profile: str, *, a: in
         f"MixTrain {better} ({by_seed['mixtrain-5'].mean():.1%} and {by_seed['ibp'].mean():.1%}; "
         f"less in {counted['passes on less']} seeds), though as a whole it is certified less in "
         f"{counted['is certified less']}. Does ρ foretell the certified share? Its rank "
-        f"correlations go from {low:+.2f} to {high:+.2f} by the few networks compared, {rho}."
+        f"correlations go from {low:+.2f} to {high:+.2f} by the networks compared, {rho}; "
+        f"these are few and not independent, so we cannot tell."
     )
 
 

@@ -26,3 +26,6 @@ def test_the_audit_counts_what_holds_in_robust_networks_and_in_standard_ones():
 def test_an_assumption_that_cannot_hold_has_no_sentence():
     with pytest.raises(ValueError, match="no sentence for an A2"):
         audited(PAIRS.assign(A2=True), "cpu")
+    apart = PAIRS.assign(A1=PAIRS["network"] == "robust")
+    with pytest.raises(ValueError, match="no sentence for an A1"):
+        audited(apart, "cpu")

@@ -63,7 +63,7 @@ def test_a_certified_front_that_passes_nothing_on_has_no_sentence():
     tables = {"transfer": transfer, "bracket": bracket}
     told = transferred(tables, pd.Series([-0.2, 0.3]), "cpu", a=3)
     assert "MixTrain passes on less than that of IBP (31.0% and 51.0%" in told
-    assert "few networks compared, of both signs" in told
+    assert "of both signs; these are few" in told
     tables["transfer"] = transfer.assign(**{SHARE: 0.1})
     with pytest.raises(ValueError, match="no sentence for a certified front"):
         transferred(tables, pd.Series([0.1, 0.2]), "cpu", a=3)
