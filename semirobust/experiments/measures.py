@@ -131,7 +131,7 @@ def retention(
     method). None where the target is not robust above twice its error.
 
     Example:
-        >>> retention(np.array([1.0, 0, 0, 0]), np.array([1.0, 1, 0, 0]), np.zeros(4))[0]
+        >>> retention(np.repeat([1.0, 0], 4), np.ones(8), np.zeros(8))[0]
         0.5
     """
     whole, n = (target - standard).mean(), len(target)

@@ -77,12 +77,13 @@ def mixed(main: pd.DataFrame, tables: Tables, profile: str) -> Words:
     }[_larger(by_seed["symbolic"], by_seed["mixtrain-5"], tested)]
     cost = tables["costs"].query("data == @data").set_index("method")["cpu_seconds"]
     saved, paid = cost["symbolic"] / cost["mixtrain-5"], cost["mixtrain-5"] / cost["pgd-7"]
+    shares = mean[SHARE].astype(float).to_dict()
     return Words(
         f"Bounding five samples of each batch trains a network that is certified on "
         f"{few[SHARE]:.1%} of the test images ({data}, radius {epsilon:g}) and stands the attacks "
         f"on {few['attacked']:.1%}. Bounding every sample certifies {every[SHARE]:.1%}; {more}. "
-        f"Intervals certify {mean.loc['ibp', SHARE]:.1%}, and adversarial training "
-        f"{mean.loc['pgd-7', SHARE]:.1%}. An epoch takes {1 / saved:.1%} of the time of bounding "
+        f"Intervals certify {shares['ibp']:.1%}, and adversarial training "
+        f"{shares['pgd-7']:.1%}. An epoch takes {1 / saved:.1%} of the time of bounding "
         f"every sample, and {paid:.1f} times that of adversarial training with seven steps."
     )
 

@@ -55,7 +55,7 @@ def columns(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> columns({"kind": "Hunt", "data": {"kind": "Part"}, "epsilon": 0.1})
-        {'data': 'digits', 'training': 'standard', 'epsilon': 0.1}
+        {'data': 'digits', 'training': 'standard', 'epsilon': 0.1, 'steps': 50000}
     """
     known = COLUMNS.get(settings.get("kind", ""), {})
     values = {name: value_at(settings, place) for name, place in known.items()}

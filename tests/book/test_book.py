@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import inspection
@@ -62,6 +63,10 @@ def checkout(tmp_path, monkeypatch):
     (tmp_path / "book" / "index.md").write_text("# Front\n", encoding="utf-8")
     for name in ("_config.yml", "_toc.yml", *DATA):
         shutil.copy(ROOT / name, tmp_path / name)
+    paper = tomllib.loads((tmp_path / "book" / "paper.toml").read_text(encoding="utf-8"))
+    fields = {name for setting in paper["setting"] for name in setting["path"].split(".")}
+    known = "".join(f"    {name}: int\n" for name in sorted(fields) if name.isidentifier())
+    (tmp_path / "semirobust" / "known.py").write_text(f"class Known:\n{known}", encoding="utf-8")
     monkeypatch.setattr(code, "PACKAGE", tmp_path / "semirobust")
     forget()
     tiny_notebook(tmp_path)
@@ -290,7 +295,7 @@ def test_a_page_says_under_its_title_where_it_comes_from(ran):
         "run in 4 s on CPU",
         "commit [0000000]",
         "torch 2.9.9",
-        "`scale = 1.5`",
+        "<code>scale = 1.5</code>",
         "Is $x^2",
     ):
         assert word in title

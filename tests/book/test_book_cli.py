@@ -9,7 +9,7 @@ from semirobust.cli import main
 @pytest.mark.parametrize("words", [["run"], ["run", "table-1", "--all"]])
 def test_run_wants_an_experiment_or_all_notebooks_and_not_both(words, capsys):
     assert main(words) == 1
-    assert "name of an experiment, or --all" in capsys.readouterr().err
+    assert "names of experiments, or --all" in capsys.readouterr().err
 
 
 def test_all_notebooks_in_an_unknown_profile_are_refused_before_anything_runs(capfd):

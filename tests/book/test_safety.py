@@ -70,7 +70,7 @@ def test_a_damaged_table_of_published_numbers_is_one_line(old, new, told, tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('path = "study.data.train"', 'path = "study.data.trian"', "setting 2 names trian"),
+        ('path = "study.data.train"', 'path = "study.data.tarin"', "setting 2 names tarin"),
         ('word = "training images"', 'wort = "training images"', "setting 2 has wort"),
         ("scale = 255", 'scale = "255"', "which is no number"),
         ("[[setting]]", "[[setting", r"paper\.toml is damaged"),

@@ -104,8 +104,8 @@ def test_the_official_attack_leaves_no_more_than_pgd_does():
 def test_keys_of_recorded_settings_are_pinned():
     """A changed key orphans recorded results: add fields with defaults instead."""
     found = {row.title: results.key(row) for row in hunts("cpu")}
-    assert found["digits pgd 0.1"] == "4842f6bbfd54"
-    assert found["mnist pgd 0.3"] == "a12bf6156e39"
+    assert found["digits pgd 0.1, 200 steps"] == "4842f6bbfd54"
+    assert found["mnist pgd 0.3, 200 steps"] == "a12bf6156e39"
 
 
 def test_rows_of_every_profile_have_titles_of_their_own():

@@ -118,9 +118,12 @@ def test_published_numbers_keep_how_they_are_printed():
 
 
 def test_a_published_line_without_a_number_is_named(tmp_path):
-    file = tmp_path / "some.csv"
-    file.write_text("place,n_b,value\nTable 1,4,0.5\nTable 1,4,half\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"some.csv, line 3 holds no number: Table 1,4,half"):
+    file, line = tmp_path / "some.csv", "Table 1,vgg16,cifar10,12,autoattack,robust,{}\n"
+    file.write_text(
+        "place,model,data,n_b,attack,quantity,value\n" + line.format("0.5") + line.format("half"),
+        encoding="utf-8",
+    )
+    with pytest.raises(ValueError, match=r"some.csv, line 3 holds no number: Table 1,.*half"):
         published_numbers(file=file)
 
 

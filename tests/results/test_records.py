@@ -67,7 +67,9 @@ def test_a_renamed_class_keeps_its_kind_and_so_its_records():
 
 def test_no_two_settings_of_the_package_are_of_one_kind():
     names = [module.name for module in walk_packages(semirobust.__path__, "semirobust.")]
-    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    twin = "semirobust.edge.device"  # of edge.counting, name by name, and no settings
+    names = [name for name in names if name != twin and not name.endswith("__main__")]
+    modules = [importlib.import_module(name) for name in names]
     kinds = Counter(
         results.kind_of(kind)
         for module in modules

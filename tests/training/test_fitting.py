@@ -452,7 +452,7 @@ def test_labels_that_are_no_class_are_refused_before_the_first_step(label, said,
 
 def test_too_few_samples_are_refused(few):
     one = Samples(few.images[:1], few.labels[:1])
-    with pytest.raises(ValueError, match="two samples or more, got 1"):
+    with pytest.raises(ValueError, match="need at least 2 samples to train on, got 1"):
         next(fit(small(), one, Training(epochs=1)))
 
 
