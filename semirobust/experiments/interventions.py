@@ -207,7 +207,7 @@ def rows(profile: str) -> tuple[Intervened, ...]:
 
 
 def _is_chain(row: Carriers) -> bool:
-    return row.study.architecture.name == "vgg16" and len(row.epochs) == 1
+    return row.study.architecture.name == "vgg16" and not row.label
 
 
 def _of(row: Carriers, rate: float, *, n_b: int, **changes: Any) -> Intervened:

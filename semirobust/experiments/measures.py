@@ -10,14 +10,13 @@ from torch import Generator, nn
 
 from semirobust.data import DataSet, subset
 from semirobust.evaluation.report import robust_accuracy
-from semirobust.experiments.audits import linear_readouts
 from semirobust.experiments.nodes import Memory, Node, made
 from semirobust.experiments.rests import rest_of
 from semirobust.experiments.row import PRESETS, Contender, answers, dependence, tables_of
 from semirobust.experiments.stages import Entry, Lineup
 from semirobust.experiments.study import Content, Run, Tables
 from semirobust.layers import cut
-from semirobust.theory.semirobustness import Search, gamma
+from semirobust.theory.semirobustness import Search, gamma, linear_readout
 from semirobust.training.fitting import accuracy
 from semirobust.types import Attack
 
@@ -80,7 +79,9 @@ def measured(
         for preset in measures.presets
         for record in dependence(contender, seen, preset)
     ]
-    readout = linear_readouts(network, a, subset(samples.train, measures.fitting))[a]
+    train = subset(samples.train, measures.fitting)
+    is_map = network[:a](train.x[:1]).dim() == 4
+    readout = linear_readout(network, a, train, pooled=is_map)
     some = subset(samples.test, measures.searched)
     margin = gamma(network, a, readout, some, measures.search, generator=Generator().manual_seed(0))
     found = {

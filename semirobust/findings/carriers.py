@@ -21,10 +21,10 @@ CLOSE = 0.1  # of the share that is retained: the margin of the claims
 
 def retained(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return R of every cell, the mean over its seeds with the ends of a 95 % interval."""
-    networks = tables["networks"]
+    networks = tables["networks"].drop_duplicates(["model", "seed", "network"])
     known = networks[networks["retention"].notna()].astype({"n_b": int})
     if "setting" in known:
-        known = known[known["setting"].isna()]
+        known = known[known["setting"] != "longer"]
     found = []
     for names, part in known.groupby(CELL, sort=False):
         one = _interval(part["retention"], part["retention_two_errors"].fillna(0) / 2, "share")

@@ -33,7 +33,7 @@ PLACE = ["model", "seed", "network"]
 
 def predictors(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return one row for each trained network: R, what is known of it, and ρ in all variants."""
-    networks, rho = tables["networks"], tables["rho"]
+    networks, rho = tables["networks"].drop_duplicates(PLACE), tables["rho"]
     cut = ["model", "seed", "frozen", "origin", "n_b"]
     spliced = networks[networks["training"] == "none"].set_index(cut)["whitebox"]
     standard = networks[networks["network"] == "standard"].set_index(cut[:2])["whitebox"]

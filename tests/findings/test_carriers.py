@@ -19,6 +19,7 @@ def networks(model="vgg16", seeds=3, shift=0.0):
         for seed in range(seeds)
     ]
     table = pd.DataFrame(rows)
+    table["network"] = ["-".join(map(str, cell[:4])) for cell in cells for _ in range(seeds)]
     table["retention"] += shift * (table["seed"] - 1)
     return {"networks": table.assign(retention_two_errors=0.0)}
 
