@@ -20,7 +20,7 @@ from semirobust.training.methods import Atta
 FEW = {"images": 250, "searched": 20, "fitting": 100, "epochs": 2, "early": 1, "iterations": 4}
 FEW |= {"steps": 2, "pairs": 50, "width": 0.1}
 PASSED = {"setup", "nbval-check-output"}
-COMPUTING = ("11", "12", "13", "14", "21", "22", "23")  # notebooks that train networks themselves
+COMPUTING = ("13", "23")  # of the notebooks that train networks themselves, the quickest two
 
 
 @pytest.fixture
