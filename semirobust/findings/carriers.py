@@ -147,7 +147,7 @@ def doses(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for column, name in names.items():
             unit = "points" if column in ("clean", "whitebox") else "bits"
             found.append({"training": training, "of": name, **_interval(part[column], 0.0, unit)})
-    return pd.DataFrame(found).set_index(["training", "of"])
+    return pd.DataFrame(found).set_index(["training", "of"]).round(4)
 
 
 def dosed(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
