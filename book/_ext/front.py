@@ -106,10 +106,10 @@ def selected(root: Path, protocol: str, table: str, *, setting: str | None) -> p
     return rows[own.isna() if setting is None else own == setting]
 
 
-def mean(rows: pd.DataFrame, place: Mapping[str, Any], column: str = "whitebox") -> float:
-    return float(
-        rows.loc[(rows[[*place]] == pd.Series(place, dtype=object)).all(axis=1), column].mean()
-    )
+def mean(rows: pd.DataFrame, place: Mapping[str, Any]) -> float:
+    """Return the mean white-box accuracy of the rows of one network."""
+    own = (rows[[*place]] == pd.Series(place, dtype=object)).all(axis=1)
+    return float(rows.loc[own, "whitebox"].mean())
 
 
 def scale_of(file: Path) -> str:

@@ -11,9 +11,9 @@ from nbformat import NotebookNode
 
 from book._ext.notebooks import PICTURE, tags
 from book._ext.pictures import CSV
+from semirobust.results.values import MIME as VALUES
 
 ANSWER = "::::{{admonition}} Answer\n:class: answer\n{}\n::::\n\n"
-VALUES = "application/vnd.semirobust.values+json"
 CHECKS = {"nbval-check-output", "parameters", "injected-parameters", "setup"}
 
 
@@ -39,8 +39,9 @@ def shape(page: NotebookNode) -> None:
     for cell in page.cells:
         if cell.cell_type == "code":
             words = set(tags(cell))
-            cell.metadata.tags = sorted(words | {_role(cell, words)} - {""})
-            if _role(cell, words) == "hide-cell":
+            role = _role(cell, words)
+            cell.metadata.tags = sorted(words | {role} - {""})
+            if role == "hide-cell":
                 cell.metadata.mystnb = {
                     "code_prompt_show": "All values",
                     "code_prompt_hide": "Fold",
