@@ -12,6 +12,7 @@ import pytest
 from book._ext import colab, notebooks
 from book._ext.repository import TAG
 from semirobust import colab as running
+from semirobust.results.profiles import PROFILES
 from semirobust.results.records import ROOT
 
 CHAPTER = notebooks.find(ROOT / "notebooks" / "31-vgg16.ipynb")
@@ -19,7 +20,7 @@ CHAPTER = notebooks.find(ROOT / "notebooks" / "31-vgg16.ipynb")
 
 def plain(profile: bool = True):  # noqa: FBT001, FBT002  a notebook with or without a profile
     code = nbformat.v4.new_code_cell
-    settings = 'profile = "smoke"' if profile else "seed = 0"
+    settings = "profile = None" if profile else "seed = 0"
     cells = [
         nbformat.v4.new_markdown_cell("# 31. Title\n\nA question.", id="title"),
         code("import math", id="imports"),
@@ -52,17 +53,23 @@ def test_the_address_and_the_tag_stand_in_the_set_up():
     assert f'"--branch", "{TAG}"' in setup
 
 
-def test_elsewhere_the_profile_is_the_given_one():
-    assert running.profile("smoke", "31-vgg16") == "smoke"
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_overrides_a_profile_that_is_typed(there, monkeypatch):
+    if there:
+        monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert [running.profile(typed, "31-vgg16") for typed in PROFILES] == list(PROFILES)
 
 
-def test_on_colab_a_chapter_of_records_shows_the_largest_and_a_choice_of_the_reader_stands(
-    monkeypatch,
-):
-    monkeypatch.setitem(sys.modules, "google.colab", colab)
+def test_a_chapter_of_records_shows_the_largest_on_colab_and_elsewhere_the_smallest(monkeypatch):
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(ROOT / "results"))
-    assert running.profile("smoke", "31-vgg16") == CHAPTER.largest_profile() != "smoke"
-    assert running.profile("paper", "31-vgg16") == "paper"
+    assert running.profile(None, "31-vgg16") == "smoke"
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert running.profile(None, "31-vgg16") == CHAPTER.largest_profile() != "smoke"
+
+
+@pytest.mark.parametrize("notebook", notebooks.notebooks(), ids=lambda notebook: notebook.name)
+def test_no_notebook_types_a_profile_for_its_reader(notebook):
+    assert notebook.parameters.get("profile") is None
 
 
 @pytest.mark.parametrize(("there", "profile"), [(True, "gpu"), (False, "smoke")])
@@ -72,7 +79,7 @@ def test_on_colab_a_chapter_that_computes_takes_the_gpu_where_there_is_one(
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(ROOT / "results"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
-    assert running.profile("smoke", "22-measuring-dependence") == profile
+    assert running.profile(None, "22-measuring-dependence") == profile
 
 
 # What Colab has: Python with torch and the rest, a pip, and no semirobust

@@ -28,7 +28,7 @@ here or subprocess.run(install, check=True)
 results = pathlib.Path("fetched-{tag}", "results").resolve()
 results.is_dir() and os.environ.update(SEMIROBUST_RESULTS=str(results), SEMIROBUST_DOWNLOAD="1");"""
 CHOICE = """\
-# @title Profile: on Colab the largest that can be shown
+# @title Profile: yours; where it is None, smoke, and on Colab the largest that can be shown
 from semirobust import colab
 
 profile = colab.profile(profile, "{name}")"""

@@ -90,7 +90,7 @@ def stored(notebook: Notebook) -> Execution | None:
     return Execution(
         notebook=notebook.name,
         profile=DEFAULT,
-        parameters=notebook.parameters,
+        parameters=notebook.values(DEFAULT),
         code=code,
         provenance={"versions": versions},
     )

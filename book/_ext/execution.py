@@ -92,12 +92,11 @@ def plans(
 def plan(
     notebook: Notebook, profile: str | None = None, overrides: Parameters | None = None
 ) -> Plan:
-    """Return how a notebook runs: with its defaults, then the profile, then overrides it knows."""
+    """Return how a notebook runs: by default in the largest profile that has a result."""
     profile = profile or notebook.largest_profile()
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    chosen = {**notebook.parameters, "profile": profile, **(overrides or {})}
-    values = {name: chosen[name] for name in notebook.parameters}
+    values = notebook.values(profile, overrides)
     return Plan(notebook, profile, values, notebooks.digest(notebook, values))
 
 

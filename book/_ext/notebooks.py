@@ -59,6 +59,11 @@ class Notebook:
         larger, root = PROFILES[PROFILES.index(profile) :], self.root / "results"
         return [path for name in larger for path in profiles.shown(self.about, name, root)]
 
+    def values(self, profile: str, overrides: Parameters | None = None) -> dict[str, Any]:
+        """Return what it runs with: its defaults, then the profile, then overrides it knows."""
+        chosen = {**self.parameters, "profile": profile, **(overrides or {})}
+        return {name: chosen[name] for name in self.parameters}
+
     def largest_profile(self) -> str:
         return profiles.largest(self.about, self.root / "results")
 
@@ -127,7 +132,7 @@ def digest(notebook: Notebook, values: Parameters) -> str:
     lines = [line for cell in cells for line in cell.splitlines()]
     magic = ("%", "!")  # reaches nothing of the package
     code = "\n".join(line for line in lines if not line.lstrip().startswith(magic))
-    profile = values.get("profile", DEFAULT)
+    profile = values.get("profile") or DEFAULT
     results = [] if profile == DEFAULT else notebook.results(profile)
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in results}
     return hashed([cells, dict(values), salt_of_text(code), digests])
