@@ -118,23 +118,23 @@ def captioned(drawn: Any, title: str, about: str = "") -> Any:
 
 def mime_bundle(figure: Any, **_: Any) -> Bundle:
     """Return what a notebook stores with the picture: the drawing, its table, and its words."""
-    panels: list[Panel] = figure.panels
+    svg, (table, words) = drawing(figure), told(figure.panels)
+    pictures = {SVG: svg} if len(svg) <= HEAVY else {}
+    return {CSV: table, **pictures}, {CSV: {"alt": words, **getattr(figure, "words", {})}}
+
+
+def told(panels: list[Panel]) -> tuple[str, str]:
+    """Return what is drawn as a table (CSV) and in words."""
     tables = [panel.data.assign(panel=number) for number, panel in enumerate(panels, start=1)]
     table = pd.concat(tables) if len(tables) > 1 else panels[0].data
-    text = " ".join(panel.text() for panel in panels)
-    words = {"alt": shortened(text), **getattr(figure, "words", {})}
-    svg = drawing(figure)
-    pictures = {SVG: svg} if len(svg) <= HEAVY else {}
-    return {CSV: table.to_csv(index=False), **pictures}, {CSV: words}
+    return table.to_csv(index=False), shortened(" ".join(panel.text() for panel in panels))
 
 
-def drawing(figure: Any) -> str:
+def drawing(figure: Any, *, box: str | None = "tight", **described: Any) -> str:
     """Return a figure as SVG with text that stays text, without a background."""
-    buffer = StringIO()
+    buffer, metadata = StringIO(), {"Date": None, **described}
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "semirobust"}):
-        figure.savefig(
-            buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
-        )
+        figure.savefig(buffer, format="svg", transparent=True, bbox_inches=box, metadata=metadata)
     return buffer.getvalue()
 
 

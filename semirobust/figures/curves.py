@@ -1,6 +1,7 @@
 """Figures of any experiment: a course, levels or points, one series for each value of a column."""
 
-import numpy as np
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,12 +10,14 @@ from pandas.api.types import is_integer_dtype, is_numeric_dtype
 from semirobust.figures.alt_text import as_mathtext, with_data
 from semirobust.figures.style import (
     LINE,
+    Look,
     axes_of,
     finished,
     label_axes,
     legend_above,
     panels_of,
     series,
+    set_rows,
 )
 
 PERCENT = (100, 50, 20, 10, 5, 2, 1)
@@ -86,34 +89,37 @@ def plot_levels(records: pd.DataFrame, *, x: str, y: str, by: str, label: str = 
     """Draw ``x`` of each value of ``y`` as points, mean and spread, a mark for each ``by``."""
     rows = list(records[y].unique())
     ax = axes_of(width=6.4, height=0.5 + 0.42 * len(rows))
-    shifts = np.linspace(-0.2, 0.2, records[by].nunique())
-    for shift, (name, part, look, shape) in zip(shifts, series(records, by), strict=True):
+    for shift, name, part, look, shape in _shifted(records, by):
         levels = part.groupby(y, sort=False)[x].agg(["mean", "std"])
         places = [rows.index(row) + shift for row in levels.index]
         marks = look.marks(shape, markersize=6, linestyle="none", label=as_mathtext(name))
         ax.errorbar(levels["mean"], places, xerr=levels["std"], **marks)
-    ax.set_yticks(range(len(rows)), [as_mathtext(str(row)) for row in rows])
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    label_axes(ax, label or x, "")
     legend_above(ax)
+    set_rows(ax, rows, label or x)
     return with_data(ax, records, x=y, y=x, by=by)
+
+
+def _shifted(
+    records: pd.DataFrame, by: str
+) -> Iterator[tuple[float, str, pd.DataFrame, Look, str]]:
+    """Yield the series, each with how far its marks stand below the line of their row."""
+    count = records[by].nunique()
+    for place, each in enumerate(series(records, by)):
+        yield 0.4 * (place / (count - 1) - 0.5) if count > 1 else 0.0, *each
 
 
 def plot_intervals(records: pd.DataFrame, *, y: str, by: str, label: str) -> Axes:
     """Draw mean, low and high of each value of ``y`` as an interval, a mark for each ``by``."""
     rows = list(records[y].unique())
     ax = axes_of(width=6.4, height=0.8 + 0.32 * len(rows))
-    shifts = np.linspace(-0.2, 0.2, records[by].nunique()) if records[by].nunique() > 1 else [0]
-    for shift, (name, part, look, shape) in zip(shifts, series(records, by), strict=True):
+    for shift, name, part, look, shape in _shifted(records, by):
         places = [rows.index(row) + shift for row in part[y]]
         ends = [part["mean"] - part["low"], part["high"] - part["mean"]]
         marks = look.marks(shape, markersize=5, linestyle="none", label=as_mathtext(name))
         ax.errorbar(part["mean"], places, xerr=ends, **marks)
     ax.axvline(0, color=LINE, linewidth=0.8, linestyle="dotted")
-    ax.set_yticks(range(len(rows)), [as_mathtext(str(row)) for row in rows])
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    label_axes(ax, label, "")
     legend_above(ax)
+    set_rows(ax, rows, label)
     return with_data(ax, records, x=y, y=("mean", "low", "high"), by=by)
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from semirobust.figures.alt_text import as_mathtext, with_data
+from semirobust.figures.alt_text import with_data
 from semirobust.figures.curves import draw_courses
-from semirobust.figures.style import LINE, NETWORKS, THREATS, axes_of, finished, label_axes
+from semirobust.figures.style import LINE, NETWORKS, THREATS, axes_of, finished, set_rows
 
 
 def with_labels(networks: pd.DataFrame) -> pd.DataFrame:
@@ -27,9 +27,8 @@ def plot_accuracies(networks: pd.DataFrame) -> Axes:
             marks = look.marks(**{"markersize": 6, **mark})
             spread = part[threat].std() if len(part) > 1 else np.nan
             ax.errorbar(part[threat].mean(), row + shift, xerr=spread, linestyle="none", **marks)
-    ax.set(xlim=(-0.03, 1.03), ylim=(len(labels) - 0.5, -0.5))
-    ax.set_yticks(range(len(labels)), list(map(as_mathtext, labels)))
-    label_axes(ax, "accuracy on test images", "")
+    ax.set(xlim=(-0.03, 1.03))
+    set_rows(ax, labels, "accuracy on test images")
     ax.grid(visible=True, axis="y", alpha=0.3)
     names, marks = zip(*THREATS.values(), strict=True)
     handles = [Line2D([], [], color=LINE, linestyle="none", **mark) for mark in marks]

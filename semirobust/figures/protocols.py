@@ -6,7 +6,6 @@ it, and the records that were drawn stand in its description.
 
 import re
 from collections.abc import Iterable, Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semirobust.figures.alt_text import CSV, INK, with_data
+from semirobust.figures.alt_text import INK, drawing, told, with_data
 from semirobust.figures.networks import with_labels
-from semirobust.figures.style import NETWORKS, Look
+from semirobust.figures.style import NETWORKS, Look, set_rows
 from semirobust.results.documents import document, value_at
 from semirobust.results.published import NAMES
 from semirobust.results.records import write_atomically
@@ -37,18 +36,7 @@ MARKS = {
     "transfer": "transfer: stored examples",
     PAPER: "the paper, Table 1",
 }
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "semirobust",
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": INK,
-    "grid.alpha": 0.25,
-}
+GRID: dict[Any, Any] = {"grid.color": INK, "grid.alpha": 0.25}
 
 
 def plot_protocols(
@@ -72,7 +60,7 @@ def plot_protocols(
     ]
     long = pd.concat([long, pd.DataFrame(printed, columns=long.columns)], ignore_index=True)
     panels = [name for name in MADE if name in set(long["protocol"])]
-    with plt.rc_context(STYLE):
+    with plt.rc_context(GRID):
         size = (5.6, 0.5 + 2.0 * len(panels))
         figure, axes = plt.subplots(
             len(panels), 1, figsize=size, sharex=True, squeeze=False, layout="constrained"
@@ -98,11 +86,10 @@ def _panel(ax: Axes, part: pd.DataFrame, title: str) -> None:
             accuracy = part.loc[chosen, "accuracy"]
             ax.hlines(row, accuracy.min(), accuracy.max(), color=look.colour, linewidth=2)
             ax.plot(accuracy.mean(), row, **_mark(threat, look))
-    ax.set(xlim=(-0.03, 1.0), ylim=(len(labels) - 0.5, -0.5))
-    ax.set_yticks(range(len(labels)), [SHOWN[label] for label in labels])
+    ax.set(xlim=(-0.03, 1.0))
+    set_rows(ax, [SHOWN[label] for label in labels], "accuracy on test images")
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.set_title(title, x=0, ha="left")
-    ax.set_xlabel("accuracy on test images")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     with_data(ax, part, x="threat", y="accuracy", by="network")
@@ -136,13 +123,9 @@ def caption(networks: pd.DataFrame) -> str:
 
 def save_svg(figure: Figure, file: Path, *, caption: str, keys: Iterable[str]) -> None:
     """Write a figure as SVG in the ink of the page, with its words and records; its data as CSV."""
-    data, metadata = figure._repr_mimebundle_()  # type: ignore[attr-defined]
-    described = {"Date": None, "Title": caption, "Description": metadata[CSV]["alt"]}
-    described |= {"Keywords": [*keys]}
-    buffer = StringIO()
-    with plt.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata=described)
-    drawing = buffer.getvalue().replace(INK, "currentColor")
-    drawing = re.sub("<svg ", f'<svg color="{INK}" role="img" ', drawing, count=1)
-    write_atomically(file, drawing.encode())
-    write_atomically(file.with_suffix(".csv"), data[CSV].encode())
+    table, words = told(figure.panels)  # type: ignore[attr-defined]
+    svg = drawing(figure, box=None, Title=caption, Description=words, Keywords=[*keys])
+    svg = svg.replace(INK, "currentColor")
+    svg = re.sub("<svg ", f'<svg color="{INK}" role="img" ', svg, count=1)
+    write_atomically(file, svg.encode())
+    write_atomically(file.with_suffix(".csv"), table.encode())

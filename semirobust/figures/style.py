@@ -125,6 +125,13 @@ def label_axes(ax: Axes, x: str, y: str) -> None:
     ax.set(xlabel=as_mathtext(x), ylabel=as_mathtext(y))
 
 
+def set_rows(ax: Axes, rows: Sequence[Any], label: str) -> None:
+    """Name the rows of a figure, the first on top, and what is drawn along them."""
+    ax.set_yticks(range(len(rows)), [as_mathtext(str(row)) for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    label_axes(ax, label, "")
+
+
 def finished(
     ax: Axes,
     data: pd.DataFrame,
