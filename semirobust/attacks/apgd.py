@@ -7,8 +7,8 @@ it is next asked who is fooled; no flag changes, because no sample knows of anot
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ from semirobust.attacks.ball import (
 )
 from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import OBJECTIVES, TARGETED, Objective, check_choice, others
-from semirobust.attacks.width import patience, widest
+from semirobust.attacks.replay import repeated
+from semirobust.attacks.width import patience, thinned, widest
 from semirobust.types import Classifier, Images, Labels
 
 RISING = 0.75  # share of the steps between two checkpoints that must rise
@@ -100,9 +101,8 @@ def likeliest_others(network: Classifier, x: Images, y: Labels) -> Labels:
     return others(network(x), y).argsort(dim=1, descending=True)[:, :-1]
 
 
-@dataclass(frozen=True)
-class AscentState:
-    """What the ascent knows of the samples that are not fooled yet, one row each."""
+class AscentState(NamedTuple):
+    """What the ascent knows of the samples that it still asks, one row each."""
 
     rows: Tensor
     x: Images
@@ -118,9 +118,7 @@ class AscentState:
     rises: Tensor  # steps since the last checkpoint that raised the value
     halved: Tensor  # whether the last checkpoint halved the step
     best_before: Tensor  # the best value at the last checkpoint
-
-    def __getitem__(self, kept: Tensor) -> "AscentState":
-        return AscentState(**{name.name: getattr(self, name.name)[kept] for name in fields(self)})
+    momentum: Tensor  # part of the step before that is taken again: none of the first
 
 
 def adaptive_ascent(
@@ -133,23 +131,30 @@ def adaptive_ascent(
 ) -> Outcome:
     """Return each sample's first fooling point, or else its best point, and which samples fool."""
     result, broken = start.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    state, windows = initial_state(x, y, start, settings.epsilon), checkpoints(settings.steps)
-    often = patience(x)
-    for step in range(settings.steps + 1):
+    windows, often = checkpoints(settings.steps), patience(x)
+
+    def seen(state: AscentState) -> AscentState:
         logits, value, gradient = value_and_gradient(
             network, state.x_adv, state.y, objective(state.rows)
         )
-        fooling = wrong(logits, state.y)
-        state = with_values(state, torch.where(fooling, torch.inf, value), gradient)
-        if (step + 1) % often == 0 and (lost := state.best_value == torch.inf).any():
+        return with_values(state, torch.where(wrong(logits, state.y), torch.inf, value), gradient)
+
+    def moved(*state: Tensor) -> AscentState:
+        return seen(with_next_point(AscentState(*state), settings))
+
+    move = repeated(moved, network, x, settings.steps)
+    state = seen(initial_state(x, y, start, settings.epsilon))
+    for step in range(settings.steps + 1):
+        if (step + 1) % often == 0 and thinned(lost := state.best_value == torch.inf):
             gone, left = lost.nonzero()[:, 0], (~lost).nonzero()[:, 0]
             result[state.rows[gone]], broken[state.rows[gone]] = state.best[gone], True
             if not len(left):
                 return result, broken
-            state = state[left]
+            state = AscentState(*(value[left] for value in state))
         if step in windows:
             state = with_adapted_step(state, windows[step])
-        state = with_next_point(state, settings, momentum=MOMENTUM if step else 0.0)
+        if step < settings.steps:
+            state = AscentState(*move(*state))
     result[state.rows], broken[state.rows] = state.best, state.best_value == torch.inf
     return result, broken
 
@@ -181,6 +186,7 @@ def initial_state(x: Images, y: Labels, start: Images, epsilon: float) -> Ascent
         best_gradient=torch.zeros_like(x), best_value=unknown,
         step=torch.full_like(unknown, 2 * epsilon), rises=torch.zeros_like(rows),
         halved=torch.ones_like(rows, dtype=torch.bool), best_before=unknown,
+        momentum=torch.zeros_like(unknown),
     )  # fmt: skip
 
 
@@ -188,8 +194,7 @@ def with_values(state: AscentState, value: Tensor, gradient: Tensor) -> AscentSt
     """Return the state with the values at the present point, kept where it is the best so far."""
     better = value > state.best_value
     image = per_sample(better, state.x)
-    return replace(
-        state,
+    return state._replace(
         gradient=gradient,
         value=value,
         rises=state.rises + ((value > state.value) & state.value.isfinite()),
@@ -204,8 +209,7 @@ def with_adapted_step(state: AscentState, window: int) -> AscentState:
     stuck = ~state.halved & (state.best_value <= state.best_before)
     halve = (state.rises < RISING * window) | stuck
     image = per_sample(halve, state.x)
-    return replace(
-        state,
+    return state._replace(
         step=torch.where(halve, state.step / 2, state.step),
         x_adv=torch.where(image, state.best, state.x_adv),
         gradient=torch.where(image, state.best_gradient, state.gradient),
@@ -216,12 +220,15 @@ def with_adapted_step(state: AscentState, window: int) -> AscentState:
     )
 
 
-def with_next_point(
-    state: AscentState, settings: APGD | TargetedAPGD, *, momentum: float
-) -> AscentState:
+def with_next_point(state: AscentState, settings: APGD | TargetedAPGD) -> AscentState:
     """Return the state after one more step, projected, with a part of the step before it."""
     x, x_adv, norm = state.x, state.x_adv, settings.norm
+    momentum = per_sample(state.momentum, x)
     ascent = per_sample(state.step, x) * steepest_direction(state.gradient, norm)
     z = project(x_adv + ascent, x, settings.epsilon, norm)
     mixed = x_adv + (1 - momentum) * (z - x_adv) + momentum * (x_adv - state.previous)
-    return replace(state, x_adv=project(mixed, x, settings.epsilon, norm), previous=x_adv)
+    return state._replace(
+        x_adv=project(mixed, x, settings.epsilon, norm),
+        previous=x_adv,
+        momentum=torch.full_like(state.momentum, MOMENTUM),
+    )

@@ -10,6 +10,7 @@ asked; the paper goes on to the smallest distance. No flag changes.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,10 +31,25 @@ from semirobust.attacks.ball import (
 )
 from semirobust.attacks.noise import Noise
 from semirobust.attacks.objectives import towards
-from semirobust.attacks.width import patience, widest
-from semirobust.types import Classifier, Images, Labels
+from semirobust.attacks.replay import repeated
+from semirobust.attacks.width import patience, thinned, widest
+from semirobust.types import Classifier, Flags, Images, Labels
 
 TINY = 1e-12
+ROUNDS = 50  # of Newton's method; 5 are the most that were seen
+RECORDED_ROUNDS = 12  # where nobody can be asked whether one more is needed
+
+
+class Crossing(NamedTuple):
+    """Where the search stands with every sample that it still moves."""
+
+    rows: Tensor
+    x: Images
+    y: Labels
+    target: Labels
+    point: Images
+    found: Images  # the first point in the ball that fools; x before
+    lost: Flags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,24 +86,28 @@ class FAB(SearchAttack):
     def cross_boundary(self, network: Classifier, x: Images, y: Labels, target: Labels) -> Outcome:
         """Return points of the ball beyond the boundary to one class each, else x, and which."""
         result, broken = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        rows, point, found, often = torch.arange(len(x), device=x.device), x, x, patience(x)
-        lost = broken
+        often = patience(x)
+
+        def moved(*state: Tensor) -> Crossing:
+            rows, x, y, target, point, found, lost = Crossing(*state)
+            point = self.next_point(network, x, y, target, point)
+            crossed = fooled(network, point, y)
+            first = crossed & (distance(point, x, self.norm) <= self.epsilon) & ~lost
+            found = torch.where(per_sample(first, x), point, found)
+            kept = per_sample(torch.where(crossed, self.back, 1.0).to(x.dtype), x)
+            return Crossing(rows, x, y, target, x + kept * (point - x), found, lost | first)
+
+        move = repeated(moved, network, x, self.steps)
+        state = Crossing(torch.arange(len(x), device=x.device), x, y, target, x, x, broken)
         for step in range(self.steps):
-            point = self.next_point(network, x[rows], y[rows], target[rows], point)
-            crossed = fooled(network, point, y[rows])
-            inside = distance(point, x[rows], self.norm) <= self.epsilon
-            found = torch.where(per_sample(crossed & inside & ~lost, x), point, found)
-            lost = lost | (crossed & inside)
-            if (step + 1) % often == 0 and lost.any():
-                gone, left = lost.nonzero()[:, 0], (~lost).nonzero()[:, 0]
-                result[rows[gone]], broken[rows[gone]] = found[gone], True
+            state = Crossing(*(move if step else moved)(*state))
+            if (step + 1) % often == 0 and thinned(state.lost):
+                gone, left = state.lost.nonzero()[:, 0], (~state.lost).nonzero()[:, 0]
+                result[state.rows[gone]], broken[state.rows[gone]] = state.found[gone], True
                 if not len(left):
                     return result, broken
-                rows, point, found, lost = rows[left], point[left], found[left], lost[left]
-                crossed = crossed[left]
-            kept = per_sample(torch.where(crossed, self.back, 1.0).to(x.dtype), x)
-            point = x[rows] + kept * (point - x[rows])
-        result[rows], broken[rows] = found, lost
+                state = Crossing(*(value[left] for value in state))
+        result[state.rows], broken[state.rows] = state.found, state.lost
         return result, broken
 
     def next_point(
@@ -119,8 +139,9 @@ def to_plane(x: Images, w: Tensor, value: Tensor, norm: Norm) -> Tensor:
     room = torch.where(w > 0, 1 - flat, flat)
     slope, arrival = w.abs() * speed, room / speed.clamp_min(TINY)
     time, needed = torch.zeros_like(value), value.abs()
-    often = patience(x)
-    for step in range(50):
+    recording = x.is_cuda and torch.cuda.is_current_stream_capturing()
+    often = RECORDED_ROUNDS + 1 if recording else patience(x)
+    for step in range(RECORDED_ROUNDS if recording else ROUNDS):
         missing = needed - (slope * torch.minimum(time[:, None], arrival)).sum(dim=1)
         still = torch.where(arrival > time[:, None], slope, 0).sum(dim=1)
         going = (missing > 1e-6 * needed) & (still > 0)

@@ -51,6 +51,10 @@ class Counted:
             logits.register_hook(self.returned)  # type: ignore[no-untyped-call]
         return logits
 
+    def again(self, samples: int) -> None:
+        """Count samples of a call, there and back, that a recording makes in its place."""
+        self.forward, self.backward = self.forward + samples, self.backward + samples
+
     def returned(self, gradient: Tensor) -> None:
         self.backward += len(gradient)
 

@@ -1,63 +1,23 @@
-"""Training steps on a GPU recorded once, as a CUDA graph, and replayed without the host.
+"""Training steps on a GPU recorded once, as a CUDA graph: see ``attacks.replay``.
 
-At batch 128 a step on a large GPU is host time: hundreds of launches of 30 microseconds each. A
-recording holds them all: attack, loss, backward pass, optimiser, averages. What differs from step
-to step lies in tensors that stay where they are: images, labels, seeds of the noise, the rate.
-
-Recording computes nothing. So where it fails nothing has happened, and training goes on step by
-step. The weights are those of the same steps without it; ``SEMIROBUST_GRAPH=0`` does without it.
+A recording holds attack, loss, backward pass, optimiser and averages. What differs from step to
+step lies in tensors that stay where they are: images, labels, seeds of the noise, the rate.
 """
 
-import os
-import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
 
 from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.attacks.noise import Noise, sample_noise
+from semirobust.attacks.replay import Body, Cuda, Machine, attempt, recordable, say
 from semirobust.training.methods import Batch, Method, Online, Plain
 
-Body = Callable[[], Tensor]  # a whole step on tensors that stay where they are -> its loss
 WARM_UP = 3  # steps taken as they are: momenta exist afterwards, and libraries have chosen kernels
-
-
-class Machine(Protocol):
-    """What records; a test passes one that only calls."""
-
-    def apart(self, body: Body) -> Tensor:
-        """Take a step where it will be recorded."""
-
-    def record(self, body: Body) -> Body:
-        """Return what repeats a step."""
-
-
-class Cuda:
-    """Records what is launched on a stream of its own, as CUDA asks."""
-
-    def __init__(self) -> None:
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-
-    def apart(self, body: Body) -> Tensor:
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            result = body()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        return result
-
-    def record(self, body: Body) -> Body:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
-            result = body()
-
-        def replay() -> Tensor:
-            graph.replay()
-            return result
-
-        return replay
+TRAINING = "training"
 
 
 class Recorded:
@@ -76,7 +36,7 @@ class Recorded:
         if self.taken <= WARM_UP:
             return self.machine.apart(body)
         if self.taken == WARM_UP + 1:
-            self.replay = self.attempt(body)
+            self.replay = attempt(self.machine, body, TRAINING)
         return self.replay() if self.replay else body()
 
     def filled(self, batch: Batch) -> Batch:
@@ -93,27 +53,15 @@ class Recorded:
         drawn: Any = Noise(seeds[0]) if seeds else batch.generator
         return batch._replace(x=x, y=y, generator=cast(Generator, drawn))
 
-    def attempt(self, body: Body) -> Body | None:
-        try:
-            return self.machine.record(body)
-        except RuntimeError as error:
-            say(str(error.__context__ or error).splitlines()[0])
-            return None
-
 
 def recorded(method: Method, optimiser: torch.optim.Optimizer, device: torch.device) -> Any:
     """Return how steps are recorded on a device; None where they are not."""
-    if device.type != "cuda" or os.environ.get("SEMIROBUST_GRAPH") == "0":
+    if not recordable(device):
         return None
     if not isinstance(optimiser, torch.optim.SGD):
-        return say("only SGD takes its rate from the device")
+        return say(TRAINING, "only SGD takes its rate from the device")
     attack = method.attack if isinstance(method, Online) else None
     steady = type(attack) is PGD and attack.restarts == 1 and not attack.stop_when_fooled
     if not (isinstance(method, Plain) or type(attack) is NFGSM or steady):
-        return say(f"{method} is not known to launch the same in every step")
+        return say(TRAINING, f"{method} is not known to launch the same in every step")
     return Recorded(Cuda(), draws=attack is not None)
-
-
-def say(reason: str) -> None:
-    """Say why steps are not recorded; nothing else changes."""
-    warnings.warn(f"training goes step by step, not as one CUDA graph: {reason}", stacklevel=2)
