@@ -3,6 +3,7 @@
 # make test    the fast tests, then the slow ones
 # make notebooks  every notebook again, its checked figures against the stored ones (nbval)
 # make mutants seeded bugs, each of which a test must notice
+# make floors  the fast tests at the lowest versions that pyproject.toml allows
 # make check   format, lint, types, layering, spelling, dependencies
 # make lock    write requirements.lock anew
 # Set-up happens on demand: a .venv, filled from pyproject.toml. PYTHON=python3.12 chooses another Python.
@@ -15,9 +16,10 @@ READY = $(VENV)/.ready
 PAGES = $(VENV)/.pages
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export TQDM_DISABLE = 1 # outputs of notebooks are kept, without bars
 unexport PYTHONDONTWRITEBYTECODE # compiled modules are kept: without them every start takes many times longer
 
-.PHONY: book pdf notebooks test mutants check lock clean help
+.PHONY: book pdf notebooks test mutants floors check lock clean help
 
 book: $(if $(PROFILE),$(READY),$(PAGES))
 	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
@@ -34,6 +36,13 @@ notebooks: $(READY)
 
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py
+
+# In an environment of its own, without what needs newer ones: stubs, and Snakemake's plugin for Slurm.
+floors: VENV = .venv-floors
+floors:
+	@$(environment)
+	@$(INSTALL) --resolution lowest-direct -e '.[book,repro,test]'
+	$(BIN)/pytest -m "not slow" -n $(JOBS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -71,4 +80,4 @@ clean:
 	rm -rf _build
 
 help:
-	@sed -n '1,8s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
+	@sed -n '1,9s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help

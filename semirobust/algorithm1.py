@@ -18,6 +18,7 @@ from torch import nn
 
 from semirobust.data import Samples
 from semirobust.layers import splice
+from semirobust.progress import watched
 from semirobust.training.fitting import Epoch, Training, fit
 from semirobust.training.fitting import accuracy as accuracy_under
 from semirobust.types import Attack
@@ -91,7 +92,7 @@ def trials(
         measure: I(h_{j-1}; h_j | y) in bits for j = a+1..n.
     """
     enough = target - settings.tolerance  # Acc* - k
-    for number in range(settings.first, settings.first + settings.trials):
+    for number in watched(range(settings.first, settings.first + settings.trials), "Algorithm 1"):
         network = splice(robust, standard, settings.a)  # (f_a*, f_b)
         reached = [accuracy(network)]
         if reached[0] < enough:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from semirobust import __version__
+from semirobust.progress import bar
 from semirobust.results import records as results
 from semirobust.workflow import commands as grid_cli
 from semirobust.workflow import pages
@@ -207,7 +208,6 @@ def make_job(words: tuple[str, ...]) -> None:
 
 def _run_rows(name: str, chosen: argparse.Namespace) -> None:
     import torch
-    from tqdm import tqdm
 
     from semirobust.experiments import registry as experiments
     from semirobust.workflow.jobs import chosen_rows
@@ -219,7 +219,7 @@ def _run_rows(name: str, chosen: argparse.Namespace) -> None:
             results.read(path)
             print(f"{row.title}: recorded, {path}")
             continue
-        with tqdm(desc=row.title, unit=" epoch", disable=None) as bar:
+        with bar(None, row.title, unit=" epoch") as shown:
             path = experiments.run_and_record(
                 name,
                 row,
@@ -227,7 +227,7 @@ def _run_rows(name: str, chosen: argparse.Namespace) -> None:
                 chosen.data_root,
                 download=chosen.download,
                 replace_old=chosen.replace,
-                seen=partial(_show, bar),
+                seen=partial(_show, shown),
             )
         print(f"{row.title}: {path}{_mixed(path)}")
 
@@ -248,9 +248,9 @@ def _run_notebooks(chosen: argparse.Namespace) -> int:
     return pages.hand_over(["all", "--profile", chosen.profile, "--jobs", str(chosen.jobs)])
 
 
-def _show(bar: Any, step: Any) -> None:
-    bar.set_postfix_str(step.stage)
-    bar.update()
+def _show(shown: Any, step: Any) -> None:
+    shown.set_postfix_str(step.stage)
+    shown.update()
 
 
 def evaluate(chosen: argparse.Namespace) -> None:

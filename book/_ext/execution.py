@@ -148,7 +148,11 @@ def _prepare(folder: str) -> None:
     """Give this process the kernels of a folder, and one thread."""
     paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
     os.environ |= {"JUPYTER_PATH": os.pathsep.join(paths), "IPYTHONDIR": f"{folder}/ipython"}
-    os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0"}
+    os.environ |= {
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONHASHSEED": "0",
+        "TQDM_DISABLE": "1",
+    }
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

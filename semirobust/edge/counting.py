@@ -19,6 +19,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.special import digamma, hyperu
 
+from semirobust.progress import watched
+
 Codes = NDArray[np.int64]  # B x n
 Floats = NDArray[np.float64]
 
@@ -161,7 +163,7 @@ class DependenceGraph:
         left, right = graph._left_codes(), graph.y.ranks.astype(graph._dtype())
         values, generator = np.empty((permutations, len(left))), np.random.default_rng(seed)
         step = max(1, CHUNK // left.size)
-        for start in range(0, permutations, step):
+        for start in watched(range(0, permutations, step), "null"):
             count = min(step, permutations - start)
             joint = left | _shuffled(right, sets, count, generator)
             estimates, _ = graph._sums(joint.reshape(-1, left.shape[-1]))

@@ -28,6 +28,7 @@ from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
 from semirobust.edge.projection import Coordinates, Directions, Real
 from semirobust.layers import weighted
+from semirobust.progress import watched
 from semirobust.types import Images
 
 BATCH = 256  # images that pass at once where layers are held
@@ -117,7 +118,7 @@ def held(passing: Passing, edge: Edge, *, memory: int = HELD) -> dict[int, Depen
         roles[j].append(as_y)
     found: dict[int, list[dict[int, Coordinates]]] = {j: [{} for _ in roles[j]] for j in layers}
     together = max(1, memory // (n * most))
-    for start in range(0, classes, together):
+    for start in watched(range(0, classes, together), "layers"):
         group = range(start, min(start + together, classes))
         places = {c: slice(k * n, (k + 1) * n) for k, c in enumerate(group)}
         h, j = passing.images(passing.index.T[group.start : group.stop]), first
@@ -129,7 +130,8 @@ def held(passing: Passing, edge: Edge, *, memory: int = HELD) -> dict[int, Depen
                     found[j][role] |= some
             j += 1
     return {
-        j: edge.measure(found[j - 1][-1], found[j][0], shares=passing.shares) for j in layers[1:]
+        j: edge.measure(found[j - 1][-1], found[j][0], shares=passing.shares)
+        for j in watched(layers[1:], "rho")
     }
 
 
@@ -142,7 +144,7 @@ def streamed(passing: Passing, edge: Edge, block: int) -> dict[int, Dependence]:
     flat: dict[int, Tensor] = {}
     kept: dict[int, list[Any]] = {}
     labels = np.tile(np.arange(classes), n)
-    for start in range(0, n * classes, block):
+    for start in watched(range(0, n * classes, block), "images"):
         some = slice(start, start + block)
         for j, rows in _layers(passing, passing.images(passing.index.ravel()[some])):
             if j not in along:
@@ -151,7 +153,9 @@ def streamed(passing: Passing, edge: Edge, block: int) -> dict[int, Dependence]:
             values = rows @ flat[j]
             kept.setdefault(j, []).append(values if passing.on_device else values.cpu().numpy())
     u = {j: _by_class(kept[j], along[j], classes, j) for j in kept}
-    return {j: edge.measure(u[j - 1], u[j], shares=passing.shares) for j in list(u)[1:]}
+    return {
+        j: edge.measure(u[j - 1], u[j], shares=passing.shares) for j in watched(list(u)[1:], "rho")
+    }
 
 
 def _layers(passing: Passing, h: Images) -> Iterator[tuple[int, Tensor]]:

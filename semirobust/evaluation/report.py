@@ -28,6 +28,7 @@ from semirobust.evaluation.canaries import (
     unchanged,
     within_budget,
 )
+from semirobust.progress import watched
 from semirobust.types import Attack, Classifier, Flags, Images, Labels, Logits
 
 Protocol: TypeAlias = Literal["whitebox", "static"]
@@ -222,7 +223,7 @@ class WorstCase:
         noise = sample_noise(generator, self.x)
         self.given[name], self.broken[name] = self.standing, torch.zeros_like(self.standing)
         batch = widest(self.attacked, self.x, self.batch)
-        for rows in torch.split(self.standing.nonzero()[:, 0], batch):
+        for rows in watched(torch.split(self.standing.nonzero()[:, 0], batch), name):
             self.x_adv[rows], self.broken[name][rows] = self.outcome(member, rows, noise[rows])
         self.standing = self.standing & ~self.broken[name]
 

@@ -7,7 +7,7 @@ moves to another file, or is imported under another name, keeps its digest, and 
 does not.
 
 Annotations, comments, docstrings, layout and import statements do not count, and neither does what
-only names and stores files (``PLUMBING``).
+only names and stores files, or shows how far something is (``PLUMBING``).
 """
 
 import ast
@@ -20,12 +20,14 @@ from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PLUMBING = (
+    "progress",
     "results.artefacts",
     "results.code",
     "results.records",
     "training.files",
 )
 TYPES = ("annotation", "returns")
+BAR = "watched"  # of ``progress``: its steps count, that they are shown does not
 
 
 class Place(NamedTuple):
@@ -223,6 +225,8 @@ def bare(node: Any, known: dict[str, Any]) -> Any:
         return [bare(item, known) for item in node if not _is_left_out(item)]
     if not isinstance(node, ast.AST):
         return repr(node)
+    if isinstance(node, ast.Call) and _spelling(node.func) == BAR:
+        return bare(node.args[0], known)
     if (spelling := _spelling(node)) in known:
         return ["of the package", known[spelling]]
     parts = {

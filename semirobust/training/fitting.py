@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from semirobust.attacks.ball import evaluating, fooled, perturbed_batches, share, trusting
 from semirobust.data import Samples, batches
+from semirobust.progress import watched
 from semirobust.results.records import key
 from semirobust.training.averages import Averages
 from semirobust.training.checks import checked, refusing
@@ -128,7 +129,7 @@ def fit(
     history = run.restore(checkpoint, own) if checkpoint else []
     yield from history
     with training_mode(network, a, frozen):
-        for epoch in range(len(history) + 1, settings.epochs + 1):
+        for epoch in watched(range(len(history) + 1, settings.epochs + 1), "training"):
             with run.averages.hidden():
                 loss = run.epoch(epoch)
             if not math.isfinite(loss):

@@ -18,6 +18,7 @@ from time import perf_counter
 from traceback import print_exc
 from typing import NamedTuple, TypeAlias
 
+from semirobust.progress import QUIET
 from semirobust.workflow.engine import Job
 
 Make: TypeAlias = Callable[[tuple[str, ...]], object]  # makes what a job's words say, or raises
@@ -128,6 +129,7 @@ def _started(make: Make, device: str) -> Worker:
 def _work(channel: Connection, make: Make, device: str) -> None:
     """Make what is asked for until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the whole group; ends us: run
+    os.environ[QUIET] = "1"  # the lines of several processes would mix
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     with suppress(EOFError, BrokenPipeError):

@@ -103,6 +103,7 @@ def test_an_edit_of_what_is_reached_changes_the_salt(package, module, old, new):
         ("loop", "Say what.", "Say more."),
         ("loop", 'x: "Shown"', "x"),
         ("loop", "return x * OTHER", "return x"),
+        ("loop", "square(x)", 'watched(square(x), "a bar")'),
         ("maths", "def unused(x):\n    return x", "def unused(x):\n    return 2 * x"),
         ("maths", "def half(x):", "# a comment\n\n\ndef half(\n    x,\n):"),
         ("tables", "ANOTHER = 4", "ANOTHER = 5"),

@@ -54,6 +54,15 @@ def jobs():
     ]
 
 
+def environment_of_a_worker(words):
+    raise ValueError(os.environ["TQDM_DISABLE"])
+
+
+def test_workers_show_no_bars():
+    (ended, *_) = pool.run(jobs(), environment_of_a_worker, processes=2)
+    assert ended.reason == "ValueError: 1"
+
+
 class OutOfMemoryError(RuntimeError):
     """Named as torch's."""
 
