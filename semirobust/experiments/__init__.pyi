@@ -1,3 +1,4 @@
+from .costs import seconds_on
 from .registry import EXPERIMENTS, experiment, finish, recorded, rows, run_and_record, tables
 from .row import Row
 from .study import Study
@@ -11,5 +12,6 @@ __all__ = [
     "recorded",
     "rows",
     "run_and_record",
+    "seconds_on",
     "tables",
 ]

@@ -6,7 +6,7 @@ attack that differ are accounted for; what else a job does is taken to be alike.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -19,11 +19,15 @@ from semirobust.experiments.nodes import Node, listed
 from semirobust.experiments.study import Study
 from semirobust.models import Architecture
 from semirobust.results import records as results
+from semirobust.results.documents import document
 from semirobust.training.fitting import Training
 from semirobust.training.methods import AttaTrades, Trades
 
 TRAIN = {"cifar10": 45_000, "cifar100": 45_000, "imagenette": 8_522, "digits": 1_147}  # images
 RECORD = "record.json"  # of an artefact that is there
+BATCH = 128  # of the steps that are recorded of a card
+PEAK = {"NVIDIA H100 80GB HBM3": 989.0, "Tesla T4": 8.1}  # 10^12 products a second, by the makers:
+# bfloat16 where a card has it, else float32
 Rates = Mapping[str, float]  # seconds for a unit of ``work``, by stage
 
 
@@ -122,6 +126,29 @@ def passes(training: Training) -> int:
     attack = getattr(training.method, "attack", None)
     steps = getattr(attack, "steps", 1) if attack else 0
     return training.epochs * (1 + steps + isinstance(training.method, Trades | AttaTrades))
+
+
+def seconds_on(
+    card: str,
+    architecture: Architecture,
+    trainings: Iterable[Training],
+    *,
+    images: int,
+    scored: int,
+) -> float:
+    """Return what a card takes for trainings on images, from steps that were recorded on another.
+
+    It is taken to reach as much of its peak, and to wait for every launch of a kernel besides.
+    ``scored`` are images that pass in attacks that score.
+    """
+    recorded = document(results.results_root() / "benchmarks" / "gpu.json")
+    steps = {(one["network"], one["method"], one["batch"]): one for one in recorded["steps"]}
+    step = steps["vgg16", "plain", BATCH]
+    operations = gflop(architecture) / gflop(Architecture(name="vgg16"))
+    slower = PEAK[recorded["provenance"]["device"]] / PEAK[card]
+    milliseconds = step["eager_ms"] + step["graph_ms"] * operations * slower
+    passed = images * sum(map(passes, trainings)) + scored
+    return float(milliseconds / 1000 * passed / BATCH)
 
 
 @cache

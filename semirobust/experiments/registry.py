@@ -5,7 +5,7 @@ and ``run``, a generator of progress that runs one row and returns its flat tabl
 waits for nodes of ``stages``, a third one, ``of_row``, lists them.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -57,6 +57,7 @@ class Experiment(NamedTuple):
         return getattr(self.module, "of_row", None)
 
 
+LIVE = Path("results", "live")  # apart from what is recorded, also in a checkout
 AT_LARGE = "certified semirobustness: brackets, transfer, readouts at large"
 ALGORITHM_1 = "Table 1: Algorithm 1, both protocols, with controls"
 EXPERIMENTS = {
@@ -118,15 +119,25 @@ def rows(name: str, profile: str) -> tuple[Any, ...]:
 
 
 def tables(
-    name: str, profile: str, *, only: str = "", root: str | Path | None = None
+    name: str,
+    profile: str,
+    *,
+    only: str = "",
+    root: str | Path | None = None,
+    live: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of the rows whose title holds ``only``, one frame each.
 
     Rows of the smoke profile are run here and now; of larger profiles those that are recorded are
-    read, and how many seeds there are is for the reader to see.
+    read, and how many seeds there are is for the reader to see. ``live`` runs those of the first
+    seed and data set instead, and records them in ``LIVE`` of the working directory.
     """
     chosen = [row for row in rows(name, profile) if only in row.title]
-    if profile == DEFAULT:
+    if live and profile != DEFAULT:
+        found = [
+            (row, record.metrics) for row, record in _live(name, _first(chosen), profile, root)
+        ]
+    elif profile == DEFAULT:
         found = [(row, finish(experiment(name).run(row, root))) for row in chosen]
     else:
         there = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
@@ -138,6 +149,23 @@ def tables(
             f"semirobust run {name} --profile {profile}{about} --download"
         )
     return joined(found)
+
+
+def _first(chosen: Sequence[Any]) -> list[Any]:
+    """Return the rows that share model, data and seed with the first of them."""
+    named = [frames.columns(results.describe(row)) for row in chosen]
+    run = [tuple(one.get(name) for name in ("model", "data", "seed")) for one in named]
+    return [row for row, one in zip(chosen, run, strict=True) if one == run[0]]
+
+
+def _live(
+    name: str, chosen: Iterable[Any], profile: str, root: str | Path | None
+) -> Iterator[tuple[Any, results.Record]]:
+    with results.results_in(LIVE):
+        for row in chosen:
+            if not results.path_of(name, results.key(row)).exists():
+                run_and_record(name, row, profile, root)
+            yield row, results.load(name, results.key(row))
 
 
 def joined(runs: Iterable[tuple[Any, Tables]]) -> dict[str, pd.DataFrame]:

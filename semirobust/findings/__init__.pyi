@@ -27,6 +27,7 @@ from .tables import (
     verdicts,
 )
 from .tickets import against_dense, kept, summary
+from .trying import beside_recorded, tried
 
 __all__ = [
     "accuracies",
@@ -36,6 +37,7 @@ __all__ = [
     "attacked",
     "attacks",
     "audited",
+    "beside_recorded",
     "caption",
     "carried",
     "caused",
@@ -74,6 +76,7 @@ __all__ = [
     "shown",
     "summary",
     "transferred",
+    "tried",
     "varying",
     "verdicts",
     "writings",

@@ -11,7 +11,8 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from glob import escape
@@ -21,6 +22,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, get_args
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = "SEMIROBUST_RESULTS"
 SUMS = "SHA256SUMS"  # in the folder of results; `sha256sum -c` reads it too
 PACKAGES = ("semirobust", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
 
@@ -32,7 +34,19 @@ def is_checkout(folder: Path = ROOT) -> bool:
 
 def results_root() -> Path:
     """Return the folder of results: $SEMIROBUST_RESULTS, or ``results/`` where the work is done."""
-    return Path(os.environ.get("SEMIROBUST_RESULTS", _home() / "results"))
+    return Path(os.environ.get(RESULTS, _home() / "results"))
+
+
+@contextmanager
+def results_in(folder: Path) -> Iterator[None]:
+    """Read and store results in a folder of the working directory for the block."""
+    before = os.environ.get(RESULTS)
+    os.environ[RESULTS] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        del os.environ[RESULTS]
+        os.environ |= {RESULTS: before} if before is not None else {}
 
 
 def artifacts_root() -> Path:

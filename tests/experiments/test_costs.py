@@ -89,3 +89,15 @@ def test_nothing_recorded_says_nothing():
     device, rates = costs.rates("gpu")
     assert (device, rates) == ("", {})
     assert {one.seconds for one in costs.missing("table-1", "gpu", rates)} == {None}
+
+
+@pytest.mark.parametrize("attack", [NFGSM(epsilon=RADIUS), PGD(epsilon=RADIUS, steps=10)])
+def test_a_t4_trains_what_a_reader_tries_in_at_most_ten_minutes(attack, monkeypatch):
+    monkeypatch.setenv("SEMIROBUST_RESULTS", str(results.ROOT / "results"))
+    plain, hard = Training(epochs=12), Training(epochs=12, method=Online(attack=attack))
+    back, quarter = replace(hard, epochs=5), Architecture(name="vgg16", width=0.25)
+    work = {"images": 10_000, "scored": 20 * (5 * 1000 + 7 * 100)}
+    trainings = [plain, hard, back, back]
+    assert costs.seconds_on("Tesla T4", quarter, trainings, **work) <= 600
+    larger = costs.seconds_on("Tesla T4", Architecture(name="vgg16"), trainings, **work)
+    assert larger > costs.seconds_on("Tesla T4", quarter, trainings, **work)

@@ -120,3 +120,26 @@ def test_a_row_fills_its_tables_and_its_record_reproduces(store, monkeypatch):
 def test_a_record_that_is_missing_is_named_with_the_command_that_makes_it():
     with pytest.raises(FileNotFoundError, match="semirobust run table-1"):
         experiments.tables("table-1", "cpu", only="vgg16")
+
+
+def test_live_runs_the_first_rows_into_the_working_directory_and_touches_no_record(
+    store, monkeypatch
+):
+    first = tiny("online")
+    other = replace(first, study=replace(first.study, seed=1))
+    known = experiments.EXPERIMENTS["table-1"]
+    monkeypatch.setitem(
+        experiments.EXPERIMENTS, "table-1", known._replace(rows=lambda _: (first, other))
+    )
+    monkeypatch.chdir(store)
+    results.save("table-1", first, {"networks": []}, profile="cpu", origin={})
+    found = experiments.tables("table-1", "cpu", live=True)
+    assert set(found["networks"]["network"]) == {"standard", "robust", "spliced", "tuned"}
+    assert set(found["networks"]["seed"]) == {0}
+    path = store / experiments.LIVE / "table-1" / f"{results.key(first)}.json"
+    assert results.read(path)["provenance"]["epochs"]["computed"] > 0
+    assert results.load("table-1", results.key(first)).metrics == {"networks": []}
+    changed = path.stat().st_mtime_ns
+    again = experiments.tables("table-1", "cpu", live=True)
+    assert again["networks"].equals(found["networks"])
+    assert path.stat().st_mtime_ns == changed
