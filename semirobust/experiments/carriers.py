@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from semirobust.attacks.autoattack import FastEnsemble, Headline
+from semirobust.attacks.autoattack import FastEnsemble
 from semirobust.attacks.gradient import PGD, strong_pgd
 from semirobust.experiments.measures import Measures, collected, evaluations, retention, standing
 from semirobust.experiments.nodes import Node
@@ -132,8 +132,9 @@ def carriers(profile: str) -> tuple[Carriers, ...]:
         "cpu": [(name, seed) for name in ("vgg16", "resnet18") for seed in range(3)],
         "gpu": [("vgg16", 0), ("resnet18", 0), ("vgg16", 1), ("vgg16", 2)],
     }[profile]
-    # on a processor the thousand steps of the targeted search would cost more than all else
-    whitebox = FastEnsemble(epsilon=RADIUS) if profile == "cpu" else Headline(epsilon=RADIUS)
+    whitebox = FastEnsemble(
+        epsilon=RADIUS
+    )  # a thousand targeted steps would cost more than all else
     whole = [make(name, "online", seed=seed).study for name, seed in grid]
     brief = [_row(study, whitebox, (4, 12), few=(12,)) for study in whole]
     every = [_row(study, whitebox, (1, 4, 8, 12), label="all cuts") for study in whole]
