@@ -6,7 +6,7 @@ the code has changed since. Tables of records are directives (``TABLES``).
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
@@ -41,6 +41,7 @@ from book._ext.pictures import inline, with_addresses
 from book._ext.repository import source_of
 from book._ext.sentences import linked
 from book._ext.values import fill
+from semirobust.results.documents import document
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.published import FILE as PUBLISHED
 from semirobust.results.records import write_atomically
@@ -191,7 +192,7 @@ class Chapter:
         words = [f"**{record.profile} run**, {MEANING[record.profile]}"]
         if record.date:
             place = f"{plain(origin['device'])}, {plain(record.date)}"
-            words += [f"run in {record.seconds:.0f} s on {place}"]
+            words += [f"drawn in {record.seconds:.0f} s on {place}{behind(self.results())}"]
         if commit := origin.get("commit"):
             local = " with local changes" if origin.get("dirty") else ""
             words += [f"commit [{plain(commit[:7])}]({source_of('', root, quote(commit))}){local}"]
@@ -210,6 +211,13 @@ class Chapter:
         strip = div("provenance", " · ".join(filter(None, words)))
         again = STALE.format(profile=record.profile)
         return strip + div("provenance stale", again) if self.stale else strip
+
+
+def behind(paths: Sequence[Path]) -> str:
+    """Return how many recorded runs a chapter is drawn from, and the time that they took."""
+    spent = [document(path)["provenance"].get("cpu_seconds") or 0 for path in paths]
+    runs = f"{len(paths)} recorded run{'s' * (len(paths) != 1)}"
+    return f", from {runs} ({sum(spent) / 3600:.1f} CPU hours)" if paths else ""
 
 
 def chapters(root: Path) -> list[Chapter]:

@@ -292,7 +292,7 @@ def test_a_page_says_under_its_title_where_it_comes_from(ran):
     title = page(ran).cells[0].source
     assert title.startswith("# 11. Tiny\n\n```{div} provenance\n**smoke run**")
     for word in (
-        "run in 4 s on CPU",
+        "drawn in 4 s on CPU",
         "commit [0000000]",
         "torch 2.9.9",
         "<code>scale = 1.5</code>",
@@ -300,6 +300,15 @@ def test_a_page_says_under_its_title_where_it_comes_from(ran):
     ):
         assert word in title
     assert "Older than the code" not in title
+
+
+def test_the_strip_counts_the_runs_that_a_page_is_drawn_from_and_their_hours(tmp_path):
+    paths = [tmp_path / f"{n}.json" for n in range(3)]
+    for path, spent in zip(paths, ({"cpu_seconds": 1800}, {"cpu_seconds": 5400}, {}), strict=True):
+        path.write_text(json.dumps({"provenance": spent}), encoding="utf-8")
+    assert chapters.behind(paths) == ", from 3 recorded runs (2.0 CPU hours)"
+    assert chapters.behind(paths[:1]) == ", from 1 recorded run (0.5 CPU hours)"
+    assert chapters.behind([]) == ""
 
 
 def test_a_page_says_so_when_the_code_has_changed_since_its_run(ran):
