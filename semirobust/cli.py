@@ -11,16 +11,17 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import getdoc
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from semirobust import __version__
 from semirobust.progress import bar
 from semirobust.results import records as results
 from semirobust.workflow import commands as grid_cli
 from semirobust.workflow import pages
+from semirobust.workflow.commands import add, use_data
 
-Command: TypeAlias = Callable[..., argparse.ArgumentParser]  # adds one: name, what it does, text
 EXPECTED = (ValueError, OSError, FloatingPointError, RuntimeError)
 
 
@@ -34,6 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if not hasattr(chosen, "do"):
             parser.print_help()
             return 0
+        use_data(chosen)
         status = int(chosen.do(chosen) or 0)
         sys.stdout.flush()
         return status
@@ -57,70 +59,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"semirobust {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
 
-    def command(
-        name: str, do: Callable[[argparse.Namespace], int | None], text: str
-    ) -> argparse.ArgumentParser:
-        shape, brief = argparse.RawDescriptionHelpFormatter, text.splitlines()[0]
-        added = commands.add_parser(name, help=brief, description=text, formatter_class=shape)
+    def command(do: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
+        text, shape = getdoc(do) or "", argparse.RawDescriptionHelpFormatter
+        added = commands.add_parser(
+            do.__name__, help=text.splitlines()[0], description=text, formatter_class=shape
+        )
         added.set_defaults(do=do)
         return added
 
-    _add_data(command("doctor", doctor, "What works here, and what to do about the rest."))
-    _add_run(command)
-    _add_evaluate(command)
-    _add_figure(command)
+    add(command(doctor), "--data-root", "--download")
+    _add_run(command(run))
+    _add_evaluate(command(evaluate))
+    _add_figure(command(figure))
     commands.add_parser("book", help="Run the notebooks that changed and build the HTML book.")
-    grid_cli.add(command)
+    grid_cli.add_all(command)
     return parser
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="folder of the data sets; default: $SEMIROBUST_DATA"
-    )
-    parser.add_argument(
-        "--download", action="store_true", help="let torchvision fetch what is missing there"
-    )
-
-
-def _add_profile(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--profile",
-        metavar="P",
-        default=default,
-        help=f"smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default: {default}",
-    )
-
-
-def _add_run(command: Command) -> None:
-    text = (
-        "Run an experiment; rows that are recorded are left out.\n\n"
-        "Stop it whenever you like: the same command goes on with the epoch that was running.\n\n"
-        "  semirobust run table-1                       digits, a minute\n"
-        "  semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data\n"
-        "  semirobust run table-1 sweep --profile gpu --jobs 12   twelve processes share the GPU\n"
-        "  semirobust run --all --profile smoke --jobs 2          every notebook, by papermill"
-    )
-    parser = command("run", run, text)
+def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", help="experiments; `semirobust status` lists them")
     parser.add_argument("--all", action="store_true", help="all notebooks that changed instead")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time; default 1")
-    _add_profile(parser, "smoke")
-    parser.add_argument(
-        "--only", metavar="WORD", nargs="*", default=[], help="rows whose title has all the words"
-    )
     parser.add_argument("--replace", action="store_true", help="run recorded rows again")
-    _add_data(parser)
+    add(parser, "--profile", "--only", "--data-root", "--download")
 
 
-def _add_evaluate(command: Command) -> None:
-    text = (
-        "White-box robust accuracy of a network file, with the checks a sceptic asks for.\n\n"
-        "  semirobust evaluate artifacts/networks/KEY/robust.safetensors --epsilon 8\n"
-        "  semirobust evaluate artifacts/networks/KEY/tuned.safetensors \\\n"
-        "      --surrogate artifacts/networks/KEY/standard.safetensors --json report.json"
-    )
-    parser = command("evaluate", evaluate, text)
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="a file written by save_network")
     parser.add_argument(
         "--surrogate", type=Path, metavar="FILE", help="a network whose points must do less harm"
@@ -135,24 +99,20 @@ def _add_evaluate(command: Command) -> None:
     )
     parser.add_argument("--data", default="digits", help="data set; default digits")
     parser.add_argument("--images", type=int, default=200, help="test images; default 200")
-    _add_data(parser)
+    add(parser, "--data-root", "--download")
 
 
-def _add_figure(command: Command) -> None:
-    text = (
-        "Draw recorded accuracies under every threat model into a file.\n\n"
-        "  semirobust figure table-1 vgg16 book/assets/table-1-vgg16.svg"
-    )
-    parser = command("figure", figure, text)
+def _add_figure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the experiment")
     parser.add_argument("only", help="the network")
     parser.add_argument("file", type=Path, help="where to write the SVG; its data go beside it")
     parser.add_argument("--data", default="cifar10", help="data set; default cifar10")
-    _add_profile(parser, "cpu")
+    add(parser, "--profile")
+    parser.set_defaults(profile="cpu")
 
 
-def doctor(chosen: argparse.Namespace) -> None:
-    """Print versions, device, data and disk, and what to do about what is missing."""
+def doctor(_: argparse.Namespace) -> None:
+    """Say what works here, and what to do about the rest: versions, device, data and disk."""
     import torch
 
     from semirobust import data
@@ -168,7 +128,7 @@ def doctor(chosen: argparse.Namespace) -> None:
     cores = os.cpu_count() or 1
     print(f"threads        {torch.get_num_threads()} of {cores} cores; OMP_NUM_THREADS=1 and one")
     print("               process a core is fastest")
-    root = data.data_root(chosen.data_root)
+    root = data.data_root()
     print(f"data           {root}")
     for name in data.NAMES:
         print(f"  {name:14} {_found(name, root)}")
@@ -189,11 +149,19 @@ def _found(name: str, root: Path) -> str:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Run the rows of experiments that are missing, or every notebook that changed."""
+    """Run an experiment; rows that are recorded are left out.
+
+    Stop it whenever you like: the same command goes on with the epoch that was running.
+
+      semirobust run table-1                       digits, a minute
+      semirobust run table-1 --profile cpu --only vgg16 --data-root ~/data
+      semirobust run table-1 sweep --profile gpu --jobs 12   twelve processes share the GPU
+      semirobust run --all --profile smoke --jobs 2          every notebook, by papermill
+    """
     if chosen.all == bool(chosen.names):
         raise ValueError("give the names of experiments, or --all for every notebook")
     if chosen.all:
-        return _run_notebooks(chosen)
+        return pages.hand_over(["all", "--profile", chosen.profile, "--jobs", str(chosen.jobs)])
     if chosen.jobs > 1:
         return grid_cli.in_pool(chosen, make_job)
     for name in chosen.names:
@@ -224,8 +192,6 @@ def _run_rows(name: str, chosen: argparse.Namespace) -> None:
                 name,
                 row,
                 chosen.profile,
-                chosen.data_root,
-                download=chosen.download,
                 replace_old=chosen.replace,
                 seen=partial(_show, shown),
             )
@@ -240,20 +206,18 @@ def _mixed(path: Path) -> str:
     return f"; its artefacts were made by {' and '.join(found)}" if len(found) > 1 else ""
 
 
-def _run_notebooks(chosen: argparse.Namespace) -> int:
-    if chosen.data_root:
-        os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
-    if chosen.download:
-        os.environ["SEMIROBUST_DOWNLOAD"] = "1"
-    return pages.hand_over(["all", "--profile", chosen.profile, "--jobs", str(chosen.jobs)])
-
-
 def _show(shown: Any, step: Any) -> None:
     shown.set_postfix_str(step.stage)
     shown.update()
 
 
 def evaluate(chosen: argparse.Namespace) -> None:
+    r"""Attack a network file, white-box, with the checks a sceptic asks for.
+
+    semirobust evaluate artifacts/networks/KEY/robust.safetensors --epsilon 8
+    semirobust evaluate artifacts/networks/KEY/tuned.safetensors \
+          --surrogate artifacts/networks/KEY/standard.safetensors --json report.json
+    """
     from semirobust import data
     from semirobust.evaluation import scrutiny
     from semirobust.training.files import load_network
@@ -264,7 +228,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
         raise ValueError(f"--epsilon is in 255ths: 8 for a radius of 8/255, got {chosen.epsilon:g}")
     network = load_network(chosen.checkpoint)
     surrogate = load_network(chosen.surrogate) if chosen.surrogate else None
-    found = data.load(chosen.data, chosen.data_root, download=chosen.download)
+    found = data.load(chosen.data)
     settings = scrutiny.Evaluation(
         attack=chosen.attack,
         epsilon=int(chosen.epsilon),
@@ -291,7 +255,10 @@ def _architecture(checkpoint: Path) -> str:
 
 
 def figure(chosen: argparse.Namespace) -> None:
-    """Draw recorded networks beside the paper's, with the records and the data in the files."""
+    """Draw recorded accuracies under every threat model, beside the paper's, into a file.
+
+    semirobust figure table-1 vgg16 book/assets/table-1-vgg16.svg
+    """
     from semirobust.figures import protocols
     from semirobust.results.frames import frame
     from semirobust.results.published import published_numbers

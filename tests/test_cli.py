@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,8 @@ from semirobust.training.files import save_network
 def store(tmp_path, monkeypatch):
     monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path / "results"))
-    monkeypatch.delenv("SEMIROBUST_DATA", raising=False)
+    for name in ("SEMIROBUST_DATA", "SEMIROBUST_DOWNLOAD"):  # which a command may set
+        monkeypatch.setenv(name, "")
     return tmp_path
 
 
@@ -58,7 +60,7 @@ def test_the_status_lists_rows_and_what_is_missing(capsys):
         (["run", "table-1", "--only", "lenet"], "no row of table-1 has all of: lenet"),
         (
             ["run", "table-1", "--profile", "cpu", "--data-root", "nowhere"],
-            "cifar10 is not under nowhere",
+            f"cifar10 is not under {Path('nowhere').resolve()}: give",
         ),
         (["book", "-p", "seed"], "NAME=VALUE"),
         (["book", "--no-execute", "-p", "seed=1"], "-p changes nothing"),

@@ -7,7 +7,6 @@ network's own output (B1 and B2 of Lemma 1).
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from torch import nn
 
@@ -39,9 +38,9 @@ class Audited(OfRow):
     searched: int = 50  # test images whose scores are searched, which costs most
 
 
-def run(row: Audited, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Audited) -> Run:
     """Return the table "pairs": one record for each network and pair of layers after the cut."""
-    nodes, memory = of_row(row, root, download=download), Memory()
+    nodes, memory = of_row(row), Memory()
     samples = yield from made(nodes.data, memory)
     networks = yield from at_one_cut(nodes, memory)
     train, test = subset(samples.train, row.fitting), subset(samples.test, row.images)
@@ -55,16 +54,10 @@ def run(row: Audited, root: str | Path | None = None, *, download: bool = False)
     return {"pairs": table}
 
 
-def of_row(
-    row: OfRow,
-    root: str | Path | None = None,
-    *,
-    fronts: Sequence[Front] = ("robust",),
-    download: bool = False,
-) -> Lineup:
+def of_row(row: OfRow, fronts: Sequence[Front] = ("robust",)) -> Lineup:
     """Return the nodes of a row with its deepest cut alone."""
     study = replace(row.row.study, n_b=(max(row.row.study.n_b),))
-    return lineup(study, root, fronts=fronts, download=download)
+    return lineup(study, fronts)
 
 
 def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:

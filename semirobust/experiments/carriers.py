@@ -14,7 +14,6 @@ for: accuracy on clean images, or under attack. No attack enters a clean cell, n
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from semirobust.attacks.autoattack import FastEnsemble
@@ -86,10 +85,10 @@ def cells(row: Carriers) -> list[Cell]:
     ]
 
 
-def of_row(row: Carriers, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+def of_row(row: Carriers) -> Lineup:
     """Return the nodes of a row, which waits for the evaluations of all its networks."""
-    nodes = lineup(row.study, root, download=download)
-    other = lineup(replace(row.study, seed=row.another), root).robust
+    nodes = lineup(row.study)
+    other = lineup(replace(row.study, seed=row.another)).robust
     other = replace(other, needs={"samples": nodes.data}, where={"network": "another"})
     whole = {entry.name: entry.network for entry in nodes.entries[:2]} | {"another": other}
     entries = [Entry(name, {"network": name}, node) for name, node in whole.items()]
@@ -112,9 +111,9 @@ def trainings(study: Study) -> dict[Taught, Training]:
     return {"adversarial": study.tuning, "clean": replace(study.tuning, method=Plain())}
 
 
-def run(row: Carriers, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Carriers) -> Run:
     """Train what is missing, measure everything, and return the four tables."""
-    tables = yield from collected(of_row(row, root, download=download), {})
+    tables = yield from collected(of_row(row), {})
     flags = {report["network"]: standing(report) for report in tables["reports"]}
     for network in tables["networks"][3:]:
         target = flags[network["origin"] if network["origin"] == "another" else "robust"]

@@ -11,7 +11,6 @@ profile   the share of samples that some readout is certified to be right on, by
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -88,8 +87,8 @@ def rows(profile: str) -> tuple[Transfer, ...]:
     return (*first, *seeds)
 
 
-def run(row: Transfer, root: str | Path | None = None, *, download: bool = False) -> Run:
-    samples = select(row.front.data, root, download=download, device=device())
+def run(row: Transfer) -> Run:
+    samples = select(row.front.data, device=device())
     network, _ = yield from trained(row.front, samples)
     transfer = []
     for a in row.cuts:

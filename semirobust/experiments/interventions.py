@@ -8,7 +8,6 @@ attack; if dependence carried robustness over, more of it would carry over more.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -61,9 +60,9 @@ class Intervened:
         return titled(self.study, self.label)
 
 
-def of_row(row: Intervened, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+def of_row(row: Intervened) -> Lineup:
     """Return the nodes of a row, which waits for the writings and for every dose."""
-    nodes, n_b = lineup(row.study, root, download=download), row.study.n_b[0]
+    nodes, n_b = lineup(row.study), row.study.n_b[0]
     whole = {entry.name: entry.network for entry in nodes.entries[:2]}
     written = Node(
         stage="writings",
@@ -139,9 +138,9 @@ def writings(
     return {}, {"networks": table, "reports": reports, "rho": rho}
 
 
-def run(row: Intervened, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Intervened) -> Run:
     """Return "writings", "written" (their rho) and "doses", beside the tables of ``carriers``."""
-    nodes, memory = of_row(row, root, download=download), Memory()
+    nodes, memory = of_row(row), Memory()
     tables = yield from collected(nodes, memory)
     written = yield from made(nodes.targets[-1], memory)
     tables |= {"writings": moved(written["networks"], written["rho"]), "written": written["rho"]}

@@ -5,7 +5,6 @@ f_a, with λ from scored images (as published), from training images, and random
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 
@@ -32,9 +31,9 @@ class Linear:
         return titled(self.study, "linear")
 
 
-def run(row: Linear, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Linear) -> Run:
     """Train what is missing and return the table "scores"."""
-    nodes, memory = of_row(row, root, download=download), Memory()
+    nodes, memory = of_row(row), Memory()
     samples = yield from made(nodes.data, memory)
     network = yield from made(nodes.robust, memory)
     test, train = subset(samples.test, row.images), subset(samples.train, row.solving)
@@ -49,7 +48,7 @@ def run(row: Linear, root: str | Path | None = None, *, download: bool = False) 
     return {"scores": table}
 
 
-def of_row(row: Linear, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+def of_row(row: Linear) -> Lineup:
     """Return the nodes of a row, which waits for its robust network alone."""
-    nodes = lineup(row.study, root, download=download)
+    nodes = lineup(row.study)
     return nodes._replace(targets=[nodes.robust])

@@ -8,7 +8,6 @@ sample by sample what stands and what is certified) and ``epochs``. A row of cos
 
 from collections.abc import Generator
 from dataclasses import replace
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -29,14 +28,12 @@ from semirobust.training.fitting import accuracy, training_mode
 from semirobust.types import Attack, Flags
 
 
-def run(
-    row: Certification | Cost, root: str | Path | None = None, *, download: bool = False
-) -> Run:
+def run(row: Certification | Cost) -> Run:
     """Train, attack and certify one network, or time an epoch of each; return the tables."""
     if isinstance(row, Cost):
-        samples = select(row.row.data, root, download=download)  # its seconds are of the CPU
+        samples = select(row.row.data)  # its seconds are of the CPU
         return {"costs": [epoch_cost(row, name, samples.train) for name in row.methods]}
-    samples = select(row.data, root, download=download, device=device())
+    samples = select(row.data, device=device())
     network, epochs = yield from trained(row, samples)
     found, reports = measured(row, network, samples.test)
     return {"networks": [found], "reports": reports, "epochs": epochs}

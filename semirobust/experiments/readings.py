@@ -9,7 +9,6 @@ read too: they show what rho says by itself.
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from semirobust.data import subset
 from semirobust.experiments.audits import OfRow, at_one_cut
@@ -42,12 +41,12 @@ def readings(profile: str) -> tuple[Reading, ...]:
     )
 
 
-def run(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Reading) -> Run:
     """Return the table "rho": one record for each network, set of images and layer.
 
     Every record holds the accuracy of its network on its images.
     """
-    nodes, memory = of_row(row, root, download=download), Memory()
+    nodes, memory = of_row(row), Memory()
     samples = yield from made(nodes.data, memory)
     networks = yield from at_one_cut(nodes, memory)
     test, study = subset(samples.test, row.images), row.row.study
@@ -67,5 +66,5 @@ def run(row: Reading, root: str | Path | None = None, *, download: bool = False)
     return {"rho": table}
 
 
-def of_row(row: Reading, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    return at_deepest_cut(row, root, fronts=("robust", *row.row.controls), download=download)
+def of_row(row: Reading) -> Lineup:
+    return at_deepest_cut(row, ("robust", *row.row.controls))

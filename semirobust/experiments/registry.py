@@ -48,12 +48,12 @@ class Experiment(NamedTuple):
 
     @property
     def run(self) -> Callable[..., Run]:
-        """(row, root, download=) -> generator of progress that returns the tables."""
+        """Row -> generator of progress that returns the tables."""
         return self.module.run
 
     @property
     def nodes(self) -> Callable[..., Lineup] | None:
-        """(row, root, download=) -> its lineup, where jobs can make what a record waits for."""
+        """Row -> its lineup, where jobs can make what a record waits for."""
         return getattr(self.module, "of_row", None)
 
 
@@ -102,12 +102,10 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def targets(
-    name: str, row: Any, root: str | Path | None = None, *, download: bool = False
-) -> list[Node]:
+def targets(name: str, row: Any) -> list[Node]:
     """Return the nodes on which the record of a row waits; none where one process makes it all."""
     nodes = experiment(name).nodes
-    return nodes(row, root, download=download).targets if nodes else []
+    return nodes(row).targets if nodes else []
 
 
 def rows(name: str, profile: str) -> tuple[Any, ...]:
@@ -119,12 +117,7 @@ def rows(name: str, profile: str) -> tuple[Any, ...]:
 
 
 def tables(
-    name: str,
-    profile: str,
-    *,
-    only: str = "",
-    root: str | Path | None = None,
-    live: bool = False,
+    name: str, profile: str, *, only: str = "", live: bool = False
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of the rows whose title holds ``only``, one frame each.
 
@@ -134,11 +127,9 @@ def tables(
     """
     chosen = [row for row in rows(name, profile) if only in row.title]
     if live and profile != DEFAULT:
-        found = [
-            (row, record.metrics) for row, record in _live(name, _first(chosen), profile, root)
-        ]
+        found = [(row, record.metrics) for row, record in _live(name, _first(chosen), profile)]
     elif profile == DEFAULT:
-        found = [(row, finish(experiment(name).run(row, root))) for row in chosen]
+        found = [(row, finish(experiment(name).run(row))) for row in chosen]
     else:
         there = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
         found = [(row, results.load(name, results.key(row)).metrics) for row in there]
@@ -158,13 +149,11 @@ def _first(chosen: Sequence[Any]) -> list[Any]:
     return [row for row, one in zip(chosen, run, strict=True) if one == run[0]]
 
 
-def _live(
-    name: str, chosen: Iterable[Any], profile: str, root: str | Path | None
-) -> Iterator[tuple[Any, results.Record]]:
+def _live(name: str, chosen: Iterable[Any], profile: str) -> Iterator[tuple[Any, results.Record]]:
     with results.results_in(LIVE):
         for row in chosen:
             if not results.path_of(name, results.key(row)).exists():
-                run_and_record(name, row, profile, root)
+                run_and_record(name, row, profile)
             yield row, results.load(name, results.key(row))
 
 
@@ -187,9 +176,7 @@ def run_and_record(
     name: str,
     row: Any,
     profile: str,
-    root: str | Path | None = None,
     *,
-    download: bool = False,
     replace_old: bool = False,
     seen: Callable[[Progress], object] = lambda _: None,
 ) -> Path:
@@ -207,9 +194,9 @@ def run_and_record(
         seen(step)
 
     with measured() as cost, witnessed() as seen_artefacts:
-        tables = finish(experiment(name).run(row, root, download=download), count)
+        tables = finish(experiment(name).run(row), count)
     origin = results.provenance(**computed_on())
-    origin |= {**vars(cost), "epochs": epochs, "stages": spent(targets(name, row, root))}
+    origin |= {**vars(cost), "epochs": epochs, "stages": spent(targets(name, row))}
     origin["environments"] = environments(seen_artefacts)
     return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)
 

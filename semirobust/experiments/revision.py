@@ -7,7 +7,6 @@ those attacked images, and what the revision calls the sensitivity of a layer: t
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -34,9 +33,9 @@ class Attacked:
         return titled(self.study, self.study.protocol)
 
 
-def run(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Attacked) -> Run:
     """Train what is missing and return the tables "accuracies", "rho" and "sensitivity"."""
-    nodes, memory = of_row(row, root, download=download), Memory()
+    nodes, memory = of_row(row), Memory()
     samples = yield from made(nodes.data, memory)
     few = subset(samples.test, row.images)
     tables: Tables = {"accuracies": [], "rho": [], "sensitivity": []}
@@ -57,8 +56,8 @@ def run(row: Attacked, root: str | Path | None = None, *, download: bool = False
     return tables
 
 
-def of_row(row: Attacked, root: str | Path | None = None, *, download: bool = False) -> Lineup:
-    return lineup(row.study, root, download=download)
+def of_row(row: Attacked) -> Lineup:
+    return lineup(row.study)
 
 
 @torch.no_grad()

@@ -12,7 +12,6 @@ from collections.abc import Generator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from torch import nn
 
@@ -92,9 +91,9 @@ def rewindings(profile: str) -> tuple[Rewinding, ...]:
     return tuple(replace(row, seed=seed) for seed in range(3))
 
 
-def run(row: Rewinding, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Rewinding) -> Run:
     """Return the tables "levels", "networks" and "rho": tickets, and what stands behind them."""
-    samples = select(row.data, root, download=download, device=device())
+    samples = select(row.data, device=device())
     few, fitted = subset(samples.test, row.images), partial(_fitted, row, samples)
     early = yield from _early(row, samples, seed=row.seed)
     dense = ticket = yield from fitted("dense", early)

@@ -73,10 +73,10 @@ def joins(profile: str) -> tuple[Join, ...]:
     return tuple(Join(hunt=row) for row in rows)
 
 
-def run(row: Join, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Join) -> Run:
     """Return the tables "networks", "gamma" and "rho" of a row."""
     tables: Tables = {"networks": [], "gamma": [], "rho": []}
-    hunt, samples = row.hunt, parts(row.hunt, root, download=download)
+    hunt, samples = row.hunt, parts(row.hunt)
     few, trials = subset(samples.test, row.images), hunt.tickets.trials
     found = yield from hunted(hunt, samples)
     standard = yield from trained(hunt, samples.train, "standard", attack=False)

@@ -9,7 +9,6 @@ jobs, so both end with the same numbers.
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -57,15 +56,9 @@ class Lineup(NamedTuple):
     targets: list[Node]  # what a record waits for: all networks, if nothing else is said
 
 
-def lineup(
-    study: Study,
-    root: str | Path | None = None,
-    *,
-    fronts: Sequence[Front] = ("robust",),
-    download: bool = False,
-) -> Lineup:
+def lineup(study: Study, fronts: Sequence[Front] = ("robust",)) -> Lineup:
     """Return the nodes of a study, with Algorithm 1 at each cut behind each front."""
-    read = partial(select, study.data, root, download=download, device=device())
+    read = partial(select, study.data, device=device())
     data = Node(stage="data", settings=(study.data,), read=read)
     standard = _network("standard", study, study.standard, data)
     examples = _attacked("examples", study, PARTS, data, standard)
@@ -154,16 +147,16 @@ def evaluations(row: Row, nodes: Lineup) -> list[Node]:
     ]
 
 
-def of_row(row: Row, root: str | Path | None = None, *, download: bool = False) -> Lineup:
+def of_row(row: Row) -> Lineup:
     """Return the nodes of a row, which waits for the evaluations of all its networks."""
     fronts: tuple[Front, ...] = ("robust", *row.controls)
-    nodes = lineup(row.study, root, fronts=fronts, download=download)
+    nodes = lineup(row.study, fronts)
     return nodes._replace(targets=evaluations(row, nodes))
 
 
-def run(row: Row, root: str | Path | None = None, *, download: bool = False) -> Run:
+def run(row: Row) -> Run:
     """Train what is missing, measure everything, and return the four tables."""
-    nodes, memory = of_row(row, root, download=download), Memory()
+    nodes, memory = of_row(row), Memory()
     tables: Tables = {name: [] for name in TABLES}
     for entry, evaluation in zip(nodes.entries, nodes.targets, strict=True):
         network = yield from made(entry.network, memory)

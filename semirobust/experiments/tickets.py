@@ -112,8 +112,8 @@ def grey(samples: Samples, side: int) -> Samples:
     return Samples(to_bytes(x), samples.labels)
 
 
-def parts(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> DataSet:
-    colour = select(row.data, root, download=download, device=device())
+def parts(row: Hunt) -> DataSet:
+    colour = select(row.data, device=device())
     grey_parts: dict[str, Any] = {name: grey(getattr(colour, name), row.side) for name in PARTS}
     return replace(colour, **grey_parts)
 
@@ -126,8 +126,8 @@ class Found(NamedTuple):
     last: dict[str, Weights]
 
 
-def run(row: Hunt, root: str | Path | None = None, *, download: bool = False) -> Run:
-    samples = parts(row, root, download=download)
+def run(row: Hunt) -> Run:
+    samples = parts(row)
     found = yield from hunted(row, samples)
     return {
         "levels": found.records,

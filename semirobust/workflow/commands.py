@@ -6,9 +6,9 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
-from inspect import getdoc
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from semirobust.results.records import artifacts_root, write_atomically
 from semirobust.workflow import engine, pages, pool
@@ -18,11 +18,43 @@ PAGES = "book"
 SUMMARIES = ("table", "figure")
 
 
-def add(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the commands; ``command`` takes a name, what it does and a text."""
-    runs = (repro, plan, status, step)
-    parsers = [command(run.__name__, run, getdoc(run)) for run in runs]
-    of_repro, of_plan, of_status, of_step = parsers
+OPTIONS: dict[str, dict[str, Any]] = {  # of several commands
+    "--profile": {
+        "metavar": "P",
+        "default": "smoke",
+        "help": "smoke (digits, a minute), cpu (CIFAR-10, narrow), gpu, paper; default %(default)s",
+    },
+    "--only": {
+        "metavar": "WORD",
+        "nargs": "*",
+        "default": [],
+        "help": "rows whose title has all the words",
+    },
+    "--data-root": {
+        "metavar": "DIR",
+        "help": "folder of the data sets; default: $SEMIROBUST_DATA",
+    },
+    "--download": {"action": "store_true", "help": "let torchvision fetch what is missing there"},
+}
+
+
+def add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add some of ``OPTIONS`` to a command."""
+    for name in names:
+        parser.add_argument(name, **OPTIONS[name])
+
+
+def use_data(chosen: argparse.Namespace) -> None:
+    """Say by environment where data lie and whether to fetch them: started processes inherit it."""
+    if getattr(chosen, "data_root", None):
+        os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
+    if getattr(chosen, "download", False):
+        os.environ["SEMIROBUST_DOWNLOAD"] = "1"
+
+
+def add_all(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands; ``command`` takes the function that does one, whose text is its help."""
+    of_repro, of_plan, of_status, of_step = map(command, (repro, plan, status, step))
     for parser in (of_repro, of_plan):
         parser.add_argument(
             "names", nargs="*", help="experiments, and `book` for notebooks and pages; default all"
@@ -36,13 +68,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     of_step.add_argument("--n-b", type=int, metavar="N", help="trainable layers of f_b")
     of_step.add_argument("--front", metavar="NAME", help="whose f_a is frozen")
     of_step.add_argument("--trial", type=int, metavar="N", help="which trial, from 0")
-    profile, only = "smoke, cpu, gpu, paper; default smoke", "rows whose title has all the words"
     for parser in (of_repro, of_plan, of_step):
-        parser.add_argument("--profile", default="smoke", metavar="P", help=profile)
-        parser.add_argument("--only", metavar="WORD", nargs="*", default=[], help=only)
+        add(parser, "--profile", "--only")
     for parser in (of_repro, of_step):
-        parser.add_argument("--download", action="store_true", help="fetch missing data first")
-        parser.add_argument("--data-root", metavar="DIR", help="folder of the data sets")
+        add(parser, "--data-root", "--download")
     of_repro.add_argument("--on", choices=engine.MACHINES, default="laptop", help="default laptop")
     gpus = "GPUs at a time; default: those that are here"
     of_repro.add_argument("--gpus", type=int, metavar="N", help=gpus)
@@ -52,7 +81,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def jobs_of(
-    names: Sequence[str], profile: str, only: Sequence[str] = (), *, download: bool = False
+    names: Sequence[str], profile: str, only: Sequence[str] = ()
 ) -> tuple[list[Job], list[Job]]:
     """Return the jobs of experiments and pages, inputs first, and those that nobody needs."""
     from semirobust.experiments import registry as experiments
@@ -65,7 +94,7 @@ def jobs_of(
     found: dict[str, Job] = {}
     records: dict[str, list[str]] = {}
     for name in chosen:
-        jobs = jobs_of_experiment(name, profile, only, download=download)
+        jobs = jobs_of_experiment(name, profile, only)
         found |= {job.name: job for job in jobs}
         records[name] = [job.name for job in jobs if job.stage == "record"]
     if PAGES in names or not names:
@@ -85,10 +114,8 @@ def repro(chosen: argparse.Namespace) -> None:
       semirobust repro --profile paper --on slurm --gpus 16
       semirobust repro --on slurm --gpus 16 --snakemake --default-resources slurm_partition=a
     """
-    if chosen.data_root:
-        os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
     gpus = len(engine.devices()) if chosen.gpus is None else chosen.gpus
-    jobs, last = jobs_of(chosen.names, chosen.profile, chosen.only, download=chosen.download)
+    jobs, last = jobs_of(chosen.names, chosen.profile, chosen.only)
     engine.check(engine.standings(jobs))
     document = engine.plan(jobs, last, gpus=gpus)
     more = chosen.snakemake
@@ -100,10 +127,8 @@ def in_pool(chosen: argparse.Namespace, made: pool.Make) -> int:
     """Make the rows of experiments by several processes; ``made`` makes one job in each."""
     if chosen.replace:
         raise ValueError("--replace runs in one process: leave --jobs out")
-    if chosen.data_root:
-        os.environ["SEMIROBUST_DATA"] = str(Path(chosen.data_root).expanduser().resolve())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit is a Ctrl-C
-    jobs, _ = jobs_of(chosen.names, chosen.profile, chosen.only, download=chosen.download)
+    jobs, _ = jobs_of(chosen.names, chosen.profile, chosen.only)
     jobs = [job for job in jobs if job.stage not in SUMMARIES]
     due = sum(not job.manifest.exists() for job in jobs)
     print(f"{len(jobs) - due} of {len(jobs)} jobs are done", flush=True)
@@ -221,7 +246,7 @@ def make(chosen: argparse.Namespace) -> int:
     named = {name: getattr(chosen, name) for name in ("network", "n_b", "front", "trial")}
     where = {name: value for name, value in named.items() if value is not None}
     try:
-        jobs.step(chosen.stage, place, where, chosen.data_root, download=chosen.download)
+        jobs.step(chosen.stage, place, where)
     finally:
         torch.cuda.empty_cache()
     return 0

@@ -45,9 +45,7 @@ class Place(NamedTuple):
         return Artefact(stage="record", about=tuple(self), code=())
 
 
-def jobs(
-    experiment: str, profile: str, only: Sequence[str] = (), *, download: bool = False
-) -> list[Job]:
+def jobs(experiment: str, profile: str, only: Sequence[str] = ()) -> list[Job]:
     """Return every job of an experiment, row by row; of recorded rows only the record itself."""
     found: dict[str, Job] = {}
     records, rows = [], chosen_rows(experiment, profile, only)
@@ -55,7 +53,7 @@ def jobs(
         place = Place(experiment, profile, results.key(row))
         targets = [] if recorded(place) else experiments.targets(experiment, row)
         for node in listed(targets):
-            job = _job(node, row, place, download=download)
+            job = _job(node, row, place)
             found.setdefault(job.name, job)
         inputs = tuple(_name(node.artefact) for node in stored(targets))
         words = ("step", "record", *place.words)
@@ -76,39 +74,29 @@ def _name(artefact: Artefact) -> str:
     return f"{artefact.stage}/{artefact.key}"
 
 
-def _job(node: Node, row: Any, place: Place, *, download: bool) -> Job:
+def _job(node: Node, row: Any, place: Place) -> Job:
     options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in node.where.items()]
     which = {name: value for name, value in node.where.items() if name != "trial"}
-    fetched = ["--download"] if download and node.stage == "data" else []
     trial = [f"trial {node.where['trial'] + 1}"] if "trial" in node.where else []  # from 1
     return Job(
         stage=node.stage,
         key=node.artefact.key,
-        words=("step", node.stage, *place.words, *chain(*options), *fetched),
+        words=("step", node.stage, *place.words, *chain(*options)),
         inputs=tuple(_name(need.artefact) for need in stored(node.needs.values())),
         about=" ".join(map(str, [row.title, *which.values(), *trial])),
     )
 
 
-def step(
-    stage: str,
-    place: Place,
-    where: dict[str, Any],
-    root: str | Path | None = None,
-    *,
-    download: bool = False,
-) -> None:
+def step(stage: str, place: Place, where: dict[str, Any]) -> None:
     """Make one artefact of a row, and whatever it needs that is not there."""
     row = row_of(place)
     if stage == "record":
         if not recorded(place):
             with held(place.record, {"result": "not there yet"}):
-                experiments.run_and_record(
-                    place.experiment, row, place.profile, root, download=download
-                )
+                experiments.run_and_record(place.experiment, row, place.profile)
             recorded(place)
         return
-    nodes, memory = _walk(place, results.artifacts_root(), root, download)
+    nodes, memory = _walk(place, results.artifacts_root())
     for node in nodes:
         if (node.stage, node.where) == (stage, where):
             value = finish(made(node, memory))
@@ -120,15 +108,9 @@ def step(
 
 
 @lru_cache(maxsize=1)
-def _walk(
-    place: Place,
-    _: Path,
-    root: str | Path | None,
-    download: bool,  # noqa: FBT001
-) -> tuple[list[Node], Memory]:
+def _walk(place: Place, _: Path) -> tuple[list[Node], Memory]:
     """Return the nodes of a row and what is made of them: a process may make many of its jobs."""
-    row = row_of(place)
-    return listed(experiments.targets(place.experiment, row, root, download=download)), {}
+    return listed(experiments.targets(place.experiment, row_of(place))), {}
 
 
 def recorded(place: Place) -> bool:
