@@ -1,23 +1,24 @@
-"""Something to touch: the cut of the front page, moved by hand (book/assets/move-the-cut.js).
+"""The front page's figure: the cut, moved by hand, over the records of every cut."""
 
-The records are inside. Without scripts the first state stands; slider and choices are ordinary
-inputs, so the keyboard moves them and a screen reader says their values.
-"""
-
-import json
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from semirobust.results.frames import frame
+from semirobust.results.touch import Control, touch
 
 LAYERS, FIRST = 16, 12  # of VGG16; retrained in the first state
-LEFT, WIDTH, TOP, STEP = 120, 360, 66, 30  # of the bars
+LEFT, WIDTH, TOP, STEP = 132, 340, 66, 32  # of the bars
 FULL = 0.8  # accuracy at their right end
-SHOWN = {"robust": "robust", "spliced": "spliced", "tuned": "retrained", "behind": "standard front"}
+BLUE, ORANGE = "#0173b2", "#de8f05"
+SHOWN = {  # network: its name, and how its bar is filled
+    "robust": ("robust", f'fill="{BLUE}"'),
+    "spliced": ("spliced", 'fill="#56b4e9"'),
+    "tuned": ("retrained", f'fill="{ORANGE}"'),
+    "behind": ("standard front", f'fill="{ORANGE}" stroke="currentColor" stroke-width="2"'),
+}
 MADE = {"online": "fresh examples", "static": "stored ones"}
 THREATS = {"whitebox": "white-box", "static": "transfer"}
 
@@ -28,29 +29,23 @@ def cut(root: Path) -> str:
     rows = rows[(rows["model"] == "vgg16") & (rows["data"] == "cifar10") & (rows["seed"] == 0)]
     rows = rows.assign(n_b=rows["n_b"].fillna(0).astype(int))
     cuts = sorted(set(rows["n_b"]) - {0})
-    values = {
-        made: {
-            threat: [[round(value, 4) for value in four(part, n, threat)] for n in cuts]
-            for threat in THREATS
-        }
-        for made, part in rows.groupby("protocol")
-    }
-    first, place = values["online"]["whitebox"], cuts.index(FIRST)
-    scale = WIDTH / FULL
-    shown = zip(SHOWN.values(), first[place], strict=True)
-    words = "; ".join(f"{name} {value:.1%}" for name, value in shown)
-    alt = f"White-box accuracy with the last {FIRST} of {LAYERS} layers as the back: {words}."
-    records = json.dumps({"cuts": cuts, "values": values, "scale": scale})
+
+    def draw(place: int, threat: int, made: int) -> tuple[str, str]:
+        n, attack, protocol = cuts[place], [*THREATS][threat], [*MADE][made]
+        part = rows[rows["protocol"] == protocol]
+        values = dict(zip(SHOWN, four(part, n, attack), strict=True))
+        (run,) = part["key"].unique()
+        said = ", ".join(f"{SHOWN[name][0]} {value:.1%}" for name, value in values.items())
+        words = f"{THREATS[attack].capitalize()} accuracy, the back {n} of {LAYERS} layers: {said}."
+        return "".join(drawn(values, n, f"Run figure-2/{run}")), f"{words} Run {run}."
+
+    controls = [
+        Control("layers of the back", [f"{n} of {LAYERS} layers" for n in cuts], cuts.index(FIRST)),
+        Control("attack", [*THREATS.values()], slider=False),
+        Control("trained on", [*MADE.values()], slider=False),
+    ]
     return (
-        f'<figure class="touch"><svg viewBox="0 0 560 {TOP + 4 * STEP}" role="img" '
-        f'aria-label="{escape(alt)}">{"".join(drawn(first[place], FIRST, scale))}</svg>'
-        f'<p><label>layers of the back <input type="range" min="0" max="{len(cuts) - 1}" '
-        f'value="{place}" aria-valuetext="{FIRST} of {LAYERS} layers"></label> '
-        f"<output>{FIRST} of {LAYERS} layers</output></p>"
-        + choice("threat", "attack", THREATS)
-        + choice("made", "trained on", MADE)
-        + f'<script type="application/json">{records}</script>'
-        '<script src="../_static/move-the-cut.js"></script>'
+        f'<figure class="drawn">{touch(draw, controls, (560, TOP + 4 * STEP))}'
         "<figcaption><b>Move the cut.</b> VGG16 at a quarter of the width, 10,000 images of "
         "CIFAR-10, one seed. <i>Retrained</i>: the back, behind the frozen robust front; "
         "<i>standard front</i>: the same behind a front that was never attacked. "
@@ -73,28 +68,20 @@ def four(part: pd.DataFrame, n: int, threat: str) -> Iterator[float]:
         yield float(value)
 
 
-def drawn(values: list[Any], n_b: int, scale: float) -> Iterator[str]:
+def drawn(values: dict[str, float], n_b: int, run: str) -> Iterator[str]:
     """Yield the layers, with the back in another colour, and a bar for each network."""
     width = (WIDTH + 60) / LAYERS
-    for layer in range(LAYERS):
-        kind = "layer back" if layer >= LAYERS - n_b else "layer"
-        place = f'x="{LEFT + layer * width:g}" y="12"'
-        yield f'<rect class="{kind}" {place} width="{width - 4:g}" height="22"/>'
+    back = LEFT + width * (LAYERS - n_b)
+    yield f'<rect x="{LEFT}" y="12" width="{width * LAYERS:g}" height="22" fill="{BLUE}"/>'
+    yield f'<rect x="{back:g}" y="12" width="{width * n_b:g}" height="22" fill="{ORANGE}"/>'
+    for layer in range(1, LAYERS):
+        place = f'x1="{LEFT + layer * width:g}" x2="{LEFT + layer * width:g}" y1="12" y2="34"'
+        yield f'<line {place} stroke="#fff" stroke-width="3"/>'
     yield f'<text x="{LEFT - 10}" y="28" text-anchor="end">front and back</text>'
-    for row, (name, value) in enumerate(zip(SHOWN, values, strict=True)):
-        y = TOP + row * STEP
-        end = value * scale
-        yield f'<g class="bar"><text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{SHOWN[name]}'
-        place = f'x="{LEFT}" y="{y}" height="18"'
-        yield f'</text><rect class="{name}" {place} width="{max(1, end):g}"/>'
-        yield f'<text class="value" x="{LEFT + 6 + end:g}" y="{y + 14}">{value:.1%}</text></g>'
-
-
-def choice(name: str, legend: str, options: dict[str, str]) -> str:
-    """Return a group of radio buttons, the first of them chosen."""
-    buttons = [
-        f'<label><input type="radio" name="{name}" value="{value}"'
-        f"{' checked' * (value == next(iter(options)))}> {words}</label>"
-        for value, words in options.items()
-    ]
-    return f"<fieldset><legend>{legend}</legend>{' '.join(buttons)}</fieldset>"
+    for row, (name, value) in enumerate(values.items()):
+        y, end = TOP + row * STEP, value * WIDTH / FULL
+        label, look = SHOWN[name]
+        place = f'x="{LEFT}" y="{y}" height="18" width="{max(1, end):.1f}"'
+        yield f'<g><title>{escape(run)}</title><text x="{LEFT - 10}" y="{y + 14}" '
+        yield f'text-anchor="end">{label}</text><rect {place} {look}/>'
+        yield f'<text x="{LEFT + 8 + end:.1f}" y="{y + 14}">{value:.1%}</text></g>'

@@ -10,7 +10,7 @@ from .curves import (
 )
 from .networks import plot_accuracies, plot_radius, plot_rho, with_labels
 from .protocols import plot_protocols
-from .sliders import Slider
+from .sliders import plot_noise, plot_slider, plot_world
 from .theory import (
     plot_bounds,
     plot_constants,
@@ -25,7 +25,6 @@ from .theory import (
 )
 
 __all__ = [
-    "Slider",
     "captioned",
     "gallery",
     "plot_accuracies",
@@ -38,6 +37,7 @@ __all__ = [
     "plot_intervals",
     "plot_levels",
     "plot_line",
+    "plot_noise",
     "plot_pairs",
     "plot_panels",
     "plot_parts",
@@ -47,6 +47,8 @@ __all__ = [
     "plot_rho",
     "plot_sizes",
     "plot_slack",
+    "plot_slider",
     "plot_truth",
+    "plot_world",
     "with_labels",
 ]

@@ -3,9 +3,11 @@
 Only images that may be shown go in: the digits.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,11 +17,14 @@ from matplotlib.figure import Figure
 from torch import Generator, nn
 
 from semirobust.attacks.ball import evaluating
-from semirobust.data import Samples
+from semirobust.data import DataSet, Samples, to_bytes
 from semirobust.figures.alt_text import CSV, Bundle
+from semirobust.figures.sliders import Touch, written
+from semirobust.results.touch import Control
 from semirobust.types import Attack, Classifier, Images, Labels
 
 ACROSS = 5  # images in a line
+PUSHED, SIDE = 4, 88  # images that are pushed in sight, and their side
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,103 @@ def compared(
     return pd.DataFrame(rows).set_index(["network", "attack"])
 
 
+def coloured(digits: DataSet, *, seed: int = 0) -> DataSet:
+    """Return the data set with a colour of its own for the ground and the ink of each image."""
+    generator = Generator().manual_seed(seed)
+    parts: dict[str, Any] = {}
+    for name in ("train", "validation", "test"):
+        part = getattr(digits, name)
+        ground, ink = 0.4 * torch.rand(2, len(part), 3, 1, 1, generator=generator)
+        parts[name] = replace(part, images=to_bytes(ground + (1 - ink - ground) * part.x))
+    return replace(digits, **parts)
+
+
+@torch.no_grad()
+def plot_push(
+    networks: Mapping[str, nn.Module],
+    samples: Samples,
+    attack: Attack,
+    *,
+    radii: Sequence[int],
+    first: int = 0,
+    seed: int = 0,
+) -> Touch:
+    """Show what networks answer while each image is pushed along its own worst direction.
+
+    The direction is the sign of what the attack finds for this very network; the image at radius r
+    is x + r/255 times it, within the unit box. The first ``PUSHED`` images are shown, all of them
+    are counted. ``first``: which radius is shown at first.
+    """
+    pushes, rows = {}, []
+    for name, network in networks.items():
+        found = attack(network, samples.x, samples.y, generator=Generator().manual_seed(seed))
+        pushes[name] = (found - samples.x).sign()
+        for r in radii:
+            after = answers(network, (samples.x + r / 255 * pushes[name]).clamp(0, 1))
+            pairs = zip(samples.y.tolist(), after.tolist(), strict=True)
+            rows += [
+                {"network": name, "radius": r, "image": k, "label": label, "answer": answer}
+                for k, (label, answer) in enumerate(pairs)
+            ]
+    data = pd.DataFrame(rows)
+    images = "".join(
+        f'<image id="clean-{k}" width="{SIDE}" height="{SIDE}" href="{_png(x)}"/>'
+        for k, x in enumerate(samples.x[:PUSHED])
+    )
+    filters = "".join(
+        f'<filter id="push-{name}-{k}" x="0" y="0" width="1" height="1" '
+        f'color-interpolation-filters="sRGB"><feImage href="{_png(push / 2 + 0.5)}" '
+        f'preserveAspectRatio="none" result="push"/><feComposite in="SourceGraphic" in2="push" '
+        f'operator="arithmetic" k2="1" k3="RADIUS" k4="-HALF"/></filter>'
+        for name, signs in pushes.items()
+        for k, push in enumerate(signs[:PUSHED])
+    )
+
+    def draw(place: int) -> tuple[str, str]:
+        r = radii[place]
+        scaled = filters.replace("RADIUS", f"{2 * r / 255:.3f}").replace("HALF", f"{r / 255:.3f}")
+        drawn, said = f"<defs>{images}{scaled}</defs>", []
+        for row, name in enumerate(networks):
+            own = data[(data["network"] == name) & (data["radius"] == r)]
+            right = int((own["answer"] == own["label"]).sum())
+            said.append(f"the {name} network still reads {right} of {len(own)} digits")
+            drawn += _pushed(name, 8 + row * (SIDE + 54), own[:PUSHED])
+        return drawn, f"ε = {r}/255: {', '.join(said)}."
+
+    controls = [Control("radius ε over 255", [*map(str, radii)], first)]
+    size = (PUSHED * (SIDE + 8), len(networks) * (SIDE + 54))
+    text = f"{PUSHED} digits, pushed, with the answers of each network. {draw(first)[1]}"
+    return Touch(draw=draw, controls=controls, data=data, text=text, size=size)
+
+
+def _pushed(name: str, y: int, answers: pd.DataFrame) -> str:
+    """Return the images of one network at one radius, with its answers below."""
+    cells = "".join(
+        f'<use href="#clean-{k}" x="{k * (SIDE + 8)}" y="{y + 12}" '
+        f'filter="url(#push-{name}-{k})"/>'
+        + written(
+            k * (SIDE + 8) + SIDE / 2,
+            y + SIDE + 30,
+            f"{label} → {answer}{' ✗' * (answer != label)}",
+            "middle",
+        )
+        for k, (label, answer) in enumerate(zip(answers["label"], answers["answer"], strict=True))
+    )
+    return written(0, y + 4, f"{name} network", "start") + cells
+
+
+def _png(x: Images) -> str:
+    """Return an image as the address of its own bytes."""
+    file = BytesIO()
+    pixels = to_bytes(x.cpu()).permute(1, 2, 0).numpy()
+    plt.imsave(file, pixels, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+
+
 def plot(shown: AttackedImages, epsilon: float) -> Figure:
     """Draw clean image, perturbation and attacked image in columns, the answers below.
 
-    The perturbation is drawn from -epsilon (black) to epsilon (white), channels averaged. More
+    The perturbation is drawn from -epsilon (black) to epsilon (white) in each channel. More
     than ``ACROSS`` images stand in several blocks, one below the other, to be legible.
     """
     n = len(shown.labels)
@@ -107,14 +205,14 @@ def plot(shown: AttackedImages, epsilon: float) -> Figure:
         3 * blocks, columns, figsize=size, layout="constrained", squeeze=False
     )
     rows = {
-        "clean": shown.clean.mean(dim=1),
-        "perturbation": (shown.delta.mean(dim=1) / (2 * epsilon) + 0.5).clamp(0, 1),
-        "attacked": shown.attacked.mean(dim=1),
+        "clean": shown.clean,
+        "perturbation": (shown.delta / (2 * epsilon) + 0.5).clamp(0, 1),
+        "attacked": shown.attacked,
     }
     for row, (name, images) in enumerate(rows.items()):
         for ax in axes[row::3].flat[n:]:
             ax.set_axis_off()
-        for ax, image in zip(axes[row::3].flat, images.numpy(), strict=False):
+        for ax, image in zip(axes[row::3].flat, images.permute(0, 2, 3, 1).numpy(), strict=False):
             ax.imshow(image, cmap="gray", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
         for first in axes[row::3, 0]:
