@@ -26,6 +26,7 @@ from book._ext import (
     executed,
     front,
     ledger,
+    mended,
     notebooks,
     reference,
     runs,
@@ -53,6 +54,7 @@ MEANING = {
     "gpu": "the full data on one GPU",
     "paper": "the paper's own settings",
 }
+WORDS_A_MINUTE = 200
 SHOWN = ("torch", "torchvision", "numpy")
 UNRECORDED = "**Not recorded.** Nothing says which code made what this page shows."
 STALE = (
@@ -66,7 +68,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", configure)
     shown: dict[str, str] = {}
     app.connect("source-read", partial(read, shown))
-    app.connect("html-page-context", without_strip, priority=400)  # before the description is made
+    app.connect(
+        "html-page-context", mended.without_strip, priority=400
+    )  # before the description is made
+    app.connect("html-page-context", mended.mend, priority=900)  # after all who add to it
     app.connect("autoapi-skip-member", reference.is_left_out)
     app.connect("build-finished", partial(add_files, shown))
     for name in TABLES:
@@ -77,6 +82,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def configure(_: Sphinx, config: Config) -> None:
     """Tell other extensions the address of the book, which ``_config.yml`` holds once."""
     config.ogp_site_url = config.html_baseurl
+    config.ogp_image = f"{config.html_baseurl}_static/card.png"
     config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
 
 
@@ -94,13 +100,6 @@ def read(shown: dict[str, str], app: Sphinx, name: str, source: list[str]) -> No
     else:
         source[0] = linked(fill(source[0], root, name), "ledger.html")
     shown[str(app.env.doc2path(name, base=False))] = source[0]
-
-
-def without_strip(_: Sphinx, __: str, ___: str, ____: Any, page: nodes.document | None) -> None:
-    """Let the description of a chapter, made of its first words, begin behind the strip."""
-    for node in list(page.findall(nodes.container)) if page else []:
-        if "provenance" in node["classes"]:
-            node.parent.remove(node)
 
 
 def add_files(shown: dict[str, str], app: Sphinx, error: Exception | None) -> None:
@@ -147,7 +146,9 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "decided": lambda root: decided.in_short(chapters(root)),
     "decided-report": lambda root: decided.report(chapters(root)),
     "table-1": table1.table_1,
+    "table-1-matrix": table1.matrix,
     "front-answer": lambda root: front.answer(root, ledger.words(entries(root))),
+    "citation": front.citation,
     "move-the-cut": touch.cut,
     "answer": lambda root: inline(root / "book" / "assets" / "table-1-vgg16.svg"),
 }
@@ -166,14 +167,28 @@ class Chapter:
         """Return the page, and its pictures and their data by their lasting addresses."""
         content = deepcopy(self.content)
         answer = shape.answered(content)
-        shape.shape(content)
+        known = self.profile != DEFAULT or not self.notebook.experiments
+        wanted = known or self.notebook.largest_profile() != DEFAULT  # smoke was asked for
+        shape.shape(content, recorded=wanted)
         page, pictures = with_addresses(content, self.notebook.name)
         for cell in page.cells:
             if cell.cell_type == "markdown":
                 words = fill(cell.source, self.notebook.root, self.notebook.name)
                 cell.source = linked(words, "../book/ledger.html")
-        under_title(page, answer + self.strip() + changed.box(self.results(), self.notebook.root))
+        above = answer + self.guide(page) + self.strip()
+        under_title(page, above + changed.box(self.results(), self.notebook.root))
         return page, pictures
+
+    def guide(self, page: NotebookNode) -> str:
+        """Return how long a page takes to read, what to have read, and its place in the paper."""
+        words = sum(len(cell.source.split()) for cell in page.cells if cell.cell_type == "markdown")
+        parts = [f"{max(1, round(words / WORDS_A_MINUTE))} min"]
+        known = {one.name[:2]: one.name for one in notebooks.notebooks(self.notebook.root)}
+        needs = [f"[{n}]({known[n]}.ipynb)" for n in self.notebook.about.get("needs", [])]
+        parts += [f"read first: {', '.join(needs)}"] * bool(needs)
+        place = self.notebook.about.get("paper", "")
+        parts += [f"in the paper: {place}"] * bool(place)
+        return div("guide", " · ".join(parts))
 
     @property
     def profile(self) -> str:

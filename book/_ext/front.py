@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from book._ext.shape import ANSWER
 from semirobust.results.documents import document, value_at
@@ -195,4 +196,23 @@ def stored(root: Path) -> str:
         "Accuracies as high as the paper's Table 1 appear only against attacks made for *another* "
         f"network: attacked themselves, those networks keep {tuned['whitebox'].mean():.1%} "
         f"({' on '.join(names)})."
+    )
+
+
+def citation(root: Path) -> str:
+    """Return what to cite, as BibTeX, with the version and the day of the newest record."""
+    about = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    address = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    names = " and ".join(f"{{{one['name']}}}" for one in about["authors"])
+    fields = {
+        "title": f"{{{about['title']}}}",
+        "author": names,
+        "year": str(about["date-released"])[:4],
+    }
+    fields |= {"version": about["version"], "url": address["url"], "license": about["license"]}
+    lines = "\n".join(f"  {name} = {{{value}}}," for name, value in fields.items())
+    return (
+        f"Version {about['version']}, {about['date-released']:%-d %B %Y}"
+        '<span id="pdf"></span>. Cite the paper {cite:p}`half2022` and this book:\n\n'
+        f"```bibtex\n@software{{semirobust,\n{lines}\n}}\n```"
     )

@@ -11,6 +11,7 @@ from book._ext import claims
 from book._ext.claims import COUNTED, NOT_RUN, PAPERS, THEORY, WORDS, Claim, Finding
 from book._ext.markdown import table
 from semirobust.results import verdicts
+from semirobust.results.published import NAMES
 from semirobust.results.records import ROOT
 from semirobust.results.verdicts import LEVEL, Decision
 
@@ -24,6 +25,7 @@ HEADS = {  # of the ledger, negatives first
     "undecided": "Experiments: undecided",
     NOT_RUN: "Experiments: not run",
 }
+PARTS = {"1": "Theory", "2": "Methods", "4": "Beyond the paper", "5": "What decides"}
 APART = {"own": "What this book proposes itself", "construction": "True by construction"}
 
 
@@ -73,18 +75,43 @@ def _adjusted(known: Found, root: Path) -> dict[str, Entry]:
 
 
 def ledger(entries: Found) -> str:
-    """Return the body of the ledger: a table for each verdict, negatives first."""
+    """Return the body of the ledger: what filters it, then a line a claim, negatives first."""
     counted = [entry for entry in entries.values() if entry.claim.kind in COUNTED]
     groups = {head: [e for e in counted if e.verdict == word] for word, head in HEADS.items()}
     for kind, head in APART.items():
         groups[head] = [entry for entry in entries.values() if entry.claim.kind == kind]
-    parts = []
-    for head, several in groups.items():
-        if several:
-            heads = ("claim", "quoted", "found", "how, and where")
-            rows = [_row(entry) for entry in several]
-            parts += [f"## {head}", _table("30 16 30 24", heads, rows)]
+    shown = {head: several for head, several in groups.items() if several}
+    parts = [_filters(shown)]
+    for head, several in shown.items():
+        parts += [f"## {head}", *(_line(entry, head) for entry in several)]
     return "\n\n".join(parts) + "\n"
+
+
+def _filters(groups: Mapping[str, list[Entry]]) -> str:
+    """Return a form that a script shows; without it every claim stands there."""
+    about = [_about(entry, head) for head, several in groups.items() for entry in several]
+    fields = []
+    for name in ("status", "paper", "part", "network"):
+        known = dict.fromkeys(one[name] for one in about if one[name])
+        options = "".join(f"<option>{value}</option>" for value in known)
+        fields.append(
+            f'<label>{name} <select name="{name}"><option value="">all</option>{options}</select>'
+            "</label>"
+        )
+    fields.append('<label>text <input type="search" name="text"></label>')
+    count = f'<output aria-live="polite">{len(about)} claims</output>'
+    script = '<script src="../_static/ledger.js" defer></script>'
+    return f'<form class="filters" hidden>{"".join(fields)}{count}</form>{script}'
+
+
+def _about(entry: Entry, head: str) -> dict[str, str]:
+    """Return what a claim is chosen by."""
+    number = entry.claim.page.removeprefix("notebooks/")[0]
+    models = [test.record["model"] for test in entry.claim.tests if "model" in test.record]
+    named = [name for name in NAMES.values() if name in entry.claim.place]
+    network = NAMES[models[0]] if models else next(iter(named), "")
+    part = PARTS.get(number, "Experiments")
+    return {"status": head, "paper": PAPERS[entry.claim.paper], "part": part, "network": network}
 
 
 def counts(entries: Found) -> str:
@@ -152,11 +179,9 @@ def _table(widths: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     return "\n".join([f"```{{list-table}}\n{options}\n", *lines, "```"])
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _line(entry: Entry, head: str) -> str:
+    """Return a claim in one line, with its tests and files folded below."""
     claim, findings = entry.claim, entry.findings
-    place = f"{claim.place}, {PAPERS[claim.paper]}"
-    says = f'<span id="claim-{claim.name}"></span>{typeset(claim.says)} *({place})*'
-    values = "<br>".join(["", *(_value(finding) for finding in findings)])
     folder, _, name = claim.page.rpartition("/")
     where = f"[{name}]({f'../{folder}/{name}.ipynb' if folder == 'notebooks' else f'{name}.md'})"
     files = sorted({path for finding in findings for path in finding.files})
@@ -168,20 +193,26 @@ def _row(entry: Entry) -> tuple[str, ...]:
     notes = [f"No test: {typeset(claim.untested)}"] if claim.untested else []
     notes += [f"Fixed {claim.fixed}, before any run."] if claim.fixed else []
     notes += [f"*Post hoc:* {one.test.post_hoc}" for one in findings if one.test.post_hoc]
-    how = " ".join([typeset(claim.how), *dict.fromkeys(notes), where])
+    told = [f"Quoted: {typeset(claim.quoted)}"] * bool(claim.quoted)
+    told += [" ".join([typeset(claim.how), *dict.fromkeys(notes)])]
+    told += [f"**{entry.verdict}**{_error(entry)}", *(_value(finding) for finding in findings)]
+    link = f'<a href="#claim-{claim.name}">link to this claim</a>'
+    told += [" · ".join(filter(None, [where, f"data {data}" if data else "", link]))]
+    chosen = "".join(f' data-{key}="{value}"' for key, value in _about(entry, head).items())
+    place = f"<cite>{claim.place}, {PAPERS[claim.paper]}</cite>"
+    badge = f'<b class="badge">{entry.verdict}</b>'
     return (
-        says,
-        typeset(claim.quoted) or "–",
-        _of_all(entry) + values,
-        how + (f" · data {data}" * bool(data)),
+        f'<details class="claim" id="claim-{claim.name}"{chosen}>\n'
+        f"<summary>{badge} {typeset(claim.says)} {place}</summary>\n\n"
+        + "\n\n".join(told)
+        + "\n\n</details>"
     )
 
 
-def _of_all(entry: Entry) -> str:
-    """Return the verdict on the whole claim, with its error where runs decide it."""
+def _error(entry: Entry) -> str:
+    """Return the error of a verdict where runs decide it."""
     recorded = any(not finding.test.exact for finding in entry.findings)
-    p = f", p = {entry.decision.p:.2g}" if entry.decision and recorded else ""
-    return f"**{entry.verdict}**{p}"
+    return f", p = {entry.decision.p:.2g}" if entry.decision and recorded else ""
 
 
 def _link(name: str, words: str) -> str:
@@ -194,13 +225,13 @@ def _value(finding: Finding) -> str:
         return f"{finding.test.kind}: {NOT_RUN}"
     shown = f"{finding.shown} {finding.test.unit}".rstrip()
     word = "" if finding.test.exact else f"*{finding.word}*, "
-    return f"{finding.test.kind}: {word}{shown} ({_wanted(finding)}; {finding.scale})"
+    return f"{finding.test.kind}: {word}{shown} ({_left(finding)}; {finding.scale})"
 
 
-def _wanted(finding: Finding) -> str:
+def _left(finding: Finding) -> str:
     """Return the range that a claim leaves a value, which may be open on one side."""
     low, high = ((100 if finding.test.unit else 1) * end for end in finding.test.within)
     ends = [f"{end:g}".replace("-", "−") for end in (low, high)]
     if high >= 100:
-        return f"wanted at least {ends[0]}"
-    return f"wanted at most {ends[1]}" if low <= -100 else f"wanted {ends[0]} to {ends[1]}"
+        return f"claimed: at least {ends[0]}"
+    return f"claimed: at most {ends[1]}" if low <= -100 else f"claimed: {ends[0]} to {ends[1]}"

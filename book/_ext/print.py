@@ -20,7 +20,10 @@ FLAGS = (  # no window, no sandbox (which containers lack), and nothing of the b
     "--disable-component-update",
     "--disable-sync",
 )
-LEFT_OUT = ".headerlink, .address, #jb-print-docs-body, .prev-next-footer, script, noscript, input"
+LEFT_OUT = (
+    ".headerlink, form, .address, #jb-print-docs-body, .prev-next-footer, script, noscript, input"
+)
+OFFER = '<span id="pdf"> · <a href="../book.pdf">the whole book as PDF</a></span>'
 STYLE = """@page {size: A4; margin: 18mm 16mm}
 .bd-article {font-size: 10.5pt; max-width: none} section.page {break-before: page}
 pre, table, img, svg, figure {break-inside: avoid; max-width: 100%}
@@ -47,6 +50,10 @@ def printed(html: Path, toc: Path, target: Path) -> Path:
     whole.unlink()
     if done.returncode or not target.exists():
         raise RuntimeError(f"the book was not printed: {done.stderr.strip()[-500:]}")
+    shutil.copy(target, html / "book.pdf")
+    front = html / "book" / "index.html"
+    text = front.read_text(encoding="utf-8")
+    front.write_text(text.replace('<span id="pdf"></span>', OFFER), encoding="utf-8")
     return target
 
 
@@ -72,6 +79,8 @@ def together(html: Path, names: list[str]) -> str:
             raise ValueError(f"{name} has no article")
         for piece in article.select(LEFT_OUT):
             piece.decompose()
+        for piece in article.select("details.claim"):
+            piece["open"] = ""
         _lead_inside(article, name, names)
         parts.append(f'<section class="page" id="{_anchor(name)}">{article}</section>')
     body = f'<body><main class="bd-content">{"".join(parts)}</main></body>'

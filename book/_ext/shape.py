@@ -34,18 +34,23 @@ def text_of(output: dict[str, Any]) -> str:
     return text.strip()
 
 
-def shape(page: NotebookNode) -> None:
-    """Fold or remove in place what a reader of the page does not need."""
+def shape(page: NotebookNode, *, recorded: bool = True) -> None:
+    """Fold or remove in place what a reader of the page does not need.
+
+    Where nothing is recorded only the question, the answer and what is tagged ``plan`` stay. A fold
+    is named by the comment that its code begins with.
+    """
+    if not recorded:
+        page.cells = page.cells[:1] + [cell for cell in page.cells if "plan" in tags(cell)]
     for cell in page.cells:
         if cell.cell_type == "code":
             words = set(tags(cell))
             role = _role(cell, words)
             cell.metadata.tags = sorted(words | {role} - {""})
-            if role == "hide-cell":
-                cell.metadata.mystnb = {
-                    "code_prompt_show": "All values",
-                    "code_prompt_hide": "Fold",
-                }
+            first = cell.source.partition("\n")[0]
+            label = f"All values: {first[2:]}" if first.startswith("# ") else "All values"
+            name = {"hide-cell": label, "hide-input": "Code"}.get(role, "")
+            cell.metadata.mystnb = {"code_prompt_show": name, "code_prompt_hide": name}
     page.cells = [cell for cell in page.cells if "remove-cell" not in tags(cell)]
 
 

@@ -21,18 +21,70 @@ ACCURACIES = {
     "difference": "Diff.",
 }
 COLUMNS = {
-    "static transfer": ("static", "static"),
-    "white-box": ("online", "whitebox"),
-    "AutoAttack": ("online", "autoattack"),
+    "transfer, stored": ("static", "static"),
+    "white-box, fresh": ("online", "whitebox"),
+    "AutoAttack, fresh": ("online", "autoattack"),
     "white-box, stored": ("static", "whitebox"),
 }
+SHORT = {"robust": "Acc*", "spliced": "Acc<sub>sr</sub>", "tuned": "Acc̃", "difference": "Diff."}
+OURS = {  # protocol and columns of the two lines under a printed row
+    "attacked itself, trained on fresh examples": ("online", "whitebox", "value"),
+    "by transfer, trained on stored examples": ("static", "static", "value"),
+}
 RHO = {
-    f"{words}, {protocol}": (protocol, column)
-    for protocol in ("static", "online")
+    f"{words}, {made}": (protocol, column)
+    for protocol, made in (("static", "stored"), ("online", "fresh"))
     for column, words in (("value", "ρ"), ("excess", "excess"))
 }
 LAST = {"alexnet": 8, "vgg16": 16}  # links of a chain in which layers and links are the same
 Row = Mapping[Any, Any]
+
+
+def matrix(root: Path = ROOT) -> str:
+    """Return Table 1 as printed, a row each network and data set, with ours beneath each."""
+    rows = published_numbers("Table 1")
+    quantities = list(dict.fromkeys(rows["quantity"]))
+    heads = "".join(f'<th scope="col">{SHORT.get(one, _layer(one))}</th>' for one in quantities)
+    parts = [f'<thead><tr><th scope="col">network, back</th>{heads}</tr></thead>']
+    for (model, data), part in rows.groupby(["model", "data"], sort=False):
+        cells = {row["quantity"]: row for row in part.to_dict("records")}
+        printed = [cells[one]["printed"] if one in cells else "" for one in quantities]
+        name = f"{NAMES[str(model)]}, {NAMES[str(data)]}, {part['n_b'].iloc[0]:.0f} layers"
+        lines = [_row("paper", f"<b>{name}</b>, as printed", printed)]
+        for words, places in OURS.items():
+            found = [_largest(cells.get(one), places, root) for one in quantities]
+            scales = dict.fromkeys(one.scale for one in found if one)
+            label = f"ours, {words}" + f" ({'; '.join(scales)})" * bool(scales)
+            lines.append(_row("ours", label, [_mean(one) for one in found]))
+        parts.append(f"<tbody>{''.join(lines)}</tbody>")
+    return f'<div class="matrix" tabindex="0"><table class="matrix">{"".join(parts)}</table></div>'
+
+
+def _row(kind: str, label: str, values: list[str]) -> str:
+    cells = "".join(f"<td>{one}</td>" if one else '<td class="none"></td>' for one in values)
+    return f'<tr class="{kind}"><th scope="row">{label}</th>{cells}</tr>'
+
+
+def _largest(row: Row | None, places: tuple[str, str, str], root: Path) -> Finding | None:
+    """Return what the largest runs found in a printed cell."""
+    if row is None:
+        return None
+    protocol, threat, rho = places
+    rho_cell = row["quantity"].startswith("rho")
+    check = _rho(row, protocol, rho) if rho_cell else _accuracy(row, protocol, threat)
+    found = [one for one in findings_of(check, root) if one.values and one.profile != DEFAULT]
+    return found[-1] if found else None
+
+
+def _mean(found: Finding | None) -> str:
+    if found is None:
+        return ""
+    mean = pd.Series(found.values, dtype=float).mean()
+    return f"{100 * mean:.1f}" if found.test.unit else f"{mean:.2f}"
+
+
+def _layer(quantity: str) -> str:
+    return f"ρ<sub>{quantity.removeprefix('rho_').replace('-', chr(8722))}</sub>"
 
 
 def table_1(root: Path = ROOT) -> str:
@@ -41,7 +93,7 @@ def table_1(root: Path = ROOT) -> str:
     rho = rows["quantity"].str.startswith("rho")
     accuracies = _by_data(rows[~rho], COLUMNS, _accuracy, 1, root)
     dependences = _by_data(rows[rho], RHO, _rho, 2, root)
-    return "\n\n".join(["## Accuracies", *accuracies, "## Dependence", *dependences]) + "\n"
+    return "\n\n".join(["**Accuracies**", *accuracies, "**Dependence**", *dependences]) + "\n"
 
 
 def _by_data(
@@ -51,10 +103,10 @@ def _by_data(
     digits: int,
     root: Path,
 ) -> Iterator[str]:
-    """Yield a heading and a table for each data set, a line for each published cell."""
+    """Yield a name and a table for each data set, a line for each published cell."""
     heads = ["network", "", "paper", *columns, "runs"]
     for data, part in printed.groupby("data", sort=False):
-        yield f"### {NAMES[str(data)]}"
+        yield f"**{NAMES[str(data)]}**"
         rows: list[list[str]] = []
         for row in part.to_dict("records"):
             cells = [findings_of(check(row, *column), root) for column in columns.values()]

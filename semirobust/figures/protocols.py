@@ -122,7 +122,15 @@ def caption(networks: pd.DataFrame) -> str:
 
 
 def save_svg(figure: Figure, file: Path, *, caption: str, keys: Iterable[str]) -> None:
-    """Write a figure as SVG in the ink of the page, with its words and records; its data as CSV."""
+    """Write a figure as SVG in the ink of the page, with its words and records; its data as CSV.
+
+    As PNG it is the card that other sites show: the question above it, on white.
+    """
+    if file.suffix == ".png":
+        figure.set_size_inches(8, 4.2)
+        figure.suptitle("Does a robust half make a robust whole?", fontsize="x-large", x=0.99, ha="right")
+        figure.savefig(file, dpi=150, facecolor="white", metadata={"Description": caption})
+        return
     table, words = told(figure.panels)  # type: ignore[attr-defined]
     svg = drawing(figure, box=None, Title=caption, Description=words, Keywords=[*keys])
     svg = svg.replace(INK, "currentColor")

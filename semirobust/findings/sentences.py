@@ -5,6 +5,7 @@ Written from the records that the chapter shows, so that the words cannot outliv
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -30,21 +31,25 @@ from semirobust.results.values import Words
 CONTROL = "frozen standard f_a"
 AT_FULL = ("robust", "spliced", "tuned")
 GAP = "nothing to restore"
-GAINS, MORE = "retraining f_b gains", "robust front gives more"
+COSTS, GAINS, BACK, MORE = QUESTIONED = (
+    "splicing costs",
+    "retraining f_b gains",
+    f"back within {NEAR}",
+    "robust front gives more",
+)
+COUNTED = {COSTS: "splicing costs", GAINS: "retraining gains", MORE: "the robust front helps"}
+WORDS = {"†": "at chance on clean images"}
 FEW = 3  # as many numbers are given one by one
-SCALES = {
-    "cpu": "narrow networks, at most 10,000 training images",
-    "gpu": "full width, all training images",
-}
+SCALES = {"cpu": "narrow networks", "gpu": "full width", "paper": "the paper's settings"}
 CLEAN = "f_b on clean images"
 
 
-def answer(tables: Tables, profile: str, only: str = "") -> Words:
-    """Return what splicing, retraining and a standard front do, then training on stored examples.
+def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "") -> Words:
+    """Return what splicing, retraining and a standard front do, in white-box accuracy.
 
-    White-box accuracy of networks trained on fresh examples comes first. With the name of a network
-    (``only``) Table 1's rows at full width follow in their own sentence, and where no row of it is
-    recorded the answer is the command that runs one.
+    Of one network (``only``) that is its deepest cut on the first data set, at full width where
+    that is recorded. A sentence of the chapter on ρ (``rho``) stands for training on stored
+    examples.
 
     Raises:
         ValueError: No network trained on fresh examples is recorded in this profile.
@@ -52,15 +57,26 @@ def answer(tables: Tables, profile: str, only: str = "") -> Words:
     full = wide("table-1", only) if only else None
     if only and full is None and profile == DEFAULT and (command := missing("table-1", only)):
         name = NAMES.get(only, only)
-        return Words(f"Not run: no row of {name} on real data is recorded. `{command}` runs it.")
+        return Words(
+            f"Not run yet: no row of {name} on real data is recorded. `{command}` runs one."
+        )
     if profile == DEFAULT:
         return Words(SMOKE)
     if chosen(tables, "online").empty:
         raise ValueError(f"no network trained on fresh examples is recorded in profile {profile}")
-    lines = [*_fresh(tables, profile), *_stored(tables), *_scale(tables, profile)]
-    if full is not None and profile != PROFILE:
-        lines.append(_wide(full))
-    return Words("\n".join(f"- {line}" for line in lines))
+    scales = {PROFILE: full} if full else {}
+    (largest, first), *others = (scales | {profile: tables}).items()
+    found = _decided(first, largest)
+    main = _deepest(found) if only else found
+    told = [*_fresh(main, found), rho or _stored(tables, deepest=bool(only))]
+    where = (
+        f"a back of {main.index[0][1]} layers"
+        if only
+        else f"{len(main)} cut{'s' * (len(main) > 1)}"
+    )
+    runs = [f"{SCALES[largest]}, {_seeds(first)}, {where}".capitalize()]
+    runs += [f"{SCALES[name]}, {_seeds(one)}: {_in_short(one, name)}" for name, one in others]
+    return Words(" ".join(filter(None, told)) + f"\n\n*{'; '.join(runs)}.*")
 
 
 def attacked(tables: Tables, profile: str) -> Words:
@@ -68,16 +84,16 @@ def attacked(tables: Tables, profile: str) -> Words:
     if profile == DEFAULT:
         return Words(SMOKE)
     scores = named(tables["accuracies"])
-    lines = []
+    told = ["Every network is attacked itself."]
     for attack, part in scores[scores["attack"] != "none"].groupby("attack", sort=False):
         keys = [*varying(part), "cut", "label"]
         means = part.groupby(keys, sort=False)["accuracy"].mean()
         left = {str(name): _values(means.xs(name, level="label")) for name in AT_FULL}
-        lines.append(
-            f"- Under {attack}, made for each network itself, robust networks keep "
-            f"{left['robust']}, spliced ones {left['spliced']} and retrained ones {left['tuned']}."
+        told.append(
+            f"Under {attack} robust networks keep {left['robust']}, spliced ones "
+            f"{left['spliced']} and retrained ones {left['tuned']}."
         )
-    return Words("\n".join(lines))
+    return Words(" ".join(told))
 
 
 def levels(tables: Tables, protocol: str, threat: str) -> pd.DataFrame:
@@ -100,67 +116,90 @@ def _placed(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(place=place if names else "")
 
 
-def _fresh(tables: Tables, profile: str) -> Iterator[str]:
+def _decided(tables: Tables, profile: str) -> pd.DataFrame:
+    """Return ``levels`` beside the verdict on each claim, a column a question."""
     found = levels(tables, "online", "whitebox")
-    share = restored(tables, "online").reset_index()
-    none = _placed(share)[share["restored"] == GAP]
-    lost = [(row["place"], row["n_b"]) for row in none.to_dict("records")]
-    if lost:
-        where = ", ".join(dict.fromkeys(place for place, _ in lost if place))
-        yield f"There is {GAP}{f' ({where})' * bool(where)}: {_robust(found.loc[lost])}."
-        found = found.drop(index=lost)
-    if found.empty:
+    claims = _placed(verdicts(tables, profile, protocol="online").reset_index())
+    claims = claims[claims["n_b"] != NONE].rename(columns={"n_b": "cut"})
+    words = claims.pivot(index=["place", "cut"], columns="question", values="verdict")
+    return found.join(words).reindex(columns=[*found, *QUESTIONED])
+
+
+def _deepest(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of the first place whose f_b is largest."""
+    place = found.index[0][0]
+    cut = max((cut for at, cut in found.index if at == place), key=int)
+    return found.loc[[(place, cut)]]
+
+
+def _fresh(main: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
+    """Yield what was found in some rows, and what training on clean images gives at their cut."""
+    main = main[~_on_clean(main)]
+    none = main[main[COSTS].isna()]
+    if len(none):
+        robust, standard = (_values(none[one].drop_duplicates()) for one in ("robust", "standard"))
+        where = ", ".join(filter(None, none.index.unique("place")))
+        yield (
+            f"There is {GAP}{f' ({where})' * bool(where)}: the robust network reaches {robust} "
+            f"white-box, the standard one {standard}."
+        )
+        main = main.drop(index=none.index)
+    if main.empty:
         return
-    claims = (
-        verdicts(tables, profile, protocol="online").reset_index().groupby("question")["verdict"]
-    )
-    held = {str(question): list(words) for question, words in claims}
-    costs = _held("an ordinary back behind a robust front costs robustness", held["splicing costs"])
-    yield f"{costs}: white-box accuracy falls {_fall(found)}."
-    gains = _held("retraining the back against the attack brings it back up", held[GAINS])
-    back = _held(f"it is back within {NEAR * 100:.0f} points", held[f"back within {NEAR}"])
-    yield f"{gains}, to {_values(found['tuned'])}; {back[0].lower()}{back[1:]}."
-    if CONTROL in found:
-        more_by = _held("a robust front gives more than a standard one", held[MORE])
-        dagger = "; † at chance on clean images" * ("†" in held[MORE])
-        yield f"{more_by}: behind that, the same training gives {_values(found[CONTROL])}{dagger}."
+    start, tuned = _values(main["robust"].drop_duplicates()), _values(main["tuned"])
+    costs = _said(main[COSTS], "an ordinary back behind a robust front costs robustness")
+    falls = "falls" if set(main[COSTS]) == {"holds"} else "goes"
+    yield f"{costs}: white-box accuracy {falls} from {start} to {_values(main['spliced'])}."
+    gains = _said(main[GAINS], "retraining that back against the attack brings it up again")
+    near = _said(main[BACK], f"that is within {NEAR * 100:.0f} points of the robust network")
+    same = every[_on_clean(every)].loc[
+        lambda rows: rows.index.isin(main.index.unique("cut"), "cut")
+    ]
+    clean = f", and retraining it on clean images to {_values(same['tuned'])}" if len(same) else ""
+    yield f"{gains}, to {tuned} ({near[0].lower()}{near[1:]}){clean}."
+    if CONTROL in main:
+        helps = _said(main[MORE], "it is the robust front that helps")
+        yield (
+            f"Behind a standard front the same training gives {_values(main[CONTROL])}: "
+            f"{helps[0].lower()}{helps[1:]}."
+        )
 
 
-def _robust(found: pd.DataFrame) -> str:
-    robust, standard = (_values(found[name].drop_duplicates()) for name in ("robust", "standard"))
-    return f"the robust network reaches {robust} white-box, the standard one {standard}"
+def _on_clean(found: pd.DataFrame) -> Any:
+    return found.index.get_level_values("place").str.endswith(CLEAN)
 
 
-def _held(claim: str, words: Sequence[str]) -> str:
-    """Return a claim as the rule of the verdicts has decided it, place by place.
+def _said(words: "pd.Series[str]", claim: str) -> str:
+    """Return a claim as the rule of the verdicts has decided it, row by row.
 
     Example:
-        >>> _held("it helps", ["holds", "undecided"])
+        >>> _said(pd.Series(["holds", "undecided"]), "it helps")
         'It helps in 1 of 2 (1 undecided)'
-        >>> _held("it helps", ["undecided"])
+        >>> _said(pd.Series(["undecided"]), "it helps")
         'Whether it helps is undecided'
+        >>> _said(pd.Series(["†"]), "it helps")
+        'That network is at chance on clean images, so nothing is compared'
     """
     count = Counter(words)
     holds = count.pop("holds", 0)
-    if holds == len(words):
-        return claim[0].upper() + claim[1:]
+    if set(count) == {"†"} and not holds:
+        return "That network is at chance on clean images, so nothing is compared"
     if set(count) == {"undecided"} and not holds:
         return f"Whether {claim} is undecided"
-    others = ", ".join(f"{number} {word}" for word, number in count.items())
-    return f"{claim[0].upper() + claim[1:]} in {holds} of {len(words)} ({others})"
+    others = ", ".join(f"{number} {WORDS.get(word, word)}" for word, number in count.items())
+    mixed = f" in {holds} of {len(words)} ({others})" if others else ""
+    return f"{claim[0].upper()}{claim[1:]}{mixed}"
 
 
-def _fall(found: pd.DataFrame) -> str:
-    """Return from where splicing takes accuracy to where, with the places while they are few."""
-    if len(found) > FEW:
-        start = _values(found["robust"].drop_duplicates())
-        return f"from {start} to {_values(found['spliced'])} ({len(found)} cuts)"
-    parts = []
-    for place, part in found.groupby(level="place", sort=False):
-        cuts = " and ".join(part.index.get_level_values("cut"))
-        where = f"{place}, back of {cuts} layers".removeprefix(", ")
-        parts.append(f"from {part['robust'].iloc[0]:.1%} to {_values(part['spliced'])} ({where})")
-    return ", ".join(parts)
+def _in_short(tables: Tables, profile: str) -> str:
+    """Return the deepest cut's accuracies in a line, and in how many rows each claim holds."""
+    found = _decided(tables, profile)
+    main = _deepest(found)[["robust", "spliced", "tuned", *[CONTROL] * (CONTROL in found)]]
+    line = ", ".join(f"{value:.1%}" for value in main.iloc[0])
+    if len(found) == 1:
+        return line
+    held = [f"{says} in {(found[name] == 'holds').sum()}" for name, says in COUNTED.items()]
+    return f"{line}; of {len(found)} cuts and data sets {', '.join(held)}"
 
 
 def _values(shares: pd.Series) -> str:
@@ -180,19 +219,16 @@ def _values(shares: pd.Series) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _stored(tables: Tables) -> Iterator[str]:
+def _stored(tables: Tables, *, deepest: bool) -> str:
+    """Return what networks score that were trained on stored examples."""
     if chosen(tables, "static").empty:
-        return
-    by = {threat: levels(tables, "static", threat) for threat in ("static", "whitebox")}
-    transfer, attacked = (by[threat]["tuned"] for threat in by)
-    told = f"{_values(transfer)} by transfer and {_values(attacked)} white-box"
-    shown = by["static"].get(CONTROL)
-    also = "" if shown is None else f"; behind a standard front {_values(shown)} by transfer"
-    yield f"Trained on stored examples instead, retrained networks score {told}{also}."
-
-
-def _scale(tables: Tables, profile: str) -> Iterator[str]:
-    yield f"*{_seeds(tables)}; profile {profile}: {SCALES.get(profile, 'as recorded')}.*"
+        return ""
+    by = [levels(tables, "static", threat) for threat in ("static", "whitebox")]
+    transfer, attacked = ((_deepest(one) if deepest else one)["tuned"] for one in by)
+    return (
+        f"Trained on stored examples instead, retrained networks score {_values(transfer)} by "
+        f"transfer and {_values(attacked)} when they are attacked themselves."
+    )
 
 
 def _seeds(tables: Tables) -> str:
@@ -200,21 +236,6 @@ def _seeds(tables: Tables) -> str:
     counts = known.groupby("place")["seed"].nunique()
     low, high = counts.min(), counts.max()
     return f"{low} to {high} seeds" if low < high else f"{low} seed{'s' * int(low > 1)}"
-
-
-def _wide(tables: Tables) -> str:
-    found = levels(tables, "online", "whitebox")
-    clean = found.index.get_level_values("place").str.endswith(CLEAN)
-    own = found[~clean]
-    words = f"At full width ({_seeds(tables)}) splicing takes it {_fall(own)}"
-    words += f", and retraining brings it to {_values(own['tuned'])}"
-    if CONTROL in own:
-        words += f"; behind a standard front the same training gives {_values(own[CONTROL])}"
-    if clean.any():
-        words += (
-            f", and training on clean images behind the robust one {_values(found['tuned'][clean])}"
-        )
-    return f"{words}."
 
 
 def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebox") -> pd.DataFrame:

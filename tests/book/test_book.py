@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import inspection
 import nbformat
 import pytest
+import shown
 from browser import CHROMIUM
 from memories import forget
 from sphinx.util.inventory import InventoryFile
@@ -575,6 +577,30 @@ def html(tmp_path_factory):
 def test_the_book_builds_without_warnings_dead_links_or_requests_to_elsewhere(html):
     assert (html / "notebooks" / "11-tiny.html").exists()
     assert inspection.complaints(html, "/semirobust/") == []
+
+
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[1-5]*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_answers_first_and_folds_what_a_reader_does_not_need(name, html):
+    assert shown.complaints(html / "notebooks" / f"{name}.html") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [one for one in CHAPTERS if one[0] == "3"])
+def test_the_accuracies_of_an_answer_stand_in_the_records(name, html):
+    assert shown.untraced(html / "notebooks" / f"{name}.html", ROOT) == []
+
+
+@pytest.mark.slow
+def test_every_page_says_one_word_for_one_thing_and_has_each_id_once(html):
+    for path in sorted([*html.glob("book/*.html"), *html.glob("notebooks/*.html")]):
+        ids = re.findall(r'<[^>]*?\sid="([^"]*)"', path.read_text(encoding="utf-8"))
+        assert not [name for name, count in Counter(ids).items() if count > 1], path.name
+        if path.stem != "glossary":  # which names them
+            assert shown.synonyms(shown.article(path)) == [], path.name
 
 
 @pytest.mark.slow
