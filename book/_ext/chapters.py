@@ -141,7 +141,6 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "capacity": runs.capacity,
     "claim-counts": lambda root: ledger.counts(entries(root)),
     "claim-answers": lambda root: ledger.answers(entries(root), root),
-    "claim-headlines": lambda root: ledger.headlines(entries(root), root),
     "ledger": lambda root: ledger.ledger(entries(root)),
     "decided": lambda root: decided.in_short(chapters(root)),
     "decided-report": lambda root: decided.report(chapters(root)),
@@ -220,12 +219,18 @@ class Chapter:
                 for name, value in record.parameters.items()
             )
         ]
-        for path in self.results():
-            address = path.relative_to(root).as_posix()
-            words += [f"{{download}}`data {path.stem} <../{address}>`"]
-        strip = div("provenance", " · ".join(filter(None, words)))
+        strip = div("provenance", " · ".join(filter(None, words))) + self.files()
         again = STALE.format(profile=record.profile)
         return strip + div("provenance stale", again) if self.stale else strip
+
+    def files(self) -> str:
+        """Return the recorded results behind the page, folded."""
+        links = " ".join(
+            f"{{download}}`{path.stem} <../{path.relative_to(self.notebook.root).as_posix()}>`"
+            for path in self.results()
+        )
+        head = '<details class="provenance runs"><summary>their files</summary>'
+        return f"{head}\n\n{links}\n\n</details>\n\n" if links else ""
 
 
 def behind(paths: Sequence[Path]) -> str:

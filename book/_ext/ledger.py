@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -139,22 +139,6 @@ def answers(entries: Found, root: Path = ROOT) -> str:
     return "\n".join(lines)
 
 
-def headlines(entries: Found, root: Path = ROOT) -> str:
-    """Return the tables of the front page: the main claims, and what was found for each."""
-    parts = []
-    for headline in claims.entries("headline", root):
-        rows = []
-        for name in headline["claims"]:
-            entry = entries[name]
-            measured = "<br>".join(_value(finding) for finding in entry.findings)
-            how = f"<br>{typeset(entry.claim.how)}" if headline.get("how") else ""
-            says = f"{typeset(entry.claim.says)} *{_link(name, entry.claim.place)}*"
-            rows.append((says, badge(entry), measured + how))
-        heads = ("claim", "verdict", headline["found"])
-        parts += [f"**{headline['title']}**", _table("38 16 46", heads, rows)]
-    return "\n\n".join(parts)
-
-
 def badge(entry: Entry) -> str:
     """Return the verdict as a link to the ledger, with the scale of the runs that it rests on."""
     scales = [one.scale for one in entry.findings if one.decision and not one.test.exact]
@@ -171,12 +155,6 @@ def typeset(words: str) -> str:
     """
     low = re.sub(r"(?<=\w)_(?:\(([^)]*)\)|(\w+))", r"<sub>\1\2</sub>", words)
     return re.sub(r"\^(\([^)]*\))", r"<sup>\1</sup>", low)
-
-
-def _table(widths: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = ["* - " + "\n  - ".join(row) for row in (heads, *rows)]
-    options = f":header-rows: 1\n:widths: {widths}\n:class: ledger"
-    return "\n".join([f"```{{list-table}}\n{options}\n", *lines, "```"])
 
 
 def _line(entry: Entry, head: str) -> str:

@@ -28,8 +28,8 @@ COLUMNS = {
 }
 SHORT = {"robust": "Acc*", "spliced": "Acc<sub>sr</sub>", "tuned": "Acc̃", "difference": "Diff."}
 OURS = {  # protocol and columns of the two lines under a printed row
-    "attacked itself, trained on fresh examples": ("online", "whitebox", "value"),
-    "by transfer, trained on stored examples": ("static", "static", "value"),
+    "ours, white-box": ("online", "whitebox", "value"),
+    "ours, transfer": ("static", "static", "value"),
 }
 RHO = {
     f"{words}, {made}": (protocol, column)
@@ -45,17 +45,18 @@ def matrix(root: Path = ROOT) -> str:
     rows = published_numbers("Table 1")
     quantities = list(dict.fromkeys(rows["quantity"]))
     heads = "".join(f'<th scope="col">{SHORT.get(one, _layer(one))}</th>' for one in quantities)
-    parts = [f'<thead><tr><th scope="col">network, back</th>{heads}</tr></thead>']
+    parts = [f'<thead><tr><th scope="col">network, back</th>{heads}<th></th></tr></thead>']
     for (model, data), part in rows.groupby(["model", "data"], sort=False):
         cells = {row["quantity"]: row for row in part.to_dict("records")}
         printed = [cells[one]["printed"] if one in cells else "" for one in quantities]
         name = f"{NAMES[str(model)]}, {NAMES[str(data)]}, {part['n_b'].iloc[0]:.0f} layers"
-        lines = [_row("paper", f"<b>{name}</b>, as printed", printed)]
+        lines = [_row("paper", name, [*printed, "<small>as printed</small>"])]
         for words, places in OURS.items():
             found = [_largest(cells.get(one), places, root) for one in quantities]
-            scales = dict.fromkeys(one.scale for one in found if one)
-            label = f"ours, {words}" + f" ({'; '.join(scales)})" * bool(scales)
-            lines.append(_row("ours", label, [_mean(one) for one in found]))
+            scales = "; ".join(dict.fromkeys(one.scale for one in found if one))
+            lines.append(
+                _row("ours", words, [*map(_mean, found), f"<small>{scales}</small>" * bool(scales)])
+            )
         parts.append(f"<tbody>{''.join(lines)}</tbody>")
     return f'<div class="matrix" tabindex="0"><table class="matrix">{"".join(parts)}</table></div>'
 

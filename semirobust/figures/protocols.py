@@ -128,7 +128,9 @@ def save_svg(figure: Figure, file: Path, *, caption: str, keys: Iterable[str]) -
     """
     if file.suffix == ".png":
         figure.set_size_inches(8, 4.2)
-        figure.suptitle("Does a robust half make a robust whole?", fontsize="x-large", x=0.99, ha="right")
+        figure.suptitle(
+            "Does a robust half make a robust whole?", fontsize="x-large", x=0.99, ha="right"
+        )
         figure.savefig(file, dpi=150, facecolor="white", metadata={"Description": caption})
         return
     table, words = told(figure.panels)  # type: ignore[attr-defined]

@@ -292,8 +292,9 @@ def page(root, profile=None):
 
 def test_a_page_says_under_its_title_where_it_comes_from(ran):
     title = page(ran).cells[0].source
-    assert title.startswith("# 11. Tiny\n\n```{div} provenance\n**smoke run**")
+    assert title.startswith("# 11. Tiny\n\n```{div} guide\n1 min\n```\n\n```{div} provenance")
     for word in (
+        "**smoke run**",
         "drawn in 4 s on CPU",
         "commit [0000000]",
         "torch 2.9.9",
