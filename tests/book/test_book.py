@@ -348,7 +348,7 @@ def test_a_larger_run_is_shown_with_its_data(checkout):
     record_run(notebook, "gpu", "0.22222\n")
     shown = page(checkout)
     assert "**gpu run**" in shown.cells[0].source
-    assert "`data gpu <../results/first/gpu.json>`" in shown.cells[0].source
+    assert "`gpu <../results/first/gpu.json>`" in shown.cells[0].source
     assert shown.cells[-1].outputs[0].text == "0.22222\n"
     assert page(checkout, "smoke").cells[-1].outputs[0].text == "0.11111\n"
 
