@@ -141,6 +141,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "capacity": runs.capacity,
     "claim-counts": lambda root: ledger.counts(entries(root)),
     "claim-answers": lambda root: ledger.answers(entries(root), root),
+    "claim-filters": lambda root: ledger.filters(entries(root)),
     "ledger": lambda root: ledger.ledger(entries(root)),
     "decided": lambda root: decided.in_short(chapters(root)),
     "decided-report": lambda root: decided.report(chapters(root)),

@@ -75,21 +75,25 @@ def _adjusted(known: Found, root: Path) -> dict[str, Entry]:
 
 
 def ledger(entries: Found) -> str:
-    """Return the body of the ledger: what filters it, then a line a claim, negatives first."""
-    counted = [entry for entry in entries.values() if entry.claim.kind in COUNTED]
-    groups = {head: [e for e in counted if e.verdict == word] for word, head in HEADS.items()}
-    for kind, head in APART.items():
-        groups[head] = [entry for entry in entries.values() if entry.claim.kind == kind]
-    shown = {head: several for head, several in groups.items() if several}
-    parts = [_filters(shown)]
-    for head, several in shown.items():
+    """Return the body of the ledger: a line a claim, negatives first."""
+    parts = []
+    for head, several in _groups(entries).items():
         parts += [f"## {head}", *(_line(entry, head) for entry in several)]
     return "\n\n".join(parts) + "\n"
 
 
-def _filters(groups: Mapping[str, list[Entry]]) -> str:
+def _groups(entries: Found) -> dict[str, list[Entry]]:
+    counted = [entry for entry in entries.values() if entry.claim.kind in COUNTED]
+    groups = {head: [e for e in counted if e.verdict == word] for word, head in HEADS.items()}
+    for kind, head in APART.items():
+        groups[head] = [entry for entry in entries.values() if entry.claim.kind == kind]
+    return {head: several for head, several in groups.items() if several}
+
+
+def filters(entries: Found) -> str:
     """Return a form that a script shows; without it every claim stands there."""
-    about = [_about(entry, head) for head, several in groups.items() for entry in several]
+    groups = _groups(entries).items()
+    about = [_about(entry, head) for head, several in groups for entry in several]
     fields = []
     for name in ("status", "paper", "part", "network"):
         known = dict.fromkeys(one[name] for one in about if one[name])

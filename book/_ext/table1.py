@@ -45,12 +45,12 @@ def matrix(root: Path = ROOT) -> str:
     rows = published_numbers("Table 1")
     quantities = list(dict.fromkeys(rows["quantity"]))
     heads = "".join(f'<th scope="col">{SHORT.get(one, _layer(one))}</th>' for one in quantities)
-    parts = [f'<thead><tr><th scope="col">network, back</th>{heads}<th></th></tr></thead>']
+    parts = [f'<thead><tr><th scope="col">as printed</th>{heads}<th></th></tr></thead>']
     for (model, data), part in rows.groupby(["model", "data"], sort=False):
         cells = {row["quantity"]: row for row in part.to_dict("records")}
         printed = [cells[one]["printed"] if one in cells else "" for one in quantities]
-        name = f"{NAMES[str(model)]}, {NAMES[str(data)]}, {part['n_b'].iloc[0]:.0f} layers"
-        lines = [_row("paper", name, [*printed, "<small>as printed</small>"])]
+        name = f"{NAMES[str(model)]}, {NAMES[str(data)]}, back of {part['n_b'].iloc[0]:.0f}"
+        lines = [_row("paper", name, [*printed, "<small></small>"])]
         for words, places in OURS.items():
             found = [_largest(cells.get(one), places, root) for one in quantities]
             scales = "; ".join(dict.fromkeys(one.scale for one in found if one))

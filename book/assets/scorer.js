@@ -1,5 +1,5 @@
 // Search: chapters come before the reference, which has every word of the code.
-const Scorer = {
+var Scorer = {
   score: ([docname, , , , score]) => (docname.includes("book/reference/") ? score / 1000 : score),
   objNameMatch: 11,
   objPartialMatch: 6,

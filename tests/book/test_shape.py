@@ -68,9 +68,10 @@ def test_where_nothing_is_recorded_question_and_plan_are_left():
 
 
 def test_a_claim_is_one_line_with_what_the_filters_choose_by():
-    text = ledger.ledger(ledger.found())
+    entries = ledger.found()
+    text, form = ledger.ledger(entries), ledger.filters(entries)
     line = text[text.index('id="claim-table-1-vgg16-cifar10-spliced"') :].partition("</summary>")[0]
     for chosen in ('data-network="VGG16"', 'data-paper="first version"', 'data-part="Methods"'):
         assert (chosen in line) == (chosen != 'data-part="Methods"')
-    assert "<form" in text
-    assert "hidden" in text.partition("</form>")[0]
+    assert f"{len(entries)} claims" in form
+    assert form.startswith('<form class="filters" hidden>')
