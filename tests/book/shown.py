@@ -27,7 +27,7 @@ WORDS = {  # of a verdict or a thing that has another name: see the glossary
     "last part": r"\blast parts?\b",
     "fine-tuned": r"\bfine-?tun",
     "black-box": r"\bblack-box\b",
-    "clean front": r"\b(?:clean|ordinary) front\b",
+    "clean front": r"\bclean front\b",
 }
 
 
