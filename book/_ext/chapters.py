@@ -167,15 +167,18 @@ class Chapter:
         """Return the page, and its pictures and their data by their lasting addresses."""
         content = deepcopy(self.content)
         answer = shape.answered(content)
-        known = self.profile != DEFAULT or not self.notebook.experiments
-        wanted = known or self.notebook.largest_profile() != DEFAULT  # smoke was asked for
-        shape.shape(content, recorded=wanted)
+        names, largest = self.notebook.experiments, self.notebook.largest_profile()
+        recorded = not names or largest != DEFAULT
+        shape.shape(content, recorded=recorded)
+        if not (recorded or "Not run yet" in answer):
+            command = f"semirobust run {names[0]} --profile {PROFILES[1]}"
+            answer = shape.ANSWER.format(f"Not run yet at any scale. `{command}` runs it.")
         page, pictures = with_addresses(content, self.notebook.name)
         for cell in page.cells:
             if cell.cell_type == "markdown":
                 words = fill(cell.source, self.notebook.root, self.notebook.name)
                 cell.source = linked(words, "../book/ledger.html")
-        above = answer + self.guide(page) + self.strip()
+        above = answer + self.guide(page) + (self.strip() if recorded else "")
         under_title(page, above + changed.box(self.results(), self.notebook.root))
         return page, pictures
 
