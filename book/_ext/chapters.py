@@ -190,7 +190,7 @@ class Chapter:
         needs = [f"[{n}]({known[n]}.ipynb)" for n in self.notebook.about.get("needs", [])]
         parts += [f"read first: {', '.join(needs)}"] * bool(needs)
         place = self.notebook.about.get("paper", "")
-        parts += [f"in the paper: {place}"] * bool(place)
+        parts += [f"[in the paper](../book/bibliography.md): {place}"] * bool(place)
         return div("guide", " · ".join(parts))
 
     @property

@@ -68,5 +68,5 @@ def _role(cell: NotebookNode, words: set[str]) -> str:
     elif words & CHECKS or not kinds & {"text/html", "stream", VALUES}:
         role = "remove-cell"  # checks, what shows nothing, bare values of Python
     else:
-        role = "hide-cell" if kinds & {"text/html", VALUES} else "hide-input"
+        role = "hide-cell"
     return role
