@@ -4,15 +4,17 @@ import re
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 ID = re.compile(r'\sid="([^"]*)"')
 
 
 def without_strip(_: Sphinx, __: str, ___: str, ____: Any, page: nodes.document | None) -> None:
-    """Let the description of a chapter, made of its first words, be its answer or its question."""
-    for node in list(page.findall(nodes.container)) if page else []:
-        if {"provenance", "guide"} & set(node["classes"]):
+    """Let the description of a chapter, made of its first words, begin behind what stands above."""
+    for node in list(page.findall(nodes.Element)) if page else []:
+        above = {"provenance", "guide"} & set(node.get("classes", []))
+        if above or isinstance(node, addnodes.download_reference):
             node.parent.remove(node)
 
 

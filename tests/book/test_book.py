@@ -17,6 +17,7 @@ import nbformat
 import pytest
 import shown
 from browser import CHROMIUM
+from bs4 import BeautifulSoup
 from memories import forget
 from sphinx.util.inventory import InventoryFile
 
@@ -637,6 +638,16 @@ def test_the_site_has_a_map_an_icon_a_page_for_the_lost_and_words_for_who_links_
     assert 'property="og:description" content="When is a part of a network robust?' in page
     assert 'rel="icon" href="../_static/favicon.svg"' in page
     assert (html / "_static" / "favicon.svg").exists()
+    card = (html / "_static" / "card.png").read_bytes()
+    assert [int.from_bytes(card[i : i + 4]) for i in (16, 20)] == [1200, 630]
+    assert (
+        'property="og:image" content="https://semirobust.github.io/semirobust/_static/card.png'
+        in page
+    )
+    found = (html / "_static" / "language_data.js").read_text(encoding="utf-8")
+    assert "book/reference/" in found  # search puts the reference behind the chapters
+    front = (html / "book" / "index.html").read_text(encoding="utf-8")
+    assert "@software{semirobust" in BeautifulSoup(front, "html.parser").get_text()
 
 
 @pytest.mark.slow
@@ -705,6 +716,45 @@ def test_the_browser_check_notices_a_page_that_asks(tmp_path):
     page = tmp_path / "page.html"
     page.write_text('<img src="https://example.org/x.png">', encoding="utf-8")
     assert opened(page, tmp_path)[1] == {"https://example.org/x.png"}
+
+
+CHOSEN = """<script>addEventListener("load", () => {
+  const form = document.querySelector("form.filters"); form.network.value = "VGG16";
+  form.text.value = "spliced"; form.dispatchEvent(new Event("input"));
+});</script>"""
+
+
+def logged(page, folder):
+    """Return what a browser makes of a page, and what its scripts complain of."""
+    flags = ["--virtual-time-budget=10000", f"--user-data-dir={folder / 'own'}", "--dump-dom"]
+    command = [CHROMIUM, *FLAGS, "--enable-logging=stderr", "--v=0", *flags, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout, [line for line in done.stderr.splitlines() if "Uncaught" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
+@pytest.mark.parametrize(
+    "name", ["book/index", "notebooks/31-vgg16", "notebooks/22-measuring-dependence"]
+)
+def test_a_page_opens_without_an_error_of_a_script(name, html, tmp_path):
+    assert logged(html / f"{name}.html", tmp_path)[1] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
+def test_the_ledger_shows_the_claims_that_are_chosen(html, tmp_path):
+    page = html / "book" / "chosen.html"
+    text = (html / "book" / "ledger.html").read_text(encoding="utf-8")
+    page.write_text(text.replace("</body>", f"{CHOSEN}</body>"), encoding="utf-8")
+    dom, complaints = logged(page, tmp_path)
+    page.unlink()
+    assert complaints == []
+    shown, every = re.search(r"(\d+) of (\d+) claims", dom).groups()
+    assert 0 < int(shown) < int(every)
+    claims = BeautifulSoup(dom, "html.parser").select("details.claim:not([hidden])")
+    assert {claim["data-network"] for claim in claims} == {"VGG16"}
+    assert len(claims) == int(shown)
 
 
 # Copies for git
