@@ -1,4 +1,4 @@
-"""What the README shows on a network of one's own runs as it is printed."""
+"""The README: its answer is the front page's, and what it shows on one's own network runs."""
 
 import re
 
@@ -7,8 +7,28 @@ import torch
 import torchvision
 from torch.utils.data import DataLoader, TensorDataset
 
+from book._ext import front, ledger
+from book._ext.repository import TAG
 from semirobust import Samples, load, samples_of, subset
 from semirobust.results.records import ROOT
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_opens_with_the_answer_and_the_figure_of_the_front_page():
+    today = front.readme(ROOT, ledger.words(ledger.found()))
+    assert today == TEXT, "run `semirobust book --save-outputs`"
+    assert front.words(ROOT, ledger.words(ledger.found())) in TEXT.partition("\n## ")[0]
+    assert "(book/assets/table-1-vgg16.svg)" in TEXT.partition("\n## ")[0]
+
+
+def test_no_result_is_typed_into_it():
+    typed = re.sub("<!-- answer -->.*?<!-- end -->", "", TEXT, flags=re.DOTALL)
+    assert set(re.findall(r"[\d.]+ ?%", typed)) == {"95 %"}
+
+
+def test_its_link_to_colab_is_of_this_version():
+    assert f"/blob/{TAG}/notebooks/25-try-it.ipynb" in TEXT
 
 
 def untrained(seed):
@@ -22,8 +42,7 @@ def untrained(seed):
 @pytest.mark.filterwarnings("ignore::semirobust.edge.dependence.NullDominatedWarning")
 @pytest.mark.filterwarnings("ignore::semirobust.edge.dependence.UnequalSamplesWarning")
 def test_the_section_on_a_network_of_ones_own_runs():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## On your own network")[2].partition("\n## ")[0]
+    section = TEXT.partition("## On your own network")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     digits = load("digits")
     few = subset(digits.test, 40)

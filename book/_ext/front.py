@@ -52,6 +52,23 @@ class Scale:
 
 
 def answer(root: Path, verdicts: Mapping[str, str] | None = None) -> str:
+    """Return the answer as a box of the front page."""
+    return ANSWER.format(words(root, verdicts))
+
+
+def readme(root: Path, verdicts: Mapping[str, str]) -> str:
+    """Return the README with today's answer, and today's caption of its figure."""
+    figure = (root / "book" / "assets" / "table-1-vgg16.svg").read_text(encoding="utf-8")
+    caption = figure.partition("<title>")[2].partition("</title>")[0]
+    today = {"answer": words(root, verdicts), "caption": caption}
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for name, told in today.items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        text = f"{before}{mark}{told}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    return text
+
+
+def words(root: Path, verdicts: Mapping[str, str] | None = None) -> str:
     """Return the answer in about a hundred words; ``verdicts`` are those on the claims, by name.
 
     Raises:
@@ -80,7 +97,7 @@ def answer(root: Path, verdicts: Mapping[str, str] | None = None) -> str:
         for one in others
     ]
     text = " ".join(filter(None, sentences))
-    return ANSWER.format(f"{text}\n\n*VGG16 on CIFAR-10, {'; '.join(runs)}.*")
+    return f"{text}\n\n*VGG16 on CIFAR-10, {'; '.join(runs)}.*"
 
 
 def scales(root: Path) -> list[Scale]:

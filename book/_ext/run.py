@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from book._ext import build, colab, execution, notebooks
+from book._ext import build, colab, execution, front, ledger, notebooks
 from semirobust.results.artefacts import Artefact, held, publish
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.records import ROOT
@@ -104,7 +104,13 @@ def execute(chosen: argparse.Namespace) -> None:
 
 
 def _save_outputs(chosen: argparse.Namespace) -> None:
-    """Write set-up cells, run what changed in the smallest and the largest profile, keep both."""
+    """Write set-up cells, run what changed in the smallest and the largest profile, keep both.
+
+    The README's answer is written anew too.
+    """
+    text = front.readme(ROOT, ledger.words(ledger.found()))
+    if notebooks.update(ROOT / "README.md", text.encode()):
+        print("answer written to README.md")
     for notebook in notebooks.notebooks():
         if colab.prepare(notebook):
             print(f"set-up written to {notebook.path}")
