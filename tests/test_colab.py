@@ -1,6 +1,6 @@
 """Opening a notebook on Colab: badge, hidden cells, and the set-up where the package is missing."""
 
-import os
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill import execute_notebook
+from traitlets.config import Config
 
 from book._ext import colab, notebooks
 from book._ext.repository import TAG
@@ -15,6 +17,8 @@ from semirobust import colab as running
 from semirobust.results.profiles import PROFILES
 from semirobust.results.records import ROOT
 
+OPENED = ("13", "22", "24", "31", "25")  # theory, methods, records, and the one that trains
+TYPED = ("22", "31", "25")  # those that have a profile
 CHAPTER = notebooks.find(ROOT / "notebooks" / "31-vgg16.ipynb")
 
 
@@ -113,30 +117,67 @@ def published(folder: Path) -> Path:
     return repository
 
 
-@pytest.mark.slow
-def test_the_set_up_installs_the_package_with_its_results_where_it_is_missing(tmp_path):
-    python, source = clean_environment(tmp_path), published(tmp_path)
-    place = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    place |= {
-        "SEMIROBUST_SOURCE": source.as_uri(),
-        "PIP_NO_BUILD_ISOLATION": "0",
-    }  # pip reads it the other way round
-    place |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
-    content = notebooks.read(CHAPTER.path)
-    cells = {cell.id: cell.source for cell in content.cells}
-    seen = "import semirobust; print(semirobust.__file__, os.environ['SEMIROBUST_RESULTS'])"
-    runs = "\n".join([cells["setup"], cells["imports"], cells["parameters"], seen])
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """Return an empty folder whose kernel ``colab`` has no GPU and lacks the package."""
+    folder = tmp_path_factory.mktemp("colab")
+    python, source = clean_environment(folder), published(folder)
+    pretended = folder / "pretended" / "google" / "colab" / "__init__.py"
+    pretended.parent.mkdir(parents=True)
+    pretended.touch()
+    site = next((folder / "clean" / "lib").glob("python3*")) / "site-packages"
+    (site / "colab.pth").write_text(f"{folder / 'pretended'}\nimport google.colab\n")
+    kernel = folder / "jupyter" / "kernels" / "colab" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    about = {"argv": words, "display_name": "colab", "language": "python"}
+    about["metadata"] = {"supported_encryption": ["curve"]}
+    kernel.write_text(json.dumps(about))
     missing = [str(python), "-c", "import semirobust"]
-    assert subprocess.run(missing, cwd=tmp_path, capture_output=True, check=False).returncode == 1
-    done = subprocess.run(
-        [str(python), "-c", runs],
-        cwd=tmp_path,
-        env=place,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    package, results = done.stdout.split()
-    assert Path(package).is_relative_to(tmp_path / "clean")
+    place = {"SEMIROBUST_SOURCE": source.as_uri(), "JUPYTER_PATH": str(folder / "jupyter")}
+    place |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # 0 is yes
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**place, "CUDA_VISIBLE_DEVICES": "", "TQDM_DISABLE": "1"}.items():
+            patch.setenv(name, value)
+        for name in ("PYTHONPATH", "SEMIROBUST_RESULTS", "SEMIROBUST_ARTIFACTS"):
+            patch.delenv(name, raising=False)
+        done = subprocess.run(missing, cwd=folder, capture_output=True, check=False)
+        assert done.returncode == 1
+        (folder / "content").mkdir()
+        yield folder / "content"
+
+
+def opened(number, machine, *, first="", last="", until=None, **parameters):
+    """Run a notebook between two cells, all of it or ``until`` one; return what the last prints."""
+    (path,) = (ROOT / "notebooks").glob(f"{number}-*.ipynb")
+    content = notebooks.read(path)
+    before, after = nbformat.v4.new_code_cell(first), nbformat.v4.new_code_cell(last)
+    ids = [cell.id for cell in content.cells]
+    content.cells = [before, *content.cells[: until and ids.index(until) + 1], after]
+    copy = machine.parent / path.name
+    notebooks.write(content, copy)
+    how = {"kernel_name": "colab", "language": "python", "progress_bar": False}
+    how["config"] = Config({"KernelManager": {"transport_encryption": "auto"}})
+    done = execute_notebook(str(copy), None, parameters, cwd=str(machine), **how)
+    return done.cells[-1].outputs[0]["text"].split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", OPENED)
+def test_a_notebook_runs_on_colab_in_an_empty_folder_without_the_package_or_a_gpu(number, machine):
+    seen = "import os, semirobust; print(semirobust.__file__, os.environ['SEMIROBUST_RESULTS'])"
+    typed = {"profile": "smoke"} if number in TYPED else {}
+    last = f"{seen}\nprint({'profile' if typed else repr('smoke')})"
+    package, results, profile = opened(number, machine, last=last, **typed)
+    assert Path(package).is_relative_to(machine.parent / "clean")
+    assert Path(results).is_relative_to(machine)
     assert any(Path(results, "table-1").glob("*.json"))
+    assert profile == "smoke"  # a typed one stands
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "chosen"), [("22", "gpu"), ("25", "gpu"), ("31", "cpu")])
+def test_with_a_gpu_a_notebook_that_computes_takes_it(number, chosen, machine):
+    there = "import torch\ntorch.cuda.is_available = lambda: True"
+    last = "from semirobust import data\nprint(profile, data.device())"
+    assert opened(number, machine, first=there, last=last, until="choice") == [chosen, "cuda"]

@@ -20,7 +20,8 @@ import importlib.util, os, pathlib, subprocess, sys
 
 here = importlib.util.find_spec("semirobust") is not None
 source = os.environ.get("SEMIROBUST_SOURCE", "{address}")
-fetch = ["git", "clone", "-q", "--depth", "1", source, "fetched-{tag}"]
+quiet = ["-c", "advice.detachedHead=false"]
+fetch = ["git", *quiet, "clone", "-q", "--depth", "1", source, "fetched-{tag}"]
 install = [sys.executable, "-m", "pip", "install", "-q", "./fetched-{tag}"]
 at_tag = [*fetch, "--branch", "{tag}"]  # which a version that is not published yet lacks
 here or (subprocess.run(at_tag).returncode and subprocess.run(fetch, check=True))
