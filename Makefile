@@ -32,7 +32,7 @@ test: $(READY)
 	$(BIN)/pytest -m slow -n $(JOBS) --dist loadscope --no-header
 
 notebooks: $(READY)
-	$(BIN)/pytest -n $(JOBS) --dist loadscope notebooks
+	$(BIN)/pytest -n $(JOBS) --dist loadscope notebooks $(LESS)
 
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py
