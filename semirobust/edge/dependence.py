@@ -4,10 +4,11 @@ Everything is in bits, summed over the classes with their shares π(y).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semirobust.edge.counting import Floats
 
@@ -99,47 +100,54 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class ClassEstimate:
-    """The estimates of one class: one value per set of directions, one null value per shuffle."""
+class Estimates:
+    """The estimates of some classes, which are the last axis of every field."""
 
-    n: int
-    values: Floats
-    null: Floats
-    ceiling: float
-    entropy_x: float
-    entropy_y: float
-    singletons: float
-    constant: float  # share of the codings in which all samples of X or Y share a cell
+    n: NDArray[np.int64]
+    values: Floats  # one per set of directions
+    null: Floats  # one per shuffle
+    ceiling: Floats
+    entropy_x: Floats
+    entropy_y: Floats
+    singletons: Floats
+    constant: Floats  # share of the codings in which all samples of X or Y share a cell
 
 
 def combined(
-    settings: Any, classes: Mapping[int, ClassEstimate], shares: Mapping[int, float] | None
+    settings: Any, groups: Mapping[tuple[int, ...], Estimates], shares: Mapping[int, float] | None
 ) -> Dependence:
     """Return Σ_y π(y) of the classes' estimates; without π, their shares of the samples."""
-    total = sum(estimate.n for estimate in classes.values())
-    share = shares or {c: estimate.n / total for c, estimate in classes.items()}
+    classes = [c for group in groups for c in group]
+    order = np.argsort(classes)
+    whole = Estimates(
+        *(
+            np.concatenate([getattr(one, field.name) for one in groups.values()], -1)[..., order]
+            for field in fields(Estimates)
+        )
+    )
+    classes.sort()
+    share = np.array([shares[c] for c in classes]) if shares else whole.n / whole.n.sum()
 
-    def mean(name: str) -> Any:
-        return sum(share[c] * getattr(estimate, name) for c, estimate in classes.items())
+    def mean(values: Floats) -> Any:
+        return np.cumsum(share * values, axis=-1)[..., -1]  # class by class, in their order
 
-    values, null = np.atleast_1d(mean("values")), mean("null")
+    values, null = mean(whole.values), mean(whole.null)
     value, shuffled = float(values.mean()), len(null) > 0
     return Dependence(
         value=value,
         null_mean=float(null.mean()) if shuffled else None,
         null_sd=float(null.std()) if shuffled else None,
         p=float((1 + np.sum(null >= value)) / (1 + len(null))) if shuffled else None,
-        ceiling=float(mean("ceiling")),
-        entropy_x=float(mean("entropy_x")),
-        entropy_y=float(mean("entropy_y")),
-        singletons=float(mean("singletons")),
+        ceiling=float(mean(whole.ceiling)),
+        entropy_x=float(mean(whole.entropy_x)),
+        entropy_y=float(mean(whole.entropy_y)),
+        singletons=float(mean(whole.singletons)),
         spread=float(values.std(ddof=1)) if len(values) > 1 else None,
-        per_class={c: float(estimate.values.mean()) for c, estimate in classes.items()},
-        samples={c: estimate.n for c, estimate in classes.items()},
+        per_class=dict(zip(classes, whole.values.mean(axis=0).tolist(), strict=True)),
+        samples=dict(zip(classes, whole.n.tolist(), strict=True)),
         notes=tuple(
-            f"class {c}: constant, all samples in one cell"
-            for c, estimate in classes.items()
-            if estimate.constant
+            f"class {classes[place]}: constant, all samples in one cell"
+            for place in np.flatnonzero(whole.constant)
         ),
         settings=settings,
     )

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from semirobust.edge import counting, device, hashing, projection
 from semirobust.edge.counting import Formula
-from semirobust.edge.dependence import ClassEstimate, Dependence, combined
+from semirobust.edge.dependence import Dependence, Estimates, combined
 from semirobust.edge.hashing import member_shifts
 from semirobust.edge.projection import Coordinates, Directions, Index, Rows
 
@@ -156,13 +156,12 @@ class Edge:
 
         ``shares`` are the classes' weights π(y); without them, their shares of the samples.
         """
-        estimates: dict[int, ClassEstimate] = {}
+        estimates: dict[tuple[int, ...], Estimates] = {}
         sizes = {c: samples.values.shape[-1] for c, samples in u.items()}
         for n in sorted(set(sizes.values())):
-            group = [c for c in u if sizes[c] == n]
-            of_group = self._estimates([u[c] for c in group], [v[c] for c in group])
-            estimates |= zip(group, of_group, strict=True)
-        return combined(self, {c: estimates[c] for c in u}, shares)
+            group = tuple(c for c in u if sizes[c] == n)
+            estimates[group] = self._estimates([u[c] for c in group], [v[c] for c in group])
+        return combined(self, estimates, shares)
 
     def sides(self, dx: int, dy: int, n: int, of: str) -> tuple[int | None, int | None]:
         """Return the number of directions of X and of Y; None where coordinates are used as is."""
@@ -211,7 +210,7 @@ class Edge:
             found.append({c: Coordinates(one, x.shape[1]) for c, one in pairs})
         return found
 
-    def _estimates(self, u: list[Coordinates], v: list[Coordinates]) -> list[ClassEstimate]:
+    def _estimates(self, u: list[Coordinates], v: list[Coordinates]) -> Estimates:
         """Return the estimates of classes with one number of samples."""
         n, classes = u[0].values.shape[-1], len(u)
         sets = max(len(u[0].values), len(v[0].values))
@@ -227,16 +226,12 @@ class Edge:
             # I <= min(H(X), H(Y)), which a corrected difference of entropies passes where few
             # samples are alone in their cells. A shuffle keeps both, so that p stays exact.
             values, shuffles = (np.minimum(one, np.minimum(h_x, h_y)) for one in (values, shuffles))
-        values = np.median(values, axis=1)
-        null = np.median(shuffles, axis=2).mean(axis=1)
         means = [
-            np.median(number.reshape(shape), axis=1).mean(axis=0)
+            _median(number.reshape(shape), 1).mean(axis=0)
             for number in (np.minimum(h_x, h_y), h_x, h_y, alone, graph.constant())
         ]
-        return [
-            ClassEstimate(n, values[:, c], null[:, c], *(float(mean[c]) for mean in means))
-            for c in range(classes)
-        ]
+        null = _median(shuffles, 2).mean(axis=1)
+        return Estimates(np.full(classes, n), _median(values, 1), null, *means)
 
     def _graph(self, u: Any, v: Any, d: tuple[int, int]) -> Graph:
         """Return the cells of sets x classes x m x n; rows are sets, members, classes."""
@@ -272,6 +267,11 @@ class Edge:
             for i, (u, epsilon) in enumerate(zip(sides, width, strict=True))
         )
         return count.DependenceGraph(count.cells(x), count.cells(y), formula)
+
+
+def _median(values: Any, axis: int) -> Any:
+    """Return the median over members, of which there is often one."""
+    return np.median(values, axis) if values.shape[axis] > 1 else values.take(0, axis)
 
 
 def _stacked(classes: list[Coordinates], sets: int) -> Any:
