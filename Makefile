@@ -1,7 +1,7 @@
 # make book    the HTML book from recorded results; with PROFILE=smoke it runs every notebook first
 # make pdf     the whole book in _build/book.pdf; needs Chromium
-# make test    the fast tests, then the slow ones
-# make notebooks  every notebook again, its checked figures against the stored ones (nbval)
+# make test    every test
+# make notebooks  the notebooks that changed, then all checked figures against the stored ones (nbval)
 # make mutants seeded bugs, each of which a test must notice
 # make floors  the fast tests at the lowest versions that pyproject.toml allows
 # make check   format, lint, types, layering, spelling, dependencies
@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export TQDM_DISABLE = 1 # outputs of notebooks are kept, without bars
 unexport PYTHONDONTWRITEBYTECODE # compiled modules are kept: without them every start takes many times longer
 
-.PHONY: book pdf notebooks test mutants floors check lock clean help
+.PHONY: book pdf notebooks smoke test cluster mutants floors check lock clean help
 
 book: $(if $(PROFILE),$(READY),$(PAGES))
 	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
@@ -28,11 +28,19 @@ pdf: $(PAGES)
 	$(BIN)/semirobust book --no-execute --pdf _build/book.pdf
 
 test: $(READY)
-	$(BIN)/pytest -m "not slow" -n $(JOBS)
-	$(BIN)/pytest -m slow -n $(JOBS) --dist loadscope --no-header
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+cluster: $(READY)
+	.ci/slurm $(BIN)/pytest -n $(JOBS) --dist worksteal -k slurm tests/workflow
 
 notebooks: $(READY)
-	$(BIN)/pytest -n $(JOBS) --dist loadscope notebooks $(LESS)
+	$(BIN)/semirobust run --all --jobs $(JOBS) --profile smoke
+	$(BIN)/pytest notebooks
+
+# Every notebook runs once: the book is made of the copies that were compared, and made once.
+smoke: notebooks
+	$(MAKE) book PROFILE=smoke
+	$(MAKE) book PROFILE=smoke | grep "up to date"
 
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import FileLock
+
 from book._ext.chapters import PROFILE
 from book._ext.execution import COLOUR
 from semirobust.results.code import hashed
@@ -30,7 +32,7 @@ class Built:
 
 
 def build(profile: str | None = None, *, root: Path = ROOT) -> Built:
-    """Return the HTML book of what was run before.
+    """Return the HTML book of what was run before; a second build waits for the first.
 
     By default each notebook shows the largest profile with a result.
 
@@ -38,15 +40,17 @@ def build(profile: str | None = None, *, root: Path = ROOT) -> Built:
         RuntimeError: Sphinx warned; the message tells. The book before stays.
     """
     index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "book.stamp"
-    mark = fingerprint(root, profile)
-    if index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
-        return Built(index, changed=False)
-    html = _sphinx(root, profile)
-    stamp.unlink(missing_ok=True)
-    shutil.rmtree(index.parent, ignore_errors=True)
-    html.rename(index.parent)
-    write_atomically(stamp, mark.encode())
-    return Built(index, changed=True)
+    stamp.parent.mkdir(exist_ok=True)
+    with FileLock(stamp.with_suffix(".lock")):
+        mark = fingerprint(root, profile)
+        if index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
+            return Built(index, changed=False)
+        html = _sphinx(root, profile)
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(index.parent, ignore_errors=True)
+        html.rename(index.parent)
+        write_atomically(stamp, mark.encode())
+        return Built(index, changed=True)
 
 
 def _sphinx(root: Path, profile: str | None) -> Path:

@@ -2,7 +2,7 @@
 
 A notebook runs again only when its run digest changed: the digest of ``notebooks``, the
 versions of the main dependencies and the kind of device. The kernel is the running interpreter,
-whatever kernels the machine knows, and starts in the root of the checkout.
+whatever kernels the machine knows, and starts in the notebook's folder, as Jupyter's do.
 """
 
 import hashlib
@@ -137,23 +137,21 @@ def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[Plan, Future[Execute
     encryption = {"metadata": {"supported_encryption": ["curve"]}}
     with TemporaryDirectory() as folder:
         write_kernel_spec(Path(folder, "kernels", KERNEL), encryption)
-        start = get_context("spawn")
-        with ProcessPoolExecutor(jobs, start, initializer=_prepare, initargs=(folder,)) as pool:
+        start, given = get_context("spawn"), (folder, str(todo[0].notebook.root))
+        with ProcessPoolExecutor(jobs, start, initializer=_prepare, initargs=given) as pool:
             running = {pool.submit(run, plan): plan for plan in todo}
             for future in as_completed(running):
                 yield running[future], future
 
 
-def _prepare(folder: str) -> None:
-    """Give this process the kernels of a folder, and one thread."""
-    paths = [folder, *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    os.environ |= {"JUPYTER_PATH": os.pathsep.join(paths), "IPYTHONDIR": f"{folder}/ipython"}
-    os.environ |= {
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "PYTHONHASHSEED": "0",
-        "TQDM_DISABLE": "1",
-    }
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+def _prepare(folder: str, root: str) -> None:
+    """Give this process the kernels of a folder, the package of a checkout, and one thread."""
+    for name, first in (("JUPYTER_PATH", folder), ("PYTHONPATH", root)):
+        os.environ[name] = os.pathsep.join([first, *filter(None, [os.environ.get(name)])])
+    os.environ |= {"IPYTHONDIR": f"{folder}/ipython", "TQDM_DISABLE": "1"}
+    os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    for name, usual in (("OMP_NUM_THREADS", "1"), ("PYTHONHASHSEED", "0")):
+        os.environ.setdefault(name, usual)
 
 
 def run(plan: Plan) -> Executed:
@@ -172,7 +170,7 @@ def run(plan: Plan) -> Executed:
             language="python",
             progress_bar=False,
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-            cwd=str(plan.notebook.root),
+            cwd=str(plan.notebook.path.parent),
         )
     except PapermillExecutionError as error:
         trace = COLOUR.sub("", "\n".join(error.traceback))

@@ -15,9 +15,7 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM
 
-from book._ext.build import build
 from book._ext.print import FLAGS
-from semirobust.results.records import ROOT
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 HARNESS = """<!doctype html><meta charset="utf-8"><title>audit</title><body><script>
@@ -57,7 +55,16 @@ async function look(page, theme) {
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without telling of each."""
+    """Serves files without telling of each, some of them from another folder."""
+
+    def __init__(self, *given: object, beside: Path, **how: object) -> None:
+        self.beside = beside
+        super().__init__(*given, **how)
+
+    def translate_path(self, path: str) -> str:
+        """Return the file beside the book where there is one of that name."""
+        beside = self.beside / path.lstrip("/")
+        return str(beside) if beside.is_file() else super().translate_path(path)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -65,10 +72,11 @@ class Quiet(SimpleHTTPRequestHandler):
 
 def audit(html: Path, pages: list[str], folder: Path) -> dict:
     """Return how many rules passed, and every violation, of some pages in both themes."""
-    shutil.copy(AXE, html / "axe.min.js")
+    shutil.copy(AXE, folder / "axe.min.js")
     harness = HARNESS.replace("PAGES", json.dumps(pages))
-    (html / "audit.html").write_text(harness, encoding="utf-8")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=html)) as server:
+    (folder / "audit.html").write_text(harness, encoding="utf-8")
+    served = partial(Quiet, directory=html, beside=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         flags = [
             *FLAGS,
@@ -100,17 +108,6 @@ def ours(answer: dict) -> list[dict]:
 needs_browser = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here: the pages were not looked at by axe"
 )
-
-
-@pytest.fixture
-def html(tmp_path):
-    """The whole book from what git holds."""
-    root = tmp_path / "checkout"
-    for name in ("semirobust", "book", "notebooks", "results"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, root / name)
-    return build(root=root).index.parent
 
 
 @pytest.mark.slow

@@ -241,7 +241,7 @@ def test_the_kernel_is_the_running_interpreter_whatever_kernels_are_installed(
     notebooks.write(content, notebook.path)
     assert len(list(execution.execute([notebook]))) == 1
     shown = notebooks.read(executed.kept(notebook, "smoke")[0]).cells[-1].outputs[0].text
-    assert shown.split() == [sys.executable, str(notebook.root)]
+    assert shown.split() == [sys.executable, str(notebook.path.parent)]
 
 
 @pytest.mark.slow
@@ -536,48 +536,42 @@ def test_the_table_of_contents_lists_every_page_of_the_reference():
 # The checked cell
 
 
-def nbval(path, root):
-    words = ["-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
-    (root / "empty.ini").write_text("[pytest]\n", encoding="utf-8")
-    command = [sys.executable, *words, "-c", str(root / "empty.ini"), str(path)]
-    place = os.environ | {"PYTHONPATH": str(root), "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=root, env=place, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
-def test_nbval_passes_the_stored_figures_and_fails_on_one_altered_digit(checkout, notebook):
-    list(execution.execute([notebook]))
-    execution.save_outputs([notebook])
-    passed = nbval(notebook.path, checkout)
-    assert passed.returncode == 0, passed.stdout
-    text = notebook.path.read_text(encoding="utf-8")
-    assert text.count("5.06250") == 1
-    notebook.path.write_text(text.replace("5.06250", "5.06251"), encoding="utf-8")
-    failed = nbval(notebook.path, checkout)
-    assert failed.returncode == 1
-    assert "5.06251" in failed.stdout
+def test_stored_figures_are_compared_with_those_of_the_run_to_the_last_digit(tmp_path):
+    for name in ("11-equal", "12-altered", "13-not-run-again"):
+        content = notebooks.read(tiny_notebook(tmp_path, name).path)
+        content.cells[1].source = "from math import pow"
+        content.cells[-1].source = "print(f'{pow(scale, 4):.5f}')"
+        notebooks.write(content, tmp_path / "notebooks" / f"{name}.ipynb")
+    list(execution.execute(notebooks.notebooks(tmp_path)))
+    execution.save_outputs(notebooks.notebooks(tmp_path))
+    for name, old, new in (("12-altered", "5.06250", "5.06251"), ("13-not-run-again", "4)", "5)")):
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path / "notebooks")
+    (tmp_path / "empty.ini").write_text("[pytest]\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "empty.ini"]
+    place = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=place, capture_output=True, text=True, check=False
+    )
+    failed = re.findall(r"^(FAILED|ERROR) notebooks/(\d\d)-\S+::(Cell \d)", done.stdout, re.M)
+    cells = [("ERROR", "13", f"Cell {number}") for number in range(3)]
+    assert sorted(failed) == [*cells, ("FAILED", "12", "Cell 2")], done.stdout
+    assert "3 errors" in done.stdout
+    assert "5 passed" in done.stdout
+    assert "5.06251" in done.stdout
+    assert "13-not-run-again has no current smoke run" in done.stdout
 
 
 # The book in a browser
 
 
-@pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The whole book from what git holds, with one tiny notebook more, built as users build it."""
-    root = tmp_path_factory.mktemp("book")
-    for name in ("semirobust", "book", "notebooks", "results"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "_config.yml", root / "_config.yml")
-    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    more = "  - caption: Trial\n    chapters:\n      - file: notebooks/11-tiny\n"
-    (root / "_toc.yml").write_text(toc + more, encoding="utf-8")
-    tiny_notebook(root)
-    return build(root=root).index.parent
-
-
 @pytest.mark.slow
 def test_the_book_builds_without_warnings_dead_links_or_requests_to_elsewhere(html):
-    assert (html / "notebooks" / "11-tiny.html").exists()
+    assert (html / "notebooks" / "11-semirobustness.html").exists()
     assert inspection.complaints(html, "/semirobust/") == []
 
 
@@ -630,7 +624,7 @@ def face_of(folder):
 @pytest.mark.slow
 def test_the_site_has_a_map_an_icon_a_page_for_the_lost_and_words_for_who_links_to_it(html):
     sites = re.findall("<loc>(.*?)</loc>", (html / "sitemap.xml").read_text(encoding="utf-8"))
-    assert "https://semirobust.github.io/semirobust/notebooks/11-tiny.html" in sites
+    assert "https://semirobust.github.io/semirobust/notebooks/11-semirobustness.html" in sites
     assert not [site for site in sites if "search" in site or "404" in site]
     assert (html / "figures" / "answer.csv").exists()  # its address is older than its place
     assert "There is no such page" in (html / "404.html").read_text(encoding="utf-8")
@@ -658,25 +652,33 @@ def test_the_download_button_gives_what_the_page_shows(html):
     assert "cpu run" in chapter.cells[0].source
 
 
-@pytest.mark.slow
-def test_a_second_build_does_nothing(html):
-    root = html.parent.parent
-    before = (html / "book" / "index.html").stat().st_mtime_ns
-    assert not build(root=root).changed
-    assert (html / "book" / "index.html").stat().st_mtime_ns == before
+@pytest.fixture
+def small(tmp_path):
+    """A checkout with a front page, and of the package no more than a build needs."""
+    for name in ("book", "semirobust/results"):
+        ignored = shutil.ignore_patterns("__pycache__", "reference")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for name in ("_config.yml", "semirobust/__init__.py", "semirobust/__init__.pyi"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "book" / "index.md").write_text("# Front\n", encoding="utf-8")
+    reference = ("book/reference/semirobust/index", "book/reference/semirobust/results/index")
+    toc = "format: jb-book\nroot: book/index\nchapters:\n"
+    toc += "".join(f"  - file: {name}\n" for name in reference)
+    (tmp_path / "_toc.yml").write_text(toc, encoding="utf-8")
+    return tmp_path
 
 
 @pytest.mark.slow
-def test_a_warning_fails_the_build_is_shown_and_leaves_the_old_book(html):
-    root = html.parent.parent
-    page = root / "book" / "how-to-read.md"
-    text = page.read_text(encoding="utf-8")
-    page.write_text(text + "\n[nowhere](missing.md)\n", encoding="utf-8")
-    before = (html / "book" / "how-to-read.html").read_bytes()
-    with pytest.raises(RuntimeError, match=r"how-to-read.md.*missing.md"):
-        build(root=root)
-    assert (html / "book" / "how-to-read.html").read_bytes() == before
-    page.write_text(text, encoding="utf-8")
+def test_a_second_build_does_nothing_and_a_warning_fails_it_is_shown_and_leaves_the_old_book(small):
+    built = build(root=small)
+    assert built.changed
+    page, before = small / "book" / "index.md", built.index.stat().st_mtime_ns
+    assert not build(root=small).changed
+    assert built.index.stat().st_mtime_ns == before
+    page.write_text("# Front\n\n[nowhere](missing.md)\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"index.md.*missing.md"):
+        build(root=small)
+    assert built.index.stat().st_mtime_ns == before
 
 
 # in the browser's log: a request of a page that came from a file, not one of the browser itself
@@ -704,7 +706,7 @@ def opened(page, folder):
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
 def test_a_page_opens_offline_with_its_maths_set_and_asks_nobody(html, tmp_path):
-    shown, asked = opened(html / "notebooks" / "11-tiny.html", tmp_path)
+    shown, asked = opened(html / "notebooks" / "11-semirobustness.html", tmp_path)
     assert "<mjx-container" in shown
     assert "<mjx-merror" not in shown
     assert asked == set()
