@@ -116,6 +116,7 @@ class AttaTrades:
         return trades_loss(network, batch, x_adv, self.beta)
 
 
+CARRIED_BYTES = 2**31  # perturbations that would take more are kept in half precision
 SMOOTHED = (Plain, Online, Trades, Atta, AttaTrades)  # the methods whose loss smooths labels
 
 
@@ -125,10 +126,12 @@ def carried_on(
     """Return examples from where the last epoch left them, and remember where they are now."""
     memory, x = batch.memory, batch.x
     if "delta" not in memory:
-        memory["delta"] = torch.zeros(int(memory["size"]), *x.shape[1:], device=x.device)
+        size = int(memory["size"])
+        kind = torch.half if size * x[0].numel() * 4 > CARRIED_BYTES else torch.float
+        memory["delta"] = torch.zeros(size, *x.shape[1:], dtype=kind, device=x.device)
     fresh = (batch.epoch - 1) % reset == 0
-    delta = torch.zeros_like(x) if fresh else memory["delta"][batch.places]
+    delta = torch.zeros_like(x) if fresh else memory["delta"][batch.places].to(x.dtype)
     start = project(x + delta, x, attack.epsilon)
     x_adv = attack(network, x, batch.y, generator=batch.generator, start=start)
-    memory["delta"][batch.places] = x_adv - x
+    memory["delta"][batch.places] = (x_adv - x).to(memory["delta"].dtype)
     return x_adv

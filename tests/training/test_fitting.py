@@ -24,10 +24,10 @@ from semirobust.attacks.gradient import NFGSM, PGD, TRADES
 from semirobust.certified.mixtrain import OnBoxes
 from semirobust.data import Samples
 from semirobust.models import Architecture
-from semirobust.training import files
+from semirobust.training import files, methods
 from semirobust.training.files import load_network, load_weights, save_network
 from semirobust.training.fitting import RATES, Epoch, Training, accuracy, fit
-from semirobust.training.methods import Atta, Batch, Online, Plain, Trades
+from semirobust.training.methods import Atta, Batch, Online, Plain, Trades, carried_on
 
 PGD_2 = PGD(epsilon=8 / 255, step_size=4 / 255, steps=2)
 METHODS = [
@@ -396,6 +396,29 @@ def test_a_last_batch_of_one_is_left_out(few):
     one_more = Samples(few.images[:41], few.labels[:41])
     epochs = list(fit(small("resnet18"), one_more, Training(epochs=1, batch=20)))
     assert [type(epoch) for epoch in epochs] == [Epoch]
+
+
+class Drift:
+    """An attack that goes on from its start by the same step in every pixel."""
+
+    epsilon = 8 / 255
+
+    def __call__(self, *_, **how):
+        return (how["start"] + 1 / 300).clamp(0, 1)
+
+
+def test_more_perturbations_than_fit_are_carried_in_half_precision(few, monkeypatch):
+    carried = {}
+    for bound in (10**9, few.x.nbytes - 1):
+        monkeypatch.setattr(methods, "CARRIED_BYTES", bound)
+        memory = {"size": torch.tensor(len(few))}
+        for epoch in (1, 2, 3):
+            batch = Batch(few.x, few.y, torch.arange(len(few)), epoch, memory, torch.Generator())
+            carried_on(Drift(), 10, small(), batch)
+        carried[memory["delta"].dtype] = memory["delta"].float()
+    assert set(carried) == {torch.float, torch.half}
+    assert carried[torch.half].max() == pytest.approx(0.01, abs=1e-5)
+    torch.testing.assert_close(carried[torch.half], carried[torch.float], rtol=0, atol=1e-5)
 
 
 def test_atta_carries_perturbations_between_epochs_and_begins_anew(few):
