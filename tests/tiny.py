@@ -10,17 +10,16 @@ from semirobust.experiments import (
     certified,
     interventions,
     linear,
-    mixtrain,
     readings,
     revision,
     rewinding,
     scales,
     sparse,
-    stages,
     tickets,
 )
 from semirobust.experiments.measures import Measures
 from semirobust.experiments.mixtrain_settings import Certification
+from semirobust.experiments.registry import EXPERIMENTS
 from semirobust.models import Architecture
 from semirobust.theory.semirobustness import Search
 from semirobust.training.fitting import Training
@@ -119,33 +118,24 @@ def intervened():
     )
 
 
-CASES = {
-    "table-1": (stages.run, row),
-    "audit": (audits.run, audited),
-    "readings": (readings.run, lambda: readings.Reading(row=row(), images=250)),
-    "revision": (
-        revision.run,
-        lambda: revision.Attacked(study=row().study, attacks=(("PGD", ATTACK),), images=250),
+ROWS = {
+    "table-1": row,
+    "audit": audited,
+    "readings": lambda: readings.Reading(row=row(), images=250),
+    "revision": lambda: revision.Attacked(
+        study=row().study, attacks=(("PGD", ATTACK),), images=250
     ),
-    "linear": (
-        linear.run,
-        lambda: linear.Linear(
-            study=row().study, attacks=(("PGD", ATTACK),), images=50, solving=50, batch=50
-        ),
+    "linear": lambda: linear.Linear(
+        study=row().study, attacks=(("PGD", ATTACK),), images=50, solving=50, batch=50
     ),
-    "carriers": (carriers.run, factorial),
-    "interventions": (interventions.run, intervened),
-    "tickets": (tickets.run, hunt),
-    "sparse": (
-        sparse.run,
-        lambda: sparse.Join(hunt=hunt(), levels=(2,), cuts=(1,), read=1, images=20),
-    ),
-    "rewinding": (rewinding.run, rewound),
-    "mixtrain": (mixtrain.run, certification),
-    "certified": (
-        certified.run,
-        lambda: certified.Transfer(
-            front=certification(), cuts=(1,), tails=("standard", "boxes"), epochs=1, pairs=20
-        ),
+    "carriers": factorial,
+    "interventions": intervened,
+    "tickets": hunt,
+    "sparse": lambda: sparse.Join(hunt=hunt(), levels=(2,), cuts=(1,), read=1, images=20),
+    "rewinding": rewound,
+    "mixtrain": certification,
+    "certified": lambda: certified.Transfer(
+        front=certification(), cuts=(1,), tails=("standard", "boxes"), epochs=1, pairs=20
     ),
 }
+CASES = {name: (EXPERIMENTS[name].run, settings) for name, settings in ROWS.items()}

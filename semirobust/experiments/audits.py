@@ -8,15 +8,13 @@ network's own output (B1 and B2 of Lemma 1).
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-from torch import nn
-
-from semirobust.data import Samples, subset
+from semirobust.data import subset
 from semirobust.experiments.nodes import Memory, made
 from semirobust.experiments.row import Contender, Row
 from semirobust.experiments.stages import Lineup, contenders, lineup
 from semirobust.experiments.study import Front, Progress, Run
 from semirobust.theory.assumptions import audit
-from semirobust.theory.semirobustness import Search, linear_readout
+from semirobust.theory.semirobustness import Search, linear_readouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ def run(row: Audited) -> Run:
     some = subset(samples.test, row.searched)
     table = []
     for name, network, _, a in networks:
-        readouts = linear_readouts(network, a, train)
+        readouts = linear_readouts(network, range(a, len(network) + 1), train, pooled=True)
         attack = row.row.study.attack
         pairs = audit(network, readouts, test, attack, row.search, searched=some)
         table += [{"network": name, **pair.record()} for pair in pairs]
@@ -58,13 +56,6 @@ def of_row(row: OfRow, fronts: Sequence[Front] = ("robust",)) -> Lineup:
     """Return the nodes of a row with its deepest cut alone."""
     study = replace(row.row.study, n_b=(max(row.row.study.n_b),))
     return lineup(study, fronts)
-
-
-def linear_readouts(network: nn.Sequential, a: int, train: Samples) -> dict[int, nn.Module]:
-    """Return G_j for j = a..n: linear on pooled channels, and the output itself for n."""
-    readouts: dict[int, nn.Module] = {len(network): nn.Sequential()}
-    fitted = {j: linear_readout(network, j, train, pooled=True) for j in range(a, len(network))}
-    return readouts | fitted
 
 
 def at_one_cut(nodes: Lineup, memory: Memory) -> Generator[Progress, None, list[Contender]]:

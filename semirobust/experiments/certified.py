@@ -43,7 +43,7 @@ from semirobust.experiments.mixtrain_settings import (
 from semirobust.experiments.nodes import train
 from semirobust.experiments.study import Progress, Run
 from semirobust.layers import compose, split
-from semirobust.theory.semirobustness import linear_readout, with_readout
+from semirobust.theory.semirobustness import linear_readouts, with_readout
 from semirobust.types import Attack
 
 Tail = Literal["standard", "boxes", "pgd-7"]
@@ -166,8 +166,7 @@ def guaranteed(whole: nn.Sequential, test: Samples, a: int, epsilon: float) -> f
 def brackets(row: Transfer, network: nn.Sequential, samples: DataSet) -> list[dict[str, Any]]:
     """Return gamma_j from both sides for linear readouts by depth, and for the whole network."""
     n, test, epsilon = len(network), samples.test, row.front.epsilon
-    fitted_readouts = {j: linear_readout(network, j, samples.train) for j in range(1, n)}
-    readouts: dict[int, nn.Module] = {**fitted_readouts, n: nn.Sequential()}
+    readouts = linear_readouts(network, range(1, n + 1), samples.train)
     attack = strong_pgd(epsilon, restarts=2)
     return [
         {

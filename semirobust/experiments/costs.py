@@ -43,7 +43,7 @@ def missing(name: str, profile: str, known: Rates) -> list[Missing]:
     """Return the rows of an experiment that are to come; what rows share counts with the first."""
     found, seen = [], set[str]()
     for row in experiments.rows(name, profile):
-        if results.path_of(name, results.key(row)).exists():
+        if experiments.is_recorded(name, row):
             continue
         amounts: dict[str, float] = defaultdict(float)
         for node in nodes(name, row):

@@ -108,12 +108,17 @@ def targets(name: str, row: Any) -> list[Node]:
     return nodes(row).targets if nodes else []
 
 
-def rows(name: str, profile: str) -> tuple[Any, ...]:
-    """Return the rows of an experiment in a profile, in the order in which they run."""
+def rows(name: str, profile: str, only: Sequence[str] = ()) -> tuple[Any, ...]:
+    """Return the rows in a profile whose titles hold all the words, in the order they run in."""
     known = experiment(name).profiles
     if profile not in known:
         raise ValueError(f"{name} has no profile {profile!r}; known: {', '.join(known)}")
-    return experiment(name).rows(profile)
+    found = experiment(name).rows(profile)
+    return tuple(row for row in found if all(word in row.title for word in only))
+
+
+def is_recorded(name: str, row: Any) -> bool:
+    return results.path_of(name, results.key(row)).exists()
 
 
 def tables(
@@ -125,13 +130,13 @@ def tables(
     read, and how many seeds there are is for the reader to see. ``live`` runs those of the first
     seed and data set instead, and records them in ``LIVE`` of the working directory.
     """
-    chosen = [row for row in rows(name, profile) if only in row.title]
+    chosen = rows(name, profile, [only])
     if live and profile != DEFAULT:
         found = [(row, record.metrics) for row, record in _live(name, _first(chosen), profile)]
     elif profile == DEFAULT:
         found = [(row, finish(experiment(name).run(row))) for row in chosen]
     else:
-        there = [row for row in chosen if results.path_of(name, results.key(row)).exists()]
+        there = [row for row in chosen if is_recorded(name, row)]
         found = [(row, results.load(name, results.key(row)).metrics) for row in there]
     if not found:
         about = f" --only {only}" if only else ""
@@ -152,7 +157,7 @@ def _first(chosen: Sequence[Any]) -> list[Any]:
 def _live(name: str, chosen: Iterable[Any], profile: str) -> Iterator[tuple[Any, results.Record]]:
     with results.results_in(LIVE):
         for row in chosen:
-            if not results.path_of(name, results.key(row)).exists():
+            if not is_recorded(name, row):
                 run_and_record(name, row, profile)
             yield row, results.load(name, results.key(row))
 
@@ -168,8 +173,8 @@ def joined(runs: Iterable[tuple[Any, Tables]]) -> dict[str, pd.DataFrame]:
 
 def recorded(name: str, profile: str) -> list[results.Record]:
     """Return the recorded rows of an experiment in a profile, in the order of the rows."""
-    keys = [results.key(row) for row in rows(name, profile)]
-    return [results.load(name, key) for key in keys if results.path_of(name, key).exists()]
+    there = [row for row in rows(name, profile) if is_recorded(name, row)]
+    return [results.load(name, results.key(row)) for row in there]
 
 
 def run_and_record(

@@ -17,9 +17,9 @@ from torch import nn
 
 from semirobust.attacks.gradient import NFGSM, PGD, strong_pgd
 from semirobust.data import DataSet, Part, Samples, device, select, subset
-from semirobust.edge import information
 from semirobust.evaluation.report import robust_accuracy
 from semirobust.experiments.nodes import train
+from semirobust.experiments.row import Contender, dependence
 from semirobust.experiments.study import Progress, Run, Tables, perturbed, titled
 from semirobust.layers import cut, splice
 from semirobust.models import Architecture
@@ -157,9 +157,8 @@ def _joined(
             about = {"front": name, "n_b": n_b, "share": density(front, a)}
             for back, network in (("standard", spliced), ("under attack", tuned)):
                 tables["networks"].append({**about, "back": back, **scored(row, network, few)})
-            images = perturbed(tuned, few, row.whitebox)
-            rho = information.rho(tuned, images.x, images.y, a=a)
-            tables["rho"] += [{**record, **about} for record in information.records({"tuned": rho})]
+            read = Contender("tuned", tuned, about, a)
+            tables["rho"] += dependence(read, perturbed(tuned, few, row.whitebox), "calibrated")
     return tables
 
 

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from semirobust.data import Samples, subset
-from semirobust.edge import information
 from semirobust.experiments.certified import gamma_bracket
 from semirobust.experiments.nodes import kept
+from semirobust.experiments.row import Contender, dependence
 from semirobust.experiments.study import Making, Progress, Run, Tables, perturbed
 from semirobust.experiments.tickets import Found, Hunt, hunted, hunts, parts, scores
 from semirobust.layers import split
@@ -101,10 +101,9 @@ def run(row: Join) -> Run:
                 about = source.about(a, trial)
                 gamma = gammas(hunt, network, a, samples.train, few)
                 tables["gamma"] += [{**about, **record} for record in gamma]
-                attacked = perturbed(network, samples.test, hunt.strong)
-                rho = information.rho(network, attacked.x, attacked.y, a=a)
-                records = information.records({"tuned": rho})
-                tables["rho"] += [{**record, **about} for record in records]
+                images = perturbed(network, samples.test, hunt.strong)
+                read = Contender("tuned", network, about, a)
+                tables["rho"] += dependence(read, images, "calibrated")
     return tables
 
 

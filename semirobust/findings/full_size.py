@@ -7,7 +7,6 @@ import pandas as pd
 from semirobust.experiments import registry as experiments
 from semirobust.figures.networks import with_labels
 from semirobust.findings.tables import NONE, Tables, accuracies, decimals, named, short, varying
-from semirobust.results import records as results
 from semirobust.results.profiles import DEFAULT, PROFILES
 
 PROFILE = "gpu"
@@ -35,15 +34,13 @@ def missing(experiment: str, only: str) -> str:
     known = [name for name in PROFILES[1:] if name in experiments.experiment(experiment).profiles]
     if any(_recorded(experiment, name, only) for name in known):
         return ""
-    rows = (
-        name for name in known for row in experiments.rows(experiment, name) if only in row.title
-    )
+    rows = (name for name in known for _ in experiments.rows(experiment, name, [only]))
     return f"semirobust run {experiment} --profile {next(rows)} --only {only}"
 
 
 def _recorded(experiment: str, profile: str, only: str) -> bool:
-    rows = (row for row in experiments.rows(experiment, profile) if only in row.title)
-    return any(results.path_of(experiment, results.key(row)).exists() for row in rows)
+    rows = experiments.rows(experiment, profile, [only])
+    return any(experiments.is_recorded(experiment, row) for row in rows)
 
 
 def protocols(tables: Tables) -> pd.DataFrame:

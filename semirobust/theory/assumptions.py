@@ -26,7 +26,7 @@ from semirobust.edge.estimator import Edge
 from semirobust.edge.hashing import rank_codes
 from semirobust.edge.projection import Coordinates
 from semirobust.layers import activations
-from semirobust.theory.semirobustness import Gamma, Search, gamma, score, with_readout
+from semirobust.theory.semirobustness import Gamma, Search, profile, score, with_readout
 from semirobust.types import Attack, Images, Labels, Logits
 
 SIGNIFICANT = 0.05  # of the permutation test of dependence
@@ -128,10 +128,7 @@ def audit(
     with evaluating(network):
         h = activations(network, attack(network, x, y, generator=Generator().manual_seed(seed)))
         h[0] = x
-        gammas = {
-            j: gamma(network, j, G, scored, search, generator=Generator().manual_seed(seed))
-            for j, G in readouts.items()
-        }
+        gammas = profile(network, readouts, scored, search, seed=seed)
         for j in layers[1:]:
             u, v = edge.coordinates(h[j - 1], h[j], y)
             both = TwoReadouts(*(with_readout(network, k, readouts[k]) for k in (j - 1, j)))

@@ -10,7 +10,7 @@ readout; Definition 1 asks only that some readout exists, so it is a lower estim
 over readouts. Where the network is affine and has two classes, the infimum is known exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -151,7 +151,7 @@ def gamma(
 
 def profile(
     network: nn.Sequential,
-    readouts: dict[int, nn.Module],
+    readouts: Mapping[int, nn.Module],
     samples: Samples,
     attack: Attack,
     *,
@@ -197,6 +197,18 @@ def linear_readout(
         head.weight.copy_(weight / scale)
         head.bias.copy_(bias - weight @ (mean / scale))
     return nn.Sequential(*view, head).to(samples.labels.device).eval()
+
+
+def linear_readouts(
+    network: nn.Sequential, layers: Iterable[int], samples: Samples, *, pooled: bool = False
+) -> dict[int, nn.Module]:
+    """Return a linear readout of each layer; that of layer n is empty, the output itself."""
+    return {
+        j: nn.Sequential()
+        if j == len(network)
+        else linear_readout(network, j, samples, pooled=pooled)
+        for j in layers
+    }
 
 
 @torch.no_grad()

@@ -60,18 +60,18 @@ class Finite:
 
     def gamma(self, j: int, readout: ArrayLike) -> float:
         """Return gamma_j of a readout, a table over the codes of layer j: Definition 1, Eq. 1."""
-        value = np.asarray(readout, dtype=float)[self.codes(j)]
-        low = np.where(self.reach, value, np.inf).min(axis=1)
-        high = np.where(self.reach, value, -np.inf).max(axis=1)
-        return float(self.p[:, 1] @ low - self.p[:, 0] @ high)
+        return self._worst(np.asarray(readout, dtype=float)[self.codes(j)])
 
     def growth(self, j: int, before: ArrayLike, after: ArrayLike) -> float:
         """Return the least E[s_j - s_{j-1}] over all rules x -> delta(x): the left side of A2."""
         tables = zip((before, after), (self.codes(j - 1), self.codes(j)), strict=True)
         earlier, later = (np.asarray(readout, dtype=float)[codes] for readout, codes in tables)
-        rise = later - earlier
-        low = np.where(self.reach, rise, np.inf).min(axis=1)
-        high = np.where(self.reach, rise, -np.inf).max(axis=1)
+        return self._worst(later - earlier)
+
+    def _worst(self, value: Table) -> float:
+        """Return E[inf y value(x')] over the x' in reach of each input x."""
+        low = np.where(self.reach, value, np.inf).min(axis=1)
+        high = np.where(self.reach, value, -np.inf).max(axis=1)
         return float(self.p[:, 1] @ low - self.p[:, 0] @ high)
 
     def best(self, j: int, embedding: ArrayLike | None = None) -> tuple[float, Table]:

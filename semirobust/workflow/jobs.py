@@ -190,10 +190,9 @@ def summarise(stage: str, experiment: str, profile: str, only: Sequence[str] = (
             publish(work, SUMMARIES[stage](tables))
 
 
-def chosen_rows(experiment: str, profile: str, only: Sequence[str] = ()) -> list[Any]:
-    """Return the rows of an experiment whose titles hold all the words."""
-    rows = experiments.rows(experiment, profile)
-    found = [row for row in rows if all(word in row.title for word in only)]
+def chosen_rows(experiment: str, profile: str, only: Sequence[str] = ()) -> tuple[Any, ...]:
+    """Return the rows of an experiment whose titles hold all the words, or refuse words of none."""
+    found = experiments.rows(experiment, profile, only)
     if not found:
         raise ValueError(f"no row of {experiment} has all of: {', '.join(only)}")
     return found
