@@ -4,7 +4,6 @@ from .calibration import power
 from .carriers import carried, caused, dosed, doses, retained, shown, writings
 from .certificates import mixed, passed_on, shortfalls, transferred
 from .full_size import at_full_size, attacks, images, protocols
-from .pairing import on_the_same_images
 from .predicting import foretold, gains, predictors
 from .printed import distances, fits, readings
 from .sentences import answer, attacked, larger, restored
@@ -60,7 +59,6 @@ __all__ = [
     "named",
     "near_chance",
     "notes",
-    "on_the_same_images",
     "passed_on",
     "peers",
     "power",

@@ -2,7 +2,6 @@ from . import verdicts
 from .artefacts import Artefact, held, publish
 from .code import salt
 from .frames import frame, mean_and_spread
-from .pairing import paired
 from .published import published_numbers
 from .records import Record, key, load, path_of, results_root, save
 from .values import Values, Words
@@ -17,7 +16,6 @@ __all__ = [
     "key",
     "load",
     "mean_and_spread",
-    "paired",
     "path_of",
     "publish",
     "published_numbers",

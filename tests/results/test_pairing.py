@@ -3,13 +3,11 @@
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import pytest
+from pairing import chosen, paired, same_images
 
 from semirobust.data import data_root, folder, load, subset
-from semirobust.findings.pairing import on_the_same_images
 from semirobust.results.frames import frame
-from semirobust.results.pairing import chosen, paired, same_images
 
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
@@ -50,20 +48,3 @@ def test_recorded_pgd_and_autoattack_agree_image_by_image():
     assert sum(alone) <= 0.002 * pairs["n"].sum()
     wrong = [(b & ~np.roll(a, 1)).sum() for a, b in pairs[["whitebox", "autoattack"]].to_numpy()]
     assert sum(wrong) > 20 * (sum(alone) + 1)
-
-
-def test_a_table_shows_both_on_the_same_images():
-    first = "1" * 30 + "0" * 970
-    place = chosen("cifar10", 100, 1000)
-    second = "".join("1" if i < 20 else "0" for i in np.flatnonzero(place))
-    reports = pd.DataFrame(
-        {"data": "cifar10", "protocol": "online", "seed": 0, "network": "robust", "n_b": None}
-        | {"front": None, "column": column, "standing": flags, "n": len(flags)}
-        for column, flags in (("whitebox", first), ("autoattack", second))
-    )
-    found = on_the_same_images({"reports": reports}, "online").reset_index()
-    both, since = place[:20].sum() / 100, place[20:30].sum() / 100
-    assert found.loc[0, ["white-box", "AA", "broken since", "missed"]].tolist() == [
-        f"{share:.3f}" for share in (both + since, both, since, 0)
-    ]
-    assert found["images"].tolist() == ["100"]
