@@ -270,25 +270,14 @@ def load(
 
 
 @cache
-def select(
-    part: Part,
-    root: str | Path | None = None,
-    *,
-    download: bool = False,
-    device: torch.device | str = "cpu",
-) -> DataSet:
+def select(part: Part, *, device: torch.device | str = "cpu") -> DataSet:
     """Return as much of a data set as is asked for, on a device; it is read once a process."""
-    whole = load(part.name, root, size=part.size, download=download)
-
-    def first(samples: Samples, n: int | None) -> Samples:
-        return (samples if n is None else subset(samples, n)).to(device)
-
-    return replace(
-        whole,
-        train=first(whole.train, part.train),
-        validation=first(whole.validation, part.validation),
-        test=first(whole.test, part.test),
-    )
+    parts: dict[str, Any] = {}
+    whole = load(part.name, size=part.size)
+    for name in ("train", "validation", "test"):
+        samples, n = getattr(whole, name), getattr(part, name)
+        parts[name] = (samples if n is None else subset(samples, n)).to(device)
+    return replace(whole, **parts)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from semirobust.experiments import registry as experiments
+from semirobust.experiments.interventions import READ
 from semirobust.findings.full_size import PROFILE as FULL
 from semirobust.findings.tables import SMOKE, recorded
 from semirobust.results import verdicts
@@ -14,7 +15,6 @@ from semirobust.results.published import NAMES
 from semirobust.results.values import Words
 
 CELL = ["model", "frozen", "origin", "training", "n_b"]
-READ = {"paper": "value", "calibrated": "excess"}  # what is read of each preset
 MOVES = 0.1  # bits of ρ, or accuracy, that are a change
 CLOSE = 0.1  # of the share that is retained: the margin of the claims
 
@@ -88,35 +88,27 @@ def _lead(model: str, part: pd.DataFrame) -> str:
 def _carried(model: str, part: pd.DataFrame) -> str:
     cells, first, last = _cells(part)
     seeds = int(part["seeds"].max())
-    known = [
-        f"{words} {percent(cells[cell])}"
-        for words, cell in {
-            f"a robust front with a back of {first} layers": ("front", "robust", "clean", first),
-            f"with one of {last}": ("front", "robust", "clean", last),
-            f"a robust back of {first} layers": ("back", "robust", "clean", first),
-            f"one of {last}": ("back", "robust", "clean", last),
-            "the front of another seed": ("front", "another", "clean", last),
-        }.items()
-        if cell in cells
-    ]
-    attacked = [
-        f"{words} {percent(cells[cell])}"
-        for words, cell in {
-            f"a robust front with a back of {last} layers": (
-                "front",
-                "robust",
-                "adversarial",
-                last,
-            ),
-            "a standard front": ("front", "standard", "adversarial", last),
-            f"a standard back of {first} layers": ("back", "standard", "adversarial", first),
-        }.items()
-        if cell in cells
-    ]
+    clean = {
+        f"a robust front with a back of {first} layers": ("front", "robust", first),
+        f"with one of {last}": ("front", "robust", last),
+        f"a robust back of {first} layers": ("back", "robust", first),
+        f"one of {last}": ("back", "robust", last),
+        "the front of another seed": ("front", "another", last),
+    }
+    attacked = {
+        f"a robust front with a back of {last} layers": ("front", "robust", last),
+        "a standard front": ("front", "standard", last),
+        f"a standard back of {first} layers": ("back", "standard", first),
+    }
+
+    def kept(training: str, words: Mapping[str, tuple[str, str, int]]) -> str:
+        known = {name: cells.get((*at[:2], training, at[2])) for name, at in words.items()}
+        return ", ".join(f"{name} {percent(cell)}" for name, cell in known.items() if cell)
+
     return (
         f"**{NAMES[model]}, {seeds} seed{'s' * (seeds > 1)}.** Frozen, with the rest trained on "
-        f"clean images: {', '.join(known)}. With the rest trained against the attack: "
-        f"{', '.join(attacked)}."
+        f"clean images: {kept('clean', clean)}. With the rest trained against the attack: "
+        f"{kept('adversarial', attacked)}."
     )
 
 
