@@ -70,7 +70,8 @@ def _figure(
 
 def drawing(svg: str, name: str, alt: str) -> str:
     """Return a drawing as a part of a page: in its ink, read out, with ids of its own."""
-    text = re.sub(r"\s*<(metadata|style|title)\b.*?</\1>", "", svg[svg.index("<svg") :], flags=re.S)
+    told = r"\s*<(metadata|style)\b.*?</\1>|\n <title>.*?</title>"  # titles of marks stay
+    text = re.sub(told, "", svg[svg.index("<svg") :], flags=re.S)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text.replace(INK, "currentColor"))
     size = re.search(r'<svg [^>]*?width="([\d.]+)pt"', text)
     width = f'style="max-width:{float(size[1]) / 12:.1f}rem" ' if size else ""

@@ -131,11 +131,14 @@ def told(panels: list[Panel]) -> tuple[str, str]:
 
 
 def drawing(figure: Any, *, box: str | None = "tight", **described: Any) -> str:
-    """Return a figure as SVG with text that stays text, without a background."""
+    """Return a figure as SVG with text that stays text, without a background.
+
+    A group whose id has words (of ``set_gid``) says them where a pointer rests on it.
+    """
     buffer, metadata = StringIO(), {"Date": None, **described}
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "semirobust"}):
         figure.savefig(buffer, format="svg", transparent=True, bbox_inches=box, metadata=metadata)
-    return buffer.getvalue()
+    return re.sub('<g id="([^"]* [^"]*)">', r"<g><title>\1</title>", buffer.getvalue())
 
 
 def shortened(text: str) -> str:

@@ -31,6 +31,7 @@ SHOWN = {
 MADE = {"static": "made robust to stored examples", "online": "made robust in training"}
 THREATS = {"whitebox": "white-box", "static": "transfer"}
 PAPER = "the paper"
+NAMED = "{} {:.1%}, {}"  # a mark, with the runs that it is the mean of
 MARKS = {
     "white-box": "white-box: PGD on the network itself",
     "transfer": "transfer: stored examples",
@@ -85,7 +86,10 @@ def _panel(ax: Axes, part: pd.DataFrame, title: str) -> None:
             chosen = (part["network"] == SHOWN[label]) & (part["threat"] == threat)
             accuracy = part.loc[chosen, "accuracy"]
             ax.hlines(row, accuracy.min(), accuracy.max(), color=look.colour, linewidth=2)
-            ax.plot(accuracy.mean(), row, **_mark(threat, look))
+            (mark,) = ax.plot(accuracy.mean(), row, **_mark(threat, look))
+            runs = part.loc[chosen].get("key", pd.Series(dtype=object)).dropna()
+            behind = "run " + ", ".join(map(str, runs)) if len(runs) else "Table 1"
+            mark.set_gid(NAMED.format(threat, accuracy.mean(), behind))
     ax.set(xlim=(-0.03, 1.0))
     set_rows(ax, [SHOWN[label] for label in labels], "accuracy on test images")
     ax.xaxis.set_major_formatter("{x:.0%}")

@@ -1,10 +1,12 @@
 """The figure of the front page: means and ranges, the paper beside the stored examples."""
 
 import json
+import re
 
 import pandas as pd
 import recorded
 
+from book._ext import pictures
 from semirobust import cli
 from semirobust.figures import protocols
 from semirobust.figures.alt_text import CSV
@@ -57,6 +59,16 @@ def test_the_same_figure_is_the_same_file_in_the_ink_of_the_page(tmp_path):
     assert "<dc:title>What &lt;it&gt; is</dc:title>" in texts[0]
     assert "<rdf:li>1</rdf:li>" in texts[0]
     assert pd.read_csv(tmp_path / "a.csv")["accuracy"].max() == 0.6
+
+
+def test_each_mark_names_the_runs_that_it_is_the_mean_of(tmp_path):
+    figure = plot_protocols(NETWORKS, paper={"robust": 0.79})
+    protocols.save_svg(figure, tmp_path / "a.svg", caption="x", keys=[])
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    titles = re.findall("<g><title>(.*?)</title>", text)
+    assert "the paper 79.0%, Table 1" in titles
+    assert titles.count("white-box 25.0%, run 0, 1") == 3
+    assert re.findall("<title>(.*?)</title>", pictures.drawing(text, "x", "")) == titles
 
 
 def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, monkeypatch, capsys):
