@@ -50,13 +50,15 @@ def predictors(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def predicted(rows: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
     """Return R̂ of every row, fitted without its architecture and without its seed.
 
-    Where there is one architecture, or one seed, that alone is not left out.
+    Where there is one architecture, or one seed, that alone is not left out. Where no network of
+    another architecture and another seed is recorded, networks that share one of the two stay.
     """
     found = np.full(len(rows), np.nan)
     apart = [name for name in ("model", "seed") if rows[name].nunique() > 1] or ["n_b"]
     for values, part in rows.groupby(apart):
         held = pd.Series(dict(zip(apart, values, strict=True)))
-        others = rows[(rows[apart] != held).all(axis=1)]
+        differ = rows[apart] != held
+        others = rows[differ.all(axis=1) if differ.all(axis=1).any() else differ.any(axis=1)]
         x, y = (_design(others, each, columns) for each in (others, part))
         penalty = RIDGE * np.diag([0.0] + [1.0] * len(columns))  # none on the mean
         weights = np.linalg.solve(x.T @ x + penalty, x.T @ others["retention"])

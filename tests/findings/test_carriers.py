@@ -101,6 +101,17 @@ def test_nobody_of_the_same_architecture_or_seed_is_fitted():
     assert np.allclose(predicting.predicted(changed, predicting.KNOWN)[own], before[own])
 
 
+def test_with_few_groups_a_group_is_never_fitted_to_itself():
+    rows = simulated(np.random.default_rng(0))
+    group = rows["model"].str.cat(rows["seed"].astype(str))
+    rows = rows[group.isin(["vgg160", "vgg161", "resnet180"])].reset_index(drop=True)
+    own = (rows["model"] == "vgg16") & (rows["seed"] == 0)  # nobody differs in both
+    before = predicting.predicted(rows, predicting.KNOWN)
+    assert np.isfinite(before).all()
+    changed = rows.assign(retention=rows["retention"].where(~own, 1e6))
+    assert np.allclose(predicting.predicted(changed, predicting.KNOWN)[own], before[own])
+
+
 def test_the_nearest_reading_is_that_of_the_smallest_distance():
     cells = pd.DataFrame(
         [
