@@ -48,7 +48,7 @@ SIZES = (  # classes, samples per class, width, preset, goal, repetitions of the
     (10, 1000, 4096, "paper", 13, 5),
     (100, 100, 512, "paper", 50, 5),
     (100, 100, 4096, "paper", 15, 5),
-    (200, 50, 512, "paper", 55, 5),
+    (200, 50, 512, "paper", 80, 5),
 )
 
 
