@@ -34,7 +34,7 @@ from semirobust.experiments.study import Progress, Run, Tables, computed_on
 from semirobust.results import frames
 from semirobust.results import records as results
 from semirobust.results.artefacts import environments, witnessed
-from semirobust.results.cost import measured
+from semirobust.results.cost import Clock, peak_memory_mb
 from semirobust.results.profiles import DEFAULT, PROFILES
 
 
@@ -192,16 +192,17 @@ def run_and_record(
     were made with another torch, on another device, in another arithmetic or by more threads are
     told apart in "environments".
     """
-    epochs = {"computed": 0, "taken_up": 0}
+    epochs, clock = {"computed": 0, "taken_up": 0}, Clock()
 
     def count(step: Progress) -> None:
         epochs["taken_up" if step.resumed else "computed"] += 1
         seen(step)
 
-    with measured() as cost, witnessed() as seen_artefacts:
+    with witnessed() as seen_artefacts:
         tables = finish(experiment(name).run(row), count)
-    origin = results.provenance(**computed_on())
-    origin |= {**vars(cost), "epochs": epochs, "stages": spent(targets(name, row))}
+    cost = {**clock.spent(), "peak_memory_mb": peak_memory_mb()}
+    origin = results.provenance(**computed_on()) | cost
+    origin |= {"epochs": epochs, "stages": spent(targets(name, row))}
     origin["environments"] = environments(seen_artefacts)
     return results.save(name, row, tables, profile=profile, origin=origin, replace=replace_old)
 

@@ -26,13 +26,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from semirobust.results import code as sources
 from semirobust.results import records as results
+from semirobust.results.cost import Clock
 from semirobust.results.records import write_atomically
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Held:
     artefact: Artefact
     inputs: Inputs
     record: dict[str, Any] | None
-    clocks: tuple[float, float]
+    clock: Clock
 
     @property
     def folder(self) -> Path:
@@ -117,9 +117,8 @@ def held(artefact: Artefact, inputs: Inputs) -> Iterator[Held]:
             _note(record)
             if read(folder / "manifest.json") != record:
                 _write(folder / "manifest.json", record)
-        clocks = perf_counter(), process_time()
         try:
-            yield Held(artefact=artefact, inputs=inputs, record=record, clocks=clocks)
+            yield Held(artefact=artefact, inputs=inputs, record=record, clock=Clock())
         except Exception as error:
             _write(folder / "failure.json", {"reason": f"{type(error).__name__}: {error}"})
             raise
@@ -196,7 +195,7 @@ def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin:
     """
     for name, content in files.items():
         write_atomically(held.folder / name, content)
-    wall, cpu = perf_counter() - held.clocks[0], process_time() - held.clocks[1]
+    cost = held.clock.spent()
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "stage": held.artefact.stage,
@@ -205,7 +204,7 @@ def publish(held: Held, files: Mapping[str, bytes], facts: Any = None, **origin:
         "inputs": dict(held.inputs),
         "files": {name: sha256(content).hexdigest() for name, content in files.items()},
         "facts": json.loads(json.dumps(facts, allow_nan=False)),
-        "cost": {"seconds": round(wall, 3), "cpu_seconds": round(cpu, 3)},
+        "cost": cost,
         "provenance": results.provenance() | origin,
     }
     record["digest"] = results.digest_of(record)

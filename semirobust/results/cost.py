@@ -1,28 +1,24 @@
-"""What a block of work took: wall seconds, process seconds, memory."""
+"""What work takes: wall seconds, process seconds, memory."""
 
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
 
-@dataclass
-class Spent:
-    """What a block of work took; filled when the block of ``measured`` ends."""
+@dataclass(frozen=True)
+class Clock:
+    """Wall and process time since it was made."""
 
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_mb: float = 0.0
+    wall: float = field(default_factory=perf_counter)
+    cpu: float = field(default_factory=process_time)
+
+    def spent(self) -> dict[str, float]:
+        seconds, cpu = perf_counter() - self.wall, process_time() - self.cpu
+        return {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3)}
 
 
-@contextmanager
-def measured() -> Iterator[Spent]:
-    """Measure wall seconds, process seconds and the peak memory of the process."""
-    cost, wall, cpu = Spent(), perf_counter(), process_time()
-    yield cost
-    cost.seconds = round(perf_counter() - wall, 3)
-    cost.cpu_seconds = round(process_time() - cpu, 3)
+def peak_memory_mb() -> float:
+    """Return the most memory that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cost.peak_memory_mb = round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)

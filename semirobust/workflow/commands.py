@@ -196,9 +196,7 @@ def _show(name: str, profile: str) -> None:
     device, rates = counted.rates(profile)
     due = {row.title: row.seconds for row in counted.missing(name, profile, rates)}
     costs = {record.key: record.provenance.get("cpu_seconds") for record in done}
-    known = [cost for cost in costs.values() if cost]
-    guess = f", rows so far took {sum(known) / len(known):.0f} CPU s each" if known else ""
-    print(f"{name}, profile {profile}: {len(done)} of {len(rows)} rows recorded{guess}")
+    print(f"{name}, profile {profile}: {len(done)} of {len(rows)} rows recorded")
     for row in rows:
         key = results.key(row)
         state = f"recorded, {costs[key] or 0:.0f} CPU s" if key in costs else "missing"
