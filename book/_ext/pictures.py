@@ -31,7 +31,8 @@ def with_addresses(content: NotebookNode, name: str) -> tuple[NotebookNode, dict
             number += 1
             address = f"figures/{name}-{cell.id}" + (f"-{count}" if count > 1 else "")
             title = f"Figure {name.partition('-')[0]}.{number}"
-            output.data, own = _figure(address, title, output.data, words(output))
+            kind = cell.metadata.get("mystnb", {}).get("image", {}).get("classes", "")
+            output.data, own = _figure(address, title, output.data, words(output) | {"class": kind})
             files |= own
     return page, files
 
@@ -55,13 +56,16 @@ def _figure(
         picture = data["text/html"]
         links.append(f'<span id="{name}">{name}</span>')
     else:
-        picture = f'<img src="../{address}.png" alt="{escape(said.get("alt", ""))}">'
+        kind = f' class="{said["class"]}"' if said.get("class") else ""
+        picture = f'<img src="../{address}.png" alt="{escape(said.get("alt", ""))}"{kind}>'
         files[f"{address}.png"] = base64.b64decode(data[PICTURE])
         links.append(f'<a href="../{address}.png" id="{name}">{name}</a>')
     if CSV in data:
         files[f"{address}.csv"] = data[CSV].encode()
         links.append(f'<a href="../{address}.csv" download>its data</a>')
-    title = f"<b>{number}.</b> " + (f"<b>{escape(said['title'])}</b>" if "title" in said else "")
+    finding = said.get("title", "")
+    stop = "." * (finding[-1:] not in ("", ".", "?"))
+    title = f"<b>{number}.</b> " + (f"<b>{escape(finding)}{stop}</b>" if finding else "")
     caption = " ".join(filter(None, [title, escape(said.get("about", ""))]))
     caption += f' <span class="address">{" · ".join(links)}</span>'
     text = f'<figure class="drawn">{picture}<figcaption>{caption}</figcaption></figure>'

@@ -220,6 +220,7 @@ def plot(shown: AttackedImages, epsilon: float) -> Figure:
     for ax, label, after in zip(axes[2::3].flat, shown.labels, shown.after, strict=False):
         wrong = "" if label == after else " ✗"
         ax.set_xlabel(f"{int(label)} → {int(after)}{wrong}")
+    figure.patch.set_alpha(0)  # words in an ink for white and black, on the page's own ground
     figure._repr_mimebundle_ = partial(_mime_bundle, shown)  # type: ignore[attr-defined]
     return figure
 

@@ -395,7 +395,7 @@ def test_a_drawing_is_in_the_ink_of_the_page_with_ids_of_its_own_and_says_its_fi
     assert 'id="11-tiny-cell-3-a" fill="currentColor"' in html
     assert "<style>" not in html
     assert 'width="240pt"' not in html
-    assert "<b>It rises &amp; falls</b> Digits." in html
+    assert "<b>It rises &amp; falls.</b> Digits." in html
 
 
 def shaped(*cells):
