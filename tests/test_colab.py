@@ -55,6 +55,16 @@ def test_preparing_twice_changes_nothing_more():
     assert colab.prepared(CHAPTER, once) == once
 
 
+def test_the_rocket_opens_the_version_of_the_badge_and_other_buttons_stay():
+    page = "/github/semirobust/semirobust/blob/main/notebooks/31-vgg16.ipynb"
+    urls = [f"{colab.SITE}{page}", f"https://github.com/semirobust{page}"]
+    context = {"header_buttons": [{"buttons": [{"url": url} for url in urls]}, {"type": "link"}]}
+    colab.rocket(None, "", "", context, None)
+    rocket, other = (button["url"] for button in context["header_buttons"][0]["buttons"])
+    assert f"]({rocket})" in colab.prepared(CHAPTER, plain()).cells[0].source
+    assert other == urls[1]
+
+
 def test_the_address_and_the_tag_stand_in_the_set_up():
     setup = colab.prepared(CHAPTER, plain()).cells[1].source
     assert "https://github.com/semirobust/semirobust" in setup

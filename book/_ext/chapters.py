@@ -22,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from book._ext import (
     changed,
+    colab,
     decided,
     executed,
     front,
@@ -72,6 +73,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         "html-page-context", mended.without_strip, priority=400
     )  # before the description is made
     app.connect("html-page-context", mended.mend, priority=900)  # after all who add to it
+    app.connect("html-page-context", colab.rocket, priority=900)
     app.connect("autoapi-skip-member", reference.is_left_out)
     app.connect("build-finished", partial(add_files, shown))
     for name in TABLES:

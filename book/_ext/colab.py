@@ -5,7 +5,9 @@ first fetches the repository at this version, with its results, and installs the
 the second, behind the parameters, chooses the profile. Elsewhere both change nothing.
 """
 
+import re
 from copy import deepcopy
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -13,6 +15,9 @@ from nbformat import NotebookNode
 from book._ext import notebooks
 from book._ext.notebooks import Notebook
 from book._ext.repository import TAG, address
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 SETUP = """\
 # @title Set-up: where the package is missing, fetch this version with its results and install it
@@ -75,6 +80,14 @@ def prepared(notebook: Notebook, content: NotebookNode) -> NotebookNode:
 
 def _cell(name: str, code: str) -> NotebookNode:
     return nbformat.v4.new_code_cell(code, id=name, metadata=HIDDEN)  # type: ignore[no-untyped-call]
+
+
+def rocket(_: "Sphinx", __: str, ___: str, context: dict[str, Any], ____: Any) -> None:
+    """Let the rocket of a page open the version of its badge, not a branch that moves on."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if str(button.get("url")).startswith(SITE):
+                button["url"] = re.sub("/blob/[^/]+/", f"/blob/{TAG}/", button["url"], count=1)
 
 
 def without_badge(text: str) -> str:

@@ -25,6 +25,7 @@ from book._ext import chapters, executed, execution, notebooks, shape, values
 from book._ext.build import build
 from book._ext.pictures import with_addresses
 from book._ext.print import FLAGS
+from book._ext.repository import TAG
 from semirobust.figures import alt_text
 from semirobust.results import code
 from semirobust.results.records import ROOT
@@ -631,6 +632,7 @@ def test_the_site_has_a_map_an_icon_a_page_for_the_lost_and_words_for_who_links_
     page = (html / "notebooks" / "11-semirobustness.html").read_text(encoding="utf-8")
     assert 'property="og:description" content="When is a part of a network robust?' in page
     assert 'rel="icon" href="../_static/favicon.svg"' in page
+    assert re.findall(r'"https://colab[^"]*/blob/([^/"]+)/', page) == [TAG]  # the rocket
     assert (html / "_static" / "favicon.svg").exists()
     card = (html / "_static" / "card.png").read_bytes()
     assert [int.from_bytes(card[i : i + 4]) for i in (16, 20)] == [1200, 630]
