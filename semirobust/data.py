@@ -8,6 +8,7 @@ data root: an argument, or $SEMIROBUST_DATA, or ``artifacts/data``.
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,17 @@ def precision_rules(*, tf32: bool = False) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
+
+
+@contextmanager
+def float32_kept() -> Iterator[None]:
+    """Multiply float32 as such inside, whatever was allowed outside, and allow it again after."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 # torchvision unpacks by it: no archive writes outside of the data root

@@ -10,7 +10,8 @@ zonotope   The same with parallel lines, slope u / (u - l), and with the boxes b
 
 The margins g_y - g_k are formed before the last affine map is bounded, not after. Max pooling is
 bounded by a box alone (slope 0), which is sound and coarse. ``outward`` bounds hold for what
-float32 computes (``rounding``); training, which needs none of this, is in float32 itself.
+float32 computes (``rounding``); training, which needs none of this, is in float32 itself. No
+bound is in the TF32 of a GPU, whatever the network may be run in.
 """
 
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ from semirobust.certified.operators import (
 from semirobust.certified.parsing import operators
 from semirobust.certified.receptive_fields import box_by_receptive_fields
 from semirobust.certified.rounding import in_float64, of_sum, off_by
+from semirobust.data import float32_kept
 from semirobust.types import Images, Labels
 
 Bound: TypeAlias = Literal["ibp", "crown-ibp", "zonotope"]
@@ -217,6 +219,7 @@ def second_convolution(history: Sequence[Bounded]) -> Box | None:
     return widened(box, own)
 
 
+@float32_kept()
 def image(network: nn.Module, box: Box, bound: Bound = "ibp", *, outward: bool = False) -> Box:
     """Return a box that holds what the network makes of every point of a box."""
     propagation, history, end = propagated(network, box, bound, outward=outward)
@@ -235,6 +238,7 @@ def propagated(
     return propagation, *propagation.through(chain, box)
 
 
+@float32_kept()
 def margins(
     network: nn.Module,
     box: Box,
@@ -248,6 +252,7 @@ def margins(
     return offset.lower + concretise(rows, start).lower
 
 
+@float32_kept()
 def linear_margins(
     network: nn.Module, box: Box, y: Labels, bound: Bound, *, outward: bool = False
 ) -> tuple[Tensor, Box, Box]:

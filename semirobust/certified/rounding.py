@@ -11,8 +11,9 @@ image. The bounds themselves are computed in float64, whose error of the same fo
 for each pass: a share ``OWN`` of d is added for it.
 
 So a certified margin is positive for the network in exact arithmetic and as float32 computes it, at
-every image of the ball as float32 rounds it. Not covered are TF32, bfloat16 and convolutions by
-Winograd's or Fourier's transform, which a GPU may choose: their errors have other constants.
+every image of the ball as float32 rounds it. Not covered is a network that is run in TF32 (no bound
+is: ``data.float32_kept``), in bfloat16, or with convolutions by Winograd's or Fourier's transform,
+which a GPU may choose: their errors have other constants.
 """
 
 from dataclasses import replace

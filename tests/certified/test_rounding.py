@@ -7,9 +7,11 @@ import torch
 from chains import CHAINS, EPSILON, INPUT, points
 from torch import nn
 
+from semirobust.certified import bounds
 from semirobust.certified.bounds import BOUNDS, ball, image, margins
 from semirobust.certified.certificates import certified_margins
 from semirobust.certified.operators import Box
+from semirobust.certified.parsing import operators
 from semirobust.certified.rounding import outward_ball
 from semirobust.layers import compose
 
@@ -86,6 +88,32 @@ def test_at_near_ties_float32_breaks_what_is_not_rounded_outwards_and_nothing_el
 def test_no_near_tie_of_20000_random_chains_is_certified_wrongly():
     certified, wrong, _ = broken(outwards, range(1000, 21_000))
     assert (certified > 17_000, wrong) == (True, 0)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_bounds_are_never_computed_in_tf32(allowed, monkeypatch, generator):
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before, seen = (convolutions.allow_tf32, products.allow_tf32), []
+
+    def looked(network):
+        seen.append((convolutions.allow_tf32, products.allow_tf32))
+        if len(seen) > 3:
+            raise ValueError("on the way")
+        return operators(network)
+
+    monkeypatch.setattr(bounds, "operators", looked)
+    network, x, y = CHAINS["dilation"], torch.rand(2, *INPUT, generator=generator), torch.ones(2)
+    try:
+        convolutions.allow_tf32 = products.allow_tf32 = allowed
+        certified_margins(network, x, y.long(), EPSILON, ("zonotope",))
+        margins(network, ball(x, EPSILON), y.long())
+        image(network, ball(x, EPSILON))
+        with pytest.raises(ValueError, match="on the way"):
+            image(network, ball(x, EPSILON))
+        assert seen == 4 * [(False, False)]
+        assert (convolutions.allow_tf32, products.allow_tf32) == (allowed, allowed)
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 # Layers of every kind
