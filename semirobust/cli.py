@@ -224,7 +224,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
 
     if chosen.json and chosen.json.exists():
         raise FileExistsError(f"{chosen.json} is there already: name another file")
-    if chosen.epsilon != int(chosen.epsilon) or not 0 <= chosen.epsilon <= 255:
+    if chosen.epsilon not in range(256):
         raise ValueError(f"--epsilon is in 255ths: 8 for a radius of 8/255, got {chosen.epsilon:g}")
     network = load_network(chosen.checkpoint)
     surrogate = load_network(chosen.surrogate) if chosen.surrogate else None

@@ -131,6 +131,12 @@ class Part:
     test: int | None = None
     size: int | None = None
 
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            n = getattr(self, part)
+            if n is not None and n < 2:
+                raise ValueError(f"a part has two samples or more, got {part}={n}")
+
 
 def samples_of(
     data: tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any], *, n: int | None = None
@@ -149,6 +155,8 @@ def samples_of(
         if n is not None and sum(len(part[1]) for part in held) >= n:
             break
     images, labels = (torch.cat(parts)[:n] for parts in zip(*held, strict=True))
+    if not len(labels):
+        raise ValueError("need at least 1 image, got none")
     low, high = float(images.min()), float(images.max())
     if images.is_floating_point() and not 0 <= low <= high <= 1:
         raise ValueError(
@@ -156,14 +164,19 @@ def samples_of(
             "their transform, and put it into the network: "
             "nn.Sequential(Normalise(mean, deviation), model)"
         )
-    check_labels(labels)
+    whole = not labels.is_floating_point() and labels.dtype != torch.bool
+    check_labels(labels.long() if whole else labels)
     return Samples(images, labels.long())
 
 
 def check_labels(labels: Tensor) -> None:
-    if labels.is_floating_point() or labels.dim() != 1 or int(labels.min()) < 0:
+    """Refuse what is not one class number an image, 0 or more, as int64."""
+    kind, shape = getattr(labels, "dtype", type(labels).__name__), np.shape(labels)
+    if kind != torch.int64 or len(shape) != 1 or (len(labels) and int(labels.min()) < 0):
+        lowest = f" from {int(labels.min())}" if kind == torch.int64 and len(labels) else ""
         raise ValueError(
-            f"labels are one class number an image, got {labels.dtype} {tuple(labels.shape)}"
+            f"labels are one class number an image, got {kind} {tuple(shape)}{lowest}: "
+            "give 0..K-1 as torch.int64"
         )
 
 

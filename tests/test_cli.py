@@ -3,10 +3,13 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny import CASES
 
 from semirobust import cli
 from semirobust.experiments import registry as experiments
@@ -68,6 +71,8 @@ def test_the_status_lists_rows_and_what_is_missing(capsys):
             ["evaluate", "own.safetensors", "--epsilon", "0.03"],
             "in 255ths: 8 for a radius of 8/255",
         ),
+        (["evaluate", "own.safetensors", "--epsilon", "inf"], "in 255ths: 8 for a radius"),
+        (["evaluate", "own.safetensors", "--epsilon", "nan"], "in 255ths: 8 for a radius"),
         (["evaluate", "missing.safetensors"], "no network at missing.safetensors"),
     ],
 )
@@ -76,6 +81,41 @@ def test_what_cannot_be_done_is_one_line(words, message, capfd):
     assert status == 1
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("variable", ["SEMIROBUST_ARTIFACTS", "SEMIROBUST_RESULTS"])
+def test_a_folder_that_cannot_be_written_to_is_named_in_one_line(
+    variable, store, capsys, monkeypatch
+):
+    (store / "file").write_bytes(b"")
+    monkeypatch.setenv(variable, str(store / "file" / "inside"))  # refused to root, too
+    tiny_table(monkeypatch)
+    status, _, err = told(capsys, "run", "table-1")
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"{store}/file" in err
+
+
+def tiny_table(monkeypatch):
+    """Let Table 1 have one tiny row."""
+    run, row = CASES["linear"]
+    monkeypatch.setitem(
+        experiments.EXPERIMENTS,
+        "table-1",
+        experiments.Experiment("", lambda _: (row(),), SimpleNamespace(run=run)),
+    )
+
+
+def test_without_git_everything_but_the_commit_is_there(store, capsys, monkeypatch):
+    (store / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(store / "bin"))
+    assert shutil.which("git") is None
+    tiny_table(monkeypatch)
+    for words in (["doctor"], ["status", "table-1", "--profile", "smoke"], ["run", "table-1"]):
+        status, _, err = told(capsys, *words)
+        assert (status, err) == (0, ""), words
+    (record,) = cli.results.records("table-1")
+    assert record.provenance["commit"] is None
+    assert record.provenance["versions"]["torch"]
 
 
 def test_a_file_of_another_program_is_not_to_be_deleted(tmp_path, capsys):

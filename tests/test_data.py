@@ -9,9 +9,12 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from semirobust import data
+from semirobust import data, models
+from semirobust.certified.certificates import certified_margins
 from semirobust.data import Samples
+from semirobust.edge.information import rho
 from semirobust.training.files import arithmetic
+from semirobust.training.fitting import Training, accuracy, fit
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +183,32 @@ def test_a_gpu_multiplies_float32_as_such_unless_told(said, words, monkeypatch):
         assert not convolutions.benchmark
     finally:
         convolutions.allow_tf32, products.allow_tf32 = before
+
+
+WRONG_LABELS = {
+    "of no number": torch.zeros(12),
+    "a vector an image": torch.zeros(12, 3, dtype=torch.long),
+    "of bits": torch.zeros(12, dtype=torch.bool),
+    "below 0": torch.arange(12) - 1,
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_LABELS)
+def test_labels_of_another_kind_are_refused_wherever_they_are_used(kind, generator):
+    x, y = torch.rand(12, 3, 32, 32, generator=generator), WRONG_LABELS[kind]
+    network = models.build("mlp", width=0.1)
+    for use in (
+        lambda: list(fit(network, data.Samples(x, y), Training(epochs=1))),
+        lambda: accuracy(network, data.Samples(x, y)),
+        lambda: rho(network, x, y),
+        lambda: certified_margins(network, x, y, 0.01, ("ibp",)),
+        lambda: data.samples_of((x, y)),
+    ):
+        with pytest.raises(ValueError, match=r"one class number an image, got .*give 0\.\.K-1"):
+            use()
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_part_of_one_sample_is_refused(part):
+    with pytest.raises(ValueError, match=f"two samples or more, got {part}=1"):
+        data.Part(**{part: 1})

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from semirobust.attacks.ball import evaluating, wrong
 from semirobust.certified.bounds import BOUNDS, Bound, margins
 from semirobust.certified.rounding import outward_ball
+from semirobust.data import check_labels
 from semirobust.evaluation.report import Report
 from semirobust.theory.semirobustness import score
 from semirobust.types import Flags, Images, Labels
@@ -44,6 +45,7 @@ def certified_margins(
 
     They hold for float32 as it is computed: see ``rounding``.
     """
+    check_labels(y)
     parts = list(zip(torch.split(x, batch), torch.split(y, batch), strict=True))
     with evaluating(network):
         return {

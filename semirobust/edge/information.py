@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from semirobust.attacks.ball import evaluating
+from semirobust.data import check_labels
 from semirobust.edge import device, projection
 from semirobust.edge.dependence import Dependence
 from semirobust.edge.estimator import Edge
@@ -80,6 +81,7 @@ def rho(
         raise ValueError("the network is in training mode: call network.eval()")
     if taps not in TAPS or (layers and taps != "links"):
         raise ValueError(f"taps is one of {TAPS}, the first one with layers=; got {taps!r}")
+    check_labels(y)
     edge = edge or Edge()
     labels = y.cpu().numpy()
     prior = np.bincount(labels) / len(labels)

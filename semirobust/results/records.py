@@ -18,7 +18,7 @@ from functools import cache
 from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 from typing import Any, get_args
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,12 +118,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         if not _is_alive(left.name.removeprefix(beside).partition(".")[0]):
             left.unlink(missing_ok=True)
     prefix = f"{beside}{os.getpid()}."
-    with NamedTemporaryFile(dir=path.parent, prefix=prefix, delete=False) as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    Path(handle.name).chmod(0o644)
-    Path(handle.name).replace(path)
+    descriptor, name = mkstemp(dir=path.parent, prefix=prefix)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(descriptor)
+    except OSError as full:
+        temporary.unlink()
+        raise OSError(full.errno, full.strerror, str(path)) from full
+    temporary.chmod(0o644)
+    temporary.replace(path)
 
 
 def _is_alive(process: str) -> bool:

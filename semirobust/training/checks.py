@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from semirobust.data import Samples
+from semirobust.data import Samples, check_labels
 from semirobust.training.methods import Method, Plain
 
 
@@ -14,9 +14,8 @@ def checked(samples: Samples, method: Method) -> tuple[bool, int]:
     """Return whether an attack may trust the images, and the largest label; refuse bad labels."""
     if len(samples) < 2:
         raise ValueError(f"training takes two samples or more, got {len(samples)}")
-    lowest, highest = (int(label) for label in samples.labels.aminmax())
-    if lowest < 0:
-        raise ValueError(f"labels must lie in 0..classes-1, got {lowest}")
+    check_labels(samples.labels)
+    highest = int(samples.labels.max())
     images = samples.images
     if images.dtype == torch.uint8 or isinstance(method, Plain):  # which attacks nothing
         return True, highest

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from semirobust.attacks.ball import evaluating, fooled, perturbed_batches, share, trusting
-from semirobust.data import Samples, batches
+from semirobust.data import Samples, batches, check_labels
 from semirobust.progress import watched
 from semirobust.results.records import key
 from semirobust.training.averages import Averages
@@ -296,6 +296,7 @@ def accuracy(
     """
     if not len(samples):
         raise ValueError("need at least 1 sample to score")
+    check_labels(samples.labels)
     if attack is not None:
         generator = Generator().manual_seed(seed)
         attacked = perturbed_batches(network, samples, attack, generator=generator)

@@ -186,6 +186,29 @@ def test_a_search_that_needs_coefficients_refuses_intervals():
         IntervalGradient(chain=chain, epsilon=0.1, boxes=(0.5, 0.1))
 
 
+def test_on_two_pixels_the_search_finds_what_brute_force_finds(generator):
+    """Every point of a grid over the ball, finer than the attack's steps, is asked."""
+    x, y = torch.rand(60, 1, 1, 2, generator=generator), torch.arange(60) % 3
+    first, last = affine_network([2, 8, 3], generator)
+    network, epsilon = nn.Sequential(nn.Sequential(first, nn.ReLU()), last), 0.15
+    steps = torch.linspace(-epsilon, epsilon, 61)
+    grid = torch.cartesian_prod(steps, steps).view(-1, 1, 1, 2)
+    points = (x[:, None] + grid).clamp(0, 1)
+    logits = network(points.flatten(0, 1)).view(60, -1, 3)
+    own = logits.gather(2, y.view(-1, 1, 1).expand(-1, len(grid), 1))[:, :, 0]
+    others = logits.scatter(2, y.view(-1, 1, 1).expand(-1, len(grid), 1), -torch.inf)
+    least = (own - others.max(dim=2).values).min(dim=1).values
+    attack = IntervalGradient(chain=network, epsilon=epsilon)
+    x_adv = attack(network, x, y, generator=generator)
+    broken = network(x_adv).argmax(dim=1) != y
+    assert ((x_adv - x).abs() <= epsilon + 1e-6).all()
+    assert ((x_adv >= 0) & (x_adv <= 1)).all()
+    near = 0.01  # what a point between those of the grid may add
+    assert 10 < int((least < -near).sum()) < 50
+    assert broken[least < -near].all()
+    assert not broken[least > near].any()
+
+
 def test_symbolic_steps_break_what_the_first_search_did_not(small):
     weak = IntervalGradient(
         chain=small.network, epsilon=0.3, steps=1, restarts=1, rounds=1, boxes=(1.0,)

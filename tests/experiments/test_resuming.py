@@ -1,5 +1,8 @@
 """Every experiment resumes what is valid, and nothing that other code or other samples made."""
 
+from itertools import takewhile
+from operator import attrgetter
+
 import pytest
 from tiny import CASES
 
@@ -43,6 +46,21 @@ def test_a_stopped_run_resumes_and_a_finished_one_is_not_repeated(name, store, m
     anew, uninterrupted = ran(name)
     assert not any(step.resumed for step in anew)
     assert uninterrupted == tables
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_after_every_stop_what_was_made_counts_as_resumed(name):
+    """Each run is stopped at the first step that it has to compute."""
+    run, settings_of = CASES[name]
+    resumed = []
+    for _ in range(3):
+        progress = run(settings_of())
+        resumed.append(sum(1 for _ in takewhile(attrgetter("resumed"), progress)))
+        progress.close()
+    steps, _ = ran(name)
+    made = min(3, len(steps))
+    assert resumed == [min(stops, made) for stops in range(3)]
+    assert [step.resumed for step in steps] == [True] * made + [False] * (len(steps) - made)
 
 
 @pytest.mark.parametrize("name", CASES)

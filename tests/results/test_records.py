@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -278,3 +280,16 @@ def test_records_older_than_their_digests_are_held_to_the_list(tmp_path, monkeyp
     (tmp_path / name).write_text(head + metrics + rest.replace("0.", "1.", 1))
     with pytest.raises(ValueError, match="was changed after it was stored"):
         results.load(experiment, file.removesuffix(".json"))
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_of_the_new_one(tmp_path):
+    path, (soft, hard) = tmp_path / "record.json", resource.getrlimit(resource.RLIMIT_FSIZE)
+    results.write_atomically(path, b"old")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # no file may grow further
+        with pytest.raises(OSError, match=re.escape(str(path))):
+            results.write_atomically(path, bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
