@@ -32,11 +32,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if words[:1] == ["book"]:  # its options are the checkout's
             return pages.hand_over(words)
         chosen = parser.parse_args(words)
-        if not hasattr(chosen, "do"):
+        status = 0
+        if hasattr(chosen, "do"):
+            use_data(chosen)
+            status = int(chosen.do(chosen) or 0)
+        else:
             parser.print_help()
-            return 0
-        use_data(chosen)
-        status = int(chosen.do(chosen) or 0)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # who read it, such as head, has gone; nobody is left to tell

@@ -59,7 +59,8 @@ def plot_protocols(
         for name, value in (paper or {}).items()
         if name in SHOWN
     ]
-    long = pd.concat([long, pd.DataFrame(printed, columns=long.columns)], ignore_index=True)
+    if printed:
+        long = pd.concat([long, pd.DataFrame(printed)], ignore_index=True)
     panels = [name for name in MADE if name in set(long["protocol"])]
     with plt.rc_context(GRID):
         size = (5.6, 0.5 + 2.0 * len(panels))
