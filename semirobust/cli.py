@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
             use_data(chosen)
             status = int(chosen.do(chosen) or 0)
         else:
-            parser.print_help()
+            print(parser.format_help(), end="")
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # who read it, such as head, has gone; nobody is left to tell
