@@ -83,9 +83,7 @@ ATTACK = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=10)
 
 
 def test_the_worst_case_is_the_union_over_the_attacks(robust, samples):
-    """In float64: in float32 a search may end elsewhere where a sample's batch is another one."""
     x, y = batch(samples)
-    robust, x = deepcopy(robust).double(), x.double()
     attacks = {
         "weak": FGSM(epsilon=EPSILON),
         "strong": ATTACK,
