@@ -194,9 +194,9 @@ def _held(on: object) -> str:
 
 def _lamp(y: int, words: str, *, on: bool) -> str:
     """Return a lamp, filled where it is on, and its words."""
-    place = f'cx="300" cy="{y}" r="13" stroke="{ORANGE}" stroke-width="3"'
+    place = f'cx="284" cy="{y}" r="13" stroke="{ORANGE}" stroke-width="3"'
     lit = f'<circle {place} fill="{ORANGE}" fill-opacity="{int(on)}"/>'
-    return lit + written(322, y + 5, words, "start")
+    return lit + written(306, y + 5, words, "start")
 
 
 def _diamond(x: float, y: float, title: str) -> str:
