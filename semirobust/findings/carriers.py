@@ -79,9 +79,10 @@ def _lead(model: str, part: pd.DataFrame) -> str:
     clean, trained = (cells["front", "robust", how, last] for how in ("clean", "adversarial"))
     behind = cells["front", "standard", "adversarial", last]
     return (
-        f"By itself a robust front carries {_half(clean)} of the robustness: behind it a back of "
-        f"{last} layers keeps {percent(clean)} trained on clean images, {percent(trained)} trained "
-        f"against the attack, and {percent(behind)} behind a standard front ({NAMES[model]})."
+        f"A robust front alone carries {_half(clean)}: the back of {last} layers behind it keeps "
+        f"{percent(clean)} of the robustness trained on clean images and {percent(trained)} "
+        f"trained against the attack; behind a standard front that keeps {percent(behind)} "
+        f"({NAMES[model]})."
     )
 
 
@@ -114,12 +115,14 @@ def _carried(model: str, part: pd.DataFrame) -> str:
 
 def _half(one: Mapping[Any, Any]) -> str:
     if one["low"] > 1 - CLOSE:
-        return "all"
+        return "all of the robustness"
     if one["high"] < CLOSE:
-        return "nothing"
+        return "none of the robustness"
     if one["low"] > 0.5:
-        return "more than half"
-    return "less than half" if one["high"] < 0.5 else "a part, whether half we cannot tell,"
+        return "more than half of the robustness"
+    if one["high"] < 0.5:
+        return "less than half of the robustness"
+    return "part of the robustness, whether half of it we cannot tell"
 
 
 def writings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -181,15 +184,16 @@ def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> Words:
 def _dose(training: str, grown: pd.DataFrame) -> str:
     bits, points = (dict(grown.loc[name]) for name in ("excess", "white-box"))
     how = {"clean": "on clean images", "adversarial": "against the attack"}[training]
+    excess = f"{bits['mean']:+.2f} bits [{bits['low']:+.2f}, {bits['high']:+.2f}]"
+    low, high = (f"{100 * points[end]:+.1f}" for end in ("low", "high"))
+    accuracy = f"{100 * points['mean']:+.1f} points [{low}, {high}]"
     return (
-        f"A back trained {how} with more and more InfoNCE: the excess of ρ {_grows(bits)} by "
-        f"{bits['mean']:+.2f} bits [{bits['low']:+.2f}, {bits['high']:+.2f}], white-box accuracy "
-        f"{_grows(points)} by {100 * points['mean']:+.1f} points "
-        f"[{100 * points['low']:+.1f}, {100 * points['high']:+.1f}]."
+        f"A back trained {how} with more and more InfoNCE: the excess of ρ {_grows(bits)} "
+        f"({excess}), white-box accuracy {_grows(points)} ({accuracy})."
     )
 
 
 def _grows(one: Mapping[Any, Any]) -> str:
     if one["low"] > 0:
         return "rises"
-    return "falls" if one["high"] < 0 else "changes, in no direction that we can tell,"
+    return "falls" if one["high"] < 0 else "neither rises nor falls that we can tell"

@@ -63,7 +63,7 @@ def comparison(request):
 
 def test_every_recorded_file_belongs_to_an_experiment():
     folders = {path.parent.name for path in ROOT.glob("*/*.json")} - {"benchmarks"}
-    assert folders <= set(experiments.EXPERIMENTS)
+    assert folders == set(experiments.EXPERIMENTS)
 
 
 def test_the_row_has_settings_of_its_experiment(record):
