@@ -178,7 +178,7 @@ def opened(number, machine, *, first="", last="", until=None, **parameters):
 
 
 def checked(content):
-    """Return what the cells printed that nbval compares, which then need not run these too."""
+    """Return what the cells printed that nbval compares."""
     cells = [cell for cell in content.cells if "nbval-check-output" in notebooks.tags(cell)]
     assert cells
     return ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
