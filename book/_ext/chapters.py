@@ -51,7 +51,7 @@ from semirobust.results.records import write_atomically
 PROFILE = "SEMIROBUST_BOOK_PROFILE"  # Jupyter Book hands no settings on
 MEANING = {
     "smoke": "tiny networks on embedded digits",
-    "cpu": "narrow networks on a part of the data, on a processor",
+    "cpu": "narrow networks on a part of the data",
     "gpu": "the full data on one GPU",
     "paper": "the paper's own settings",
 }
@@ -241,9 +241,15 @@ class Chapter:
 
 def behind(paths: Sequence[Path]) -> str:
     """Return how many recorded runs a chapter is drawn from, and the time that they took."""
-    spent = [document(path)["provenance"].get("cpu_seconds") or 0 for path in paths]
+    spent = [computed(document(path)["provenance"]) for path in paths]
     runs = f"{len(paths)} recorded run{'s' * (len(paths) != 1)}"
-    return f", from {runs} ({sum(spent) / 3600:.1f} CPU hours)" if paths else ""
+    return f", from {runs} ({sum(spent) / 3600:.1f} hours of computing)" if paths else ""
+
+
+def computed(provenance: Mapping[str, Any]) -> float:
+    """Return the seconds of a run, of all its stages where it was made in stages."""
+    stages = provenance.get("stages", {}).values()
+    return sum(stage["seconds"] for stage in stages) or provenance.get("cpu_seconds") or 0.0
 
 
 def chapters(root: Path) -> list[Chapter]:

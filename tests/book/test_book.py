@@ -311,8 +311,8 @@ def test_the_strip_counts_the_runs_that_a_page_is_drawn_from_and_their_hours(tmp
     paths = [tmp_path / f"{n}.json" for n in range(3)]
     for path, spent in zip(paths, ({"cpu_seconds": 1800}, {"cpu_seconds": 5400}, {}), strict=True):
         path.write_text(json.dumps({"provenance": spent}), encoding="utf-8")
-    assert chapters.behind(paths) == ", from 3 recorded runs (2.0 CPU hours)"
-    assert chapters.behind(paths[:1]) == ", from 1 recorded run (0.5 CPU hours)"
+    assert chapters.behind(paths) == ", from 3 recorded runs (2.0 hours of computing)"
+    assert chapters.behind(paths[:1]) == ", from 1 recorded run (0.5 hours of computing)"
     assert chapters.behind([]) == ""
 
 
