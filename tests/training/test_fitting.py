@@ -461,7 +461,7 @@ def test_settings_that_cannot_be_meant_are_refused(few):
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize(
     ("label", "said"),
-    [(-100, "in 0..classes-1, got -100"), (10, r"in 0\.\.9 for this network, got 10; build it")],
+    [(-100, r"from -100: give 0\.\.K-1"), (10, r"in 0\.\.9 for this network, got 10; build it")],
 )
 def test_labels_that_are_no_class_are_refused_before_the_first_step(label, said, method, few):
     network, labels = small(), few.labels.clone()
