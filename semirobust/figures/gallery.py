@@ -221,9 +221,10 @@ def plot(shown: AttackedImages, epsilon: float) -> Figure:
         wrong = "" if label == after else " ✗"
         ax.set_xlabel(f"{int(label)} → {int(after)}{wrong}")
     figure.patch.set_alpha(0)  # words in an ink for white and black, on the page's own ground
-    figure._repr_mimebundle_ = partial(_mime_bundle, shown)  # type: ignore[attr-defined]
+    figure._repr_mimebundle_ = partial(_mime_bundle, shown, figure)  # type: ignore[attr-defined]
     return figure
 
 
-def _mime_bundle(shown: AttackedImages, **_: Any) -> Bundle:
-    return {CSV: shown.table().to_csv(index=False)}, {CSV: {"alt": shown.text()}}
+def _mime_bundle(shown: AttackedImages, figure: Figure, **_: Any) -> Bundle:
+    words = {"alt": shown.text(), **getattr(figure, "words", {})}
+    return {CSV: shown.table().to_csv(index=False)}, {CSV: words}
