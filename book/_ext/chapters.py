@@ -69,10 +69,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", configure)
     shown: dict[str, str] = {}
     app.connect("source-read", partial(read, shown))
-    app.connect(
-        "html-page-context", mended.without_strip, priority=400
-    )  # before the description is made
-    app.connect("html-page-context", mended.mend, priority=900)  # after all who add to it
+    # before the description is made, and after all who add to a page
+    app.connect("html-page-context", mended.without_strip, priority=400)
+    app.connect("html-page-context", mended.mend, priority=900)
     app.connect("html-page-context", colab.rocket, priority=900)
     app.connect("autoapi-skip-member", reference.is_left_out)
     app.connect("build-finished", partial(add_files, shown))

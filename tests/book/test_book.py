@@ -316,6 +316,12 @@ def test_the_strip_counts_the_runs_that_a_page_is_drawn_from_and_their_hours(tmp
     assert chapters.behind([]) == ""
 
 
+def test_the_hours_of_a_run_in_stages_are_those_of_its_stages():
+    stages = {"robust": {"seconds": 40.0}, "evaluation": {"seconds": 1280.0}}
+    assert chapters.computed({"cpu_seconds": 15.0, "stages": stages}) == 1320
+    assert chapters.computed({"cpu_seconds": 15.0, "stages": {}}) == 15
+
+
 def test_a_page_says_so_when_the_code_has_changed_since_its_run(ran):
     change(ran, "maths.py", "x * x", "x ** 2")
     assert "Older than the code" in page(ran).cells[0].source
