@@ -30,6 +30,7 @@ DRIVERS = {
     ("experiments.study", "device_name"),
     ("experiments.study", "computed_on"),
     ("experiments.study", "gpu_memory_mb"),
+    ("results.cost", "Clock"),
 }
 
 
