@@ -43,15 +43,22 @@ def least(network, x, y):
     return min(map(float, found))
 
 
-def in_float32(network, x, y, epsilon):
-    """Return the largest bound of the least margin that is not rounded outwards, less 1e-4."""
-    found = [margins(network, ball(x, epsilon), y, bound) for bound in BOUNDS]
-    return max(float(lower.index_fill(1, y, torch.inf).min()) for lower in found) - 1e-4
+def best(found, y):
+    """Return the bound that gives the largest of the least margins, and that margin."""
+    least_of = {bound: float(m.index_fill(1, y, torch.inf).min()) for bound, m in found.items()}
+    bound = max(least_of, key=least_of.__getitem__)
+    return bound, least_of[bound]
 
 
-def outwards(network, x, y, epsilon):
-    found = certified_margins(network, x, y, epsilon).values()
-    return max(float(lower.index_fill(1, y, torch.inf).min()) for lower in found)
+def in_float32(network, x, y, epsilon, tried=BOUNDS):
+    """Return the best bound and its margin, not rounded outwards, less 1e-4."""
+    box = ball(x, epsilon)
+    bound, margin = best({bound: margins(network, box, y, bound) for bound in tried}, y)
+    return bound, margin - 1e-4
+
+
+def outwards(network, x, y, epsilon, tried=BOUNDS):
+    return best(certified_margins(network, x, y, epsilon, tried), y)
 
 
 @torch.no_grad()
@@ -67,10 +74,12 @@ def broken(certificate, seeds):
         x = torch.rand(1, 1, 2, 3, generator=generator)
         ends = torch.cat([x, (x + epsilon * CORNERS).clamp(x - epsilon, x + epsilon).clamp(0, 1)])
         y, size = network(x).argmax(dim=1), float(network(ends).abs().max())
-        bias = network[-1][1].bias
+        bias, bounds_tried = network[-1][1].bias, BOUNDS
         for _ in range(2):
-            bias[y] -= certificate(network, x, y, epsilon) - 5e-8 * size
-        if certificate(network, x, y, epsilon) > 0:
+            bound, margin = certificate(network, x, y, epsilon, bounds_tried)
+            bias[y] -= margin - 5e-8 * size
+            bounds_tried = (bound,)
+        if certificate(network, x, y, epsilon, bounds_tried)[1] > 0:
             certified += 1
             wrong += least(network, ends, y) <= 0
             largest = max(largest, size)
