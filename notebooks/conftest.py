@@ -27,6 +27,7 @@ class Compared(IPyNbFile):
         self.ran = notebooks.merge(self.nb, copy)
 
     def collect(self) -> Iterator["ComparedCell"]:
+        self.compare_outputs = False  # of cells without a tag, timings among them
         for cell in super().collect():
             yield ComparedCell.from_parent(
                 self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options

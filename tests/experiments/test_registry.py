@@ -56,6 +56,16 @@ def test_every_row_has_a_title_of_its_own():
             assert len({results.key(row) for row in rows}) == len(rows)
 
 
+def test_every_row_attacks_an_image_of_every_class():
+    for name, experiment in experiments.EXPERIMENTS.items():
+        for profile in experiment.profiles:
+            for row in experiments.rows(name, profile):
+                study = getattr(row, "study", None)
+                for few in ("images", "autoattack") if study else ():
+                    n = getattr(row, few, None)
+                    assert n is None or n >= study.architecture.classes, (name, row.title)
+
+
 def test_unknown_experiments_and_profiles_list_the_known_ones():
     with pytest.raises(ValueError, match="known: table-1"):
         experiments.rows("table-7", "smoke")
