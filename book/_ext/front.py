@@ -82,7 +82,8 @@ def words(root: Path, verdicts: Mapping[str, str] | None = None) -> str:
     back = said.get(CLAIMS["all of it"], "holds") == "holds"
     told = {
         spliced(largest): ("gone",),
-        retrained(largest, root, back=back): ("all of it", "what matters"),
+        retrained(largest, root, back=back): ("all of it",),
+        behind_standard(largest): ("what matters",),
         of_the_theory(root): ("theorem", "a2", "shuffled"),
         stored(root): ("stored",),
     }
@@ -179,9 +180,14 @@ def retrained(scale: Scale, root: Path, *, back: bool = True) -> str:
         clean = mean(rows, PLACES["tuned"])
         share = (clean - left) / (robust - left)
         text += f"; retrain it on clean images, and {share:.0%} of the loss does ({clean:.1%})"
+    return f"{text}."
+
+
+def behind_standard(scale: Scale) -> str:
+    """Return what the same retraining brings behind a front that was never attacked."""
     return (
-        f"{text}. Behind a front that was never attacked the same training gives {behind:.1%}: "
-        "the robust front is what matters."
+        "Behind a front that was never attacked the same training gives "
+        f"{scale.accuracy['behind']:.1%}: the robust front is what matters."
     )
 
 

@@ -1,6 +1,5 @@
 """Pages made of the claims: the ledger, and what the front page tells of it."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from typing import TypeAlias
 
 from book._ext import claims
 from book._ext.claims import COUNTED, NOT_RUN, PAPERS, THEORY, WORDS, Claim, Finding
-from book._ext.markdown import table
+from book._ext.markdown import table, typeset
 from semirobust.results import verdicts
 from semirobust.results.published import NAMES
 from semirobust.results.records import ROOT
@@ -148,17 +147,6 @@ def badge(entry: Entry) -> str:
     scales = [one.scale for one in entry.findings if one.decision and not one.test.exact]
     shown = f" ({'; '.join(dict.fromkeys(scales))})" if scales else ""
     return f"**{_link(entry.claim.name, entry.verdict)}**{shown}"
-
-
-def typeset(words: str) -> str:
-    """Return words with ``γ_j`` and ``f^(j)`` set as indices.
-
-    Example:
-        >>> typeset("γ_(n-1) of f^(j), Acc_sr")
-        'γ<sub>n-1</sub> of f<sup>(j)</sup>, Acc<sub>sr</sub>'
-    """
-    low = re.sub(r"(?<=\w)_(?:\(([^)]*)\)|(\w+))", r"<sub>\1\2</sub>", words)
-    return re.sub(r"\^(\([^)]*\))", r"<sup>\1</sup>", low)
 
 
 def _line(entry: Entry, head: str) -> str:

@@ -1,5 +1,6 @@
-"""Tables and boxes in Markdown."""
+"""Tables, boxes and indices in Markdown."""
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -16,6 +17,17 @@ def plain(value: Any) -> str:
     """
     text = escape(" ".join(str(value).split()))
     return text.translate({ord(sign): f"&#{ord(sign)};" for sign in "|`*_[]{}$\\"})
+
+
+def typeset(words: str) -> str:
+    """Return words with ``γ_j`` and ``f^(j)`` set as indices.
+
+    Example:
+        >>> typeset("γ_(n-1) of f^(j), Acc_sr")
+        'γ<sub>n-1</sub> of f<sup>(j)</sup>, Acc<sub>sr</sub>'
+    """
+    low = re.sub(r"(?<=\w)_(?:\(([^)]*)\)|(\w+))", r"<sub>\1\2</sub>", words)
+    return re.sub(r"\^(\([^)]*\))", r"<sup>\1</sup>", low)
 
 
 def table(heads: Iterable[str], sides: str, rows: Iterable[Iterable[Any]]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from book._ext.markdown import typeset
 from book._ext.notebooks import DRAWING, PICTURE
 
 CSV = "application/vnd.semirobust.csv"
@@ -65,8 +66,8 @@ def _figure(
         links.append(f'<a href="../{address}.csv" download>its data</a>')
     finding = said.get("title", "")
     stop = "." * (finding[-1:] not in ("", ".", "?"))
-    title = f"<b>{number}.</b> " + (f"<b>{escape(finding)}{stop}</b>" if finding else "")
-    caption = " ".join(filter(None, [title, escape(said.get("about", ""))]))
+    title = f"<b>{number}.</b> " + (f"<b>{typeset(escape(finding))}{stop}</b>" if finding else "")
+    caption = " ".join(filter(None, [title, typeset(escape(said.get("about", "")))]))
     caption += f' <span class="address">{" · ".join(links)}</span>'
     text = f'<figure class="drawn">{picture}<figcaption>{caption}</figcaption></figure>'
     return {"text/html": text}, files

@@ -9,6 +9,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from book._ext.markdown import typeset
 from book._ext.notebooks import PICTURE, tags
 from book._ext.pictures import CSV
 from semirobust.results.values import MIME as VALUES
@@ -31,7 +32,7 @@ def text_of(output: dict[str, Any]) -> str:
     """Return the words of an output: Markdown where there is some."""
     data = output.get("data", {})
     text: str = data.get("text/markdown") or data.get("text/plain") or output.get("text", "")
-    return text.strip()
+    return typeset(text.strip())
 
 
 def shape(page: NotebookNode, *, recorded: bool = True) -> None:

@@ -45,18 +45,17 @@ def matrix(root: Path = ROOT) -> str:
     rows = published_numbers("Table 1")
     quantities = list(dict.fromkeys(rows["quantity"]))
     heads = "".join(f'<th scope="col">{SHORT.get(one, _layer(one))}</th>' for one in quantities)
-    parts = [f'<thead><tr><th scope="col">as printed</th>{heads}<th></th></tr></thead>']
+    parts = [f'<thead><tr><th scope="col">as printed</th>{heads}</tr></thead>']
     for (model, data), part in rows.groupby(["model", "data"], sort=False):
         cells = {row["quantity"]: row for row in part.to_dict("records")}
         printed = [cells[one]["printed"] if one in cells else "" for one in quantities]
         name = f"{NAMES[str(model)]}, {NAMES[str(data)]}, back of {part['n_b'].iloc[0]:.0f}"
-        lines = [_row("paper", name, [*printed, "<small></small>"])]
+        lines = [_row("paper", name, printed)]
         for words, places in OURS.items():
             found = [_largest(cells.get(one), places, root) for one in quantities]
             scales = "; ".join(dict.fromkeys(one.scale for one in found if one))
-            lines.append(
-                _row("ours", words, [*map(_mean, found), f"<small>{scales}</small>" * bool(scales)])
-            )
+            label = words + f"<small>{scales}</small>" * bool(scales)
+            lines.append(_row("ours", label, [*map(_mean, found)]))
         parts.append(f"<tbody>{''.join(lines)}</tbody>")
     return f'<div class="matrix" tabindex="0"><table class="matrix">{"".join(parts)}</table></div>'
 

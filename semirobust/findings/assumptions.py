@@ -21,10 +21,10 @@ def audited(pairs: pd.DataFrame, profile: str) -> Words:
         raise ValueError("no sentence for an A1 that holds mostly in robust networks")
     scaled, held = int((pairs["gamma"] > 0).sum()), int(pairs["conclusion"].sum())
     return Words(
-        f"In one scale A2 holds at none of {len(pairs)} pairs of layers, as it must be for scores "
-        f"in [-1, 1], and the score grows under attack at {int((pairs['growth'] > 0).sum())}. With "
-        f"a scale for each layer A2 can be met where γ is positive, at {scaled}, and the "
-        f"conclusion holds at {held}. A1 does not tell robust networks apart: it holds in them at "
-        f"{int(tied['robust'].sum())} pairs of {len(tied)}, and at {both} of these in the standard "
-        f"network as well."
+        "A2 does not hold, and A1 does not tell robust networks from others. No scores in "
+        f"[-1, 1] can meet A2, and those of none of {len(pairs)} pairs of layers do; under attack "
+        f"the score grows at {int((pairs['growth'] > 0).sum())} of them. With a scale for each "
+        f"layer A2 can be met exactly where γ is positive, at {scaled}; the conclusion holds at "
+        f"{held}. A1 holds at {int(tied['robust'].sum())} of {len(tied)} pairs of robust networks, "
+        f"and at {both} of these in the standard network as well."
     )

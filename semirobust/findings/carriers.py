@@ -8,6 +8,7 @@ import pandas as pd
 from semirobust.experiments import registry as experiments
 from semirobust.experiments.interventions import READ
 from semirobust.findings.full_size import PROFILE as FULL
+from semirobust.findings.sentences import SCALES
 from semirobust.findings.tables import SMOKE, recorded
 from semirobust.results import verdicts
 from semirobust.results.profiles import DEFAULT
@@ -61,10 +62,10 @@ def carried(found: pd.DataFrame, profile: str) -> Words:
     if profile == DEFAULT:
         return Words(SMOKE)
     models = [(str(model), part) for model, part in found.groupby("model", sort=False)]
-    told = [_lead(*models[0]), *(_carried(*each) for each in models)]
+    told = [_lead(*models[0], profile), *(_carried(*each, profile) for each in models)]
     if profile != FULL and recorded("carriers", FULL):
         whole = retained(experiments.tables("carriers", FULL))
-        told += [f"At full width: {_carried(str(m), part)}" for m, part in whole.groupby("model")]
+        told += [_carried(str(model), part, FULL) for model, part in whole.groupby("model")]
     return Words("\n\n".join(told))
 
 
@@ -74,21 +75,25 @@ def _cells(part: pd.DataFrame) -> tuple[dict[tuple[Any, ...], Any], int, int]:
     return cells, min(n for n in part["n_b"] if n >= 4), max(part["n_b"])
 
 
-def _lead(model: str, part: pd.DataFrame) -> str:
+def _runs(model: str, part: pd.DataFrame, profile: str) -> str:
+    seeds = int(part["seeds"].max())
+    return f"{NAMES[model]}, {SCALES[profile]}, {seeds} seed{'s' * (seeds > 1)}"
+
+
+def _lead(model: str, part: pd.DataFrame, profile: str) -> str:
     cells, _, last = _cells(part)
     clean, trained = (cells["front", "robust", how, last] for how in ("clean", "adversarial"))
     behind = cells["front", "standard", "adversarial", last]
     return (
-        f"A robust front alone carries {_half(clean)}: the back of {last} layers behind it keeps "
-        f"{percent(clean)} of the robustness trained on clean images and {percent(trained)} "
-        f"trained against the attack; behind a standard front that keeps {percent(behind)} "
-        f"({NAMES[model]})."
+        f"A robust front alone carries {_half(clean)}: frozen, with a back of {last} layers "
+        f"trained on clean images, it keeps {percent(clean)}. With that back trained against the "
+        f"attack it keeps {percent(trained)}, and a standard front {percent(behind)} "
+        f"({_runs(model, part, profile)})."
     )
 
 
-def _carried(model: str, part: pd.DataFrame) -> str:
+def _carried(model: str, part: pd.DataFrame, profile: str) -> str:
     cells, first, last = _cells(part)
-    seeds = int(part["seeds"].max())
     clean = {
         f"a robust front with a back of {first} layers": ("front", "robust", first),
         f"with one of {last}": ("front", "robust", last),
@@ -107,8 +112,8 @@ def _carried(model: str, part: pd.DataFrame) -> str:
         return ", ".join(f"{name} {percent(cell)}" for name, cell in known.items() if cell)
 
     return (
-        f"**{NAMES[model]}, {seeds} seed{'s' * (seeds > 1)}.** Frozen, with the rest trained on "
-        f"clean images: {kept('clean', clean)}. With the rest trained against the attack: "
+        f"**{_runs(model, part, profile)}.** Frozen, with the rest trained on clean images: "
+        f"{kept('clean', clean)}. With the rest trained against the attack: "
         f"{kept('adversarial', attacked)}."
     )
 
@@ -121,7 +126,9 @@ def _half(one: Mapping[Any, Any]) -> str:
     if one["low"] > 0.5:
         return "more than half of the robustness"
     if one["high"] < 0.5:
-        return "less than half of the robustness"
+        return f"{'less than half' if one['low'] > 0 else 'at most half'} of the robustness"
+    if one["low"] <= 0:
+        return "some of the robustness or none, we cannot tell"
     return "part of the robustness, whether half of it we cannot tell"
 
 
@@ -173,12 +180,23 @@ def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> Words:
     grown = doses(tables)
     told = [_dose(str(how), grown.loc[how]) for how in grown.index.unique("training")]
     return Words(
-        f"Writing the same function otherwise moves ρ by {copies:+.2f} bits, and changing the "
-        f"head, which moves no hidden ρ, changes robust accuracy from {heads['robust head']:.1%} "
-        f"to {heads['standard head']:.1%}: ρ does not fix robustness.\n\n"
-        f"Moved are {most} of every unit; idle units move it by {idle:+.2f} bits. No logit "
-        f"changes by more than {moved['logits'].max():.0e} of the largest. {' '.join(told)}"
+        f"ρ does not fix robustness: two networks that share their hidden layers, and so ρ there, "
+        f"keep {heads['robust head']:.1%} and {heads['standard head']:.1%} under attack, and "
+        f"{most} of every unit move ρ by {copies:+.2f} bits in one and the same function. "
+        f"{_tried(grown)}\n\n"
+        f"Idle units move ρ by {idle:+.2f} bits. No logit changes by more than "
+        f"{moved['logits'].max():.0e} of the largest. {' '.join(told)}"
     )
+
+
+def _tried(grown: pd.DataFrame) -> str:
+    """Return whether training raised ρ, and whether robustness rose with it."""
+    low = grown["low"].unstack("of")
+    raised = low[low["excess"] > 0]
+    if raised.empty:
+        return "Whether more ρ would help was not tried: the training that should raise it did not."
+    along = int((raised["white-box"] > 0).sum())
+    return f"Raised in training, it takes robustness along in {along} of {len(raised)} trainings."
 
 
 def _dose(training: str, grown: pd.DataFrame) -> str:

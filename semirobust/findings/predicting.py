@@ -109,19 +109,20 @@ def foretold(rows: pd.DataFrame, table: pd.DataFrame, profile: str) -> Words:
     clusters = len(rows.groupby(["model", "seed"]))
     best = table.sort_values("mean").iloc[-1]
     proven = table[(table["low"] > 0) & (table["p"] < 0.05) & (table["mean"] >= MARGIN)]
-    numbers = f"ΔR² {best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]"
     detail = (
         f"{len(rows)} trained networks in {clusters} groups of one architecture and seed. "
         f"Without ρ, {', '.join(map(_words, KNOWN))} explain {explained(rows):.0%} of the "
         "variance of R in groups that were not fitted."
     )
-    beside = f"of {len(table)} variants the best, {best.name}, has {numbers}"
+    beside = (
+        f"of {len(table)} variants the best, {best.name}, changes the explained share of the "
+        f"variance of R by {best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]"
+    )
     if proven.empty:
-        lead = f"ρ adds nothing that we can tell to a prediction of R without it: {beside}."
+        lead = f"Not beyond what is known without it, that {clusters} groups of networks can tell"
     else:
-        names = ", ".join(map(str, proven.index))
-        lead = f"ρ adds to a prediction of R without it ({names}): {beside}."
-    return Words(f"{lead}\n\n{detail}")
+        lead = f"Yes, beyond what is known without it ({', '.join(map(str, proven.index))})"
+    return Words(f"{lead}: {beside}.\n\n{detail}")
 
 
 def _words(name: str) -> str:

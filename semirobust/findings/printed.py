@@ -61,12 +61,12 @@ def fits(cells: pd.DataFrame, profile: str) -> Words:
     if profile == DEFAULT:
         return Words(SMOKE)
     table = distances(cells)
-    (near, far), n = (table.iloc[0], table.iloc[-1]), int(table["cells"].iloc[0])
+    near, n = table.iloc[0], int(table["cells"].iloc[0])
+    others = [f"*{name}* {100 * apart:.0f}" for name, apart in table["distance"].iloc[1:].items()]
     side = "below" if near["signed"] < 0 else "above"
     return Words(
-        f"What is printed in Table 1 lies nearest to *{near.name}*: "
-        f"{100 * near['distance']:.0f} points away on average, *{far.name}* "
-        f"{100 * far['distance']:.0f} points.\n\n"
-        f"Of the 27 printed accuracies {n} have rows of ours in every reading. The nearest "
-        f"reading is {abs(100 * near['signed']):.0f} points {side} them on average."
+        f"Its accuracies lie nearest to *{near.name}*, {100 * near['distance']:.0f} points away "
+        f"on average ({', '.join(others)} points), which makes this reading likely and proves "
+        f"nothing.\n\nOf the 27 printed accuracies {n} have rows of ours in every reading. The "
+        f"nearest reading is {abs(100 * near['signed']):.0f} points {side} them on average."
     )

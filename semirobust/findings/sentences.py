@@ -42,14 +42,20 @@ WORDS = {"†": "at chance on clean images"}
 FEW = 3  # as many numbers are given one by one
 SCALES = {"cpu": "narrow networks", "gpu": "full width", "paper": "the paper's settings"}
 CLEAN = "f_b on clean images"
+LEADS = {  # the answer to a chapter's own question, where splicing costs and retraining helps
+    "vgg16": "Not by itself, but its back can be retrained behind it.",
+    "alexnet": "No, the same holds without batch norm.",
+    "resnet50": "The same holds where the cut lies between blocks.",
+    "resnet18": "No, the same holds with shortcuts.",
+    "vit": "No, the same holds without convolutions.",
+}
 
 
-def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "") -> Words:
+def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "", lead: str = "") -> Words:
     """Return what splicing, retraining and a standard front do, in white-box accuracy.
 
     Of one network (``only``) that is its deepest cut on the first data set, at full width where
-    that is recorded. A sentence of the chapter on ρ (``rho``) stands for training on stored
-    examples.
+    that is recorded. ``rho`` stands for stored examples, ``lead`` before all other sentences.
 
     Raises:
         ValueError: No network trained on fresh examples is recorded in this profile.
@@ -68,10 +74,14 @@ def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "") -> Wo
     (largest, first), *others = (scales | {profile: tables}).items()
     found = _decided(first, largest)
     main = _deepest(found) if only else found
-    told = [*_fresh(main, found), rho or _stored(tables, deepest=bool(only))]
+    decided = main[[COSTS, GAINS, MORE]].eq("holds").all(axis=None)
+    lead = lead or (LEADS.get(only, "") if decided else "")
+    told = [lead, *_fresh(main, found), rho or _stored(tables, deepest=bool(only))]
     where = (
         f"a back of {main.index[0][1]} layers"
         if only
+        else ", ".join(main.index.unique("place"))
+        if 1 < len(main) <= FEW
         else f"{len(main)} cut{'s' * (len(main) > 1)}"
     )
     runs = [f"{SCALES[largest]}, {_seeds(first)}, {where}".capitalize()]
@@ -84,16 +94,19 @@ def attacked(tables: Tables, profile: str) -> Words:
     if profile == DEFAULT:
         return Words(SMOKE)
     scores = named(tables["accuracies"])
-    told = ["Every network is attacked itself."]
+    told, kept = ["Every network is attacked itself."], True
     for attack, part in scores[scores["attack"] != "none"].groupby("attack", sort=False):
         keys = [*varying(part), "cut", "label"]
         means = part.groupby(keys, sort=False)["accuracy"].mean()
-        left = {str(name): _values(means.xs(name, level="label")) for name in AT_FULL}
+        by = {str(name): means.xs(name, level="label") for name in AT_FULL}
+        kept &= bool(by["spliced"].max() < by["tuned"].min())
+        left = {name: _values(shares) for name, shares in by.items()}
         told.append(
             f"Under {attack} robust networks keep {left['robust']}, spliced ones "
             f"{left['spliced']} and retrained ones {left['tuned']}."
         )
-    return Words(" ".join(told))
+    order = f"under {'each' if kept else 'not each'} attack retrained networks keep more"
+    return Words(" ".join([f"{'Yes' if kept else 'No'}: {order} than spliced ones.", *told]))
 
 
 def levels(tables: Tables, protocol: str, threat: str) -> pd.DataFrame:

@@ -655,7 +655,7 @@ def test_the_site_has_a_map_an_icon_a_page_for_the_lost_and_words_for_who_links_
 
 @pytest.mark.slow
 def test_the_download_button_gives_what_the_page_shows(html):
-    front = (html / "_sources" / "book" / "run-times.md").read_text(encoding="utf-8")
+    front = (html / "_sources" / "book" / "run-at-scale.md").read_text(encoding="utf-8")
     assert "{{ " not in front
     chapter = notebooks.read(html / "_sources" / "notebooks" / "31-vgg16.ipynb")
     assert "cpu run" in chapter.cells[0].source

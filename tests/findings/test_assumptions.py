@@ -19,8 +19,8 @@ PAIRS = pd.DataFrame(
 def test_the_audit_counts_what_holds_in_robust_networks_and_in_standard_ones():
     told = audited(PAIRS, "cpu")
     assert "none of 4 pairs" in told
-    assert "at 2, and the conclusion holds at 2" in told
-    assert "at 2 pairs of 2, and at 1 of these in the standard" in told
+    assert "at 2; the conclusion holds at 2" in told
+    assert "at 2 of 2 pairs of robust networks, and at 1 of these in the standard" in told
 
 
 def test_an_assumption_that_cannot_hold_has_no_sentence():

@@ -32,10 +32,12 @@ def test_an_interval_of_three_seeds_is_students():
 
 def test_the_sentence_follows_the_interval():
     told = carriers.carried(carriers.retained(networks(shift=0.01)), "cpu")
-    assert "VGG16, 3 seeds" in told
-    assert "carries less than half of the robustness:" in told
-    unsure = carriers.carried(carriers.retained(networks(shift=0.2)), "cpu")
+    assert "VGG16, narrow networks, 3 seeds" in told
+    assert "carries less than half of the robustness: frozen" in told
+    unsure = carriers.carried(carriers.retained(networks(shift=0.1)), "cpu")
     assert "whether half of it we cannot tell" in unsure
+    wide = carriers.carried(carriers.retained(networks(shift=0.2)), "cpu")
+    assert "carries some of the robustness or none, we cannot tell" in wide
     assert carriers.carried(carriers.retained(networks()), "smoke") == SMOKE
 
 
@@ -57,7 +59,11 @@ def writings(copies=0.4, apart=0.0):
 
 def test_what_the_interventions_say_or_that_there_is_no_sentence():
     told = carriers.caused(writings(), "cpu")
-    assert "from 30.0% to 0.0%" in told
+    assert "keep 30.0% and 0.0% under attack" in told
+    assert "along in 0 of 1 trainings" in told
+    fallen = writings()
+    fallen["doses"]["calibrated"] *= -1
+    assert "was not tried" in carriers.caused(fallen, "cpu")
     assert "the excess of ρ rises (+0.20 bits" in told
     assert "white-box accuracy neither rises nor falls that we can tell" in told
     with pytest.raises(ValueError, match="no sentence"):

@@ -120,6 +120,8 @@ def test_stored_examples_have_one_sentence_of_both_threat_models():
     told = conclusions.answer(both, "cpu", rho="ρ says little.")
     assert "stored" not in told
     assert told.splitlines()[0].endswith("that helps. ρ says little.")
+    led = conclusions.answer(fresh, "cpu", lead="ρ falls.").splitlines()[0]
+    assert led == f"ρ falls. {FRESH}"
     with pytest.raises(ValueError, match="no network trained on fresh examples is recorded"):
         conclusions.answer(stored, "cpu")
 
@@ -156,6 +158,7 @@ def test_each_attack_has_a_sentence_of_what_it_leaves():
     ]
     found = {"accuracies": pd.DataFrame(rows)}
     assert conclusions.attacked(found, "cpu") == (
+        "Yes: under each attack retrained networks keep more than spliced ones. "
         "Every network is attacked itself. Under PGD robust networks keep 30.0%, spliced ones "
         "10.0% and retrained ones 25.0%."
     )
