@@ -1,10 +1,12 @@
 """Every number in prose can be traced: to a record, a quoted figure, or a reason given here."""
 
+import ast
 import re
 
 import pytest
 
-from book._ext import claims, notebooks
+from book._ext import chapters, claims, decided, notebooks
+from book._ext.markdown import typeset
 from semirobust.results.published import FILE, published_numbers
 from semirobust.results.records import ROOT
 
@@ -78,3 +80,25 @@ def test_quoted_figures_of_others_name_where_they_stand():
     places = set(published_numbers()["place"])
     assert {"Table 1", "Table S1", "RobustBench"} <= places
     assert FILE.read_text(encoding="utf-8").endswith("\n")
+
+
+TOLD = [one for one in notebooks.notebooks(ROOT) if one.experiments and one.name[0] in "145"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", TOLD, ids=lambda one: one.name)
+def test_an_answer_is_what_its_cells_make_of_the_records_today(notebook):
+    """Of part 3 the accuracies are looked up in the records instead (``shown.untraced``)."""
+    page = chapters.show(notebook)
+    names = {"profile": page.profile}
+    for cell in page.content.cells:
+        tagged = set(notebooks.tags(cell))
+        if cell.cell_type == "code" and not tagged & {"setup", "parameters", "injected-parameters"}:
+            *body, last = ast.parse(cell.source).body
+            exec(compile(ast.Module(body, []), notebook.name, "exec"), names)
+            if "answer" in tagged:
+                told = eval(compile(ast.Expression(last.value), notebook.name, "eval"), names)
+                assert decided.answer(page.content, page.profile) == typeset(told)
+                return
+            exec(compile(ast.Module([last], []), notebook.name, "exec"), names)
+    raise AssertionError("no cell answers")
