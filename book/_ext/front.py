@@ -26,6 +26,7 @@ PLACES: Mapping[str, dict[str, Any]] = {
     "tuned": {"network": "tuned", "n_b": 12, "front": "robust"},
     "behind": {"network": "tuned", "n_b": 12, "front": "standard"},
 }
+LABELS = {"tuned": "retrained", "behind": "behind a standard front"}
 CLAIMS = {  # what the sentences rest on
     "gone": "table-1-vgg16-cifar10-spliced",
     "all of it": "fewer-than-half",
@@ -94,7 +95,7 @@ def words(root: Path, verdicts: Mapping[str, str] | None = None) -> str:
     runs = [f"{largest.words}, {seeds(largest.seeds)}"]
     runs += [
         f"at {one.words}, {seeds(one.seeds)}: "
-        + ", ".join(f"{one.accuracy[name]:.1%}" for name in PLACES)
+        + ", ".join(f"{LABELS.get(name, name)} {one.accuracy[name]:.1%}" for name in PLACES)
         for one in others
     ]
     text = " ".join(filter(None, sentences))

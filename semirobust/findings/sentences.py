@@ -74,13 +74,13 @@ def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "", lead:
     (largest, first), *others = (scales | {profile: tables}).items()
     found = _decided(first, largest)
     main = _deepest(found) if only else found
-    decided = main[[COSTS, GAINS, MORE]].eq("holds").all(axis=None)
+    decided = (main[[COSTS, GAINS, MORE]] == "holds").all(axis=None)
     lead = lead or (LEADS.get(only, "") if decided else "")
     told = [lead, *_fresh(main, found), rho or _stored(tables, deepest=bool(only))]
     where = (
         f"a back of {main.index[0][1]} layers"
         if only
-        else ", ".join(main.index.unique("place"))
+        else ", ".join(map(str, main.index.unique("place")))
         if 1 < len(main) <= FEW
         else f"{len(main)} cut{'s' * (len(main) > 1)}"
     )
