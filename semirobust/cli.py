@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from semirobust import __version__
 from semirobust.progress import bar
 from semirobust.results import records as results
 from semirobust.workflow import commands as grid_cli
 from semirobust.workflow import pages
-from semirobust.workflow.commands import add, use_data
+from semirobust.workflow.commands import add, number, use_data
 
 EXPECTED = (ValueError, OSError, FloatingPointError, RuntimeError)
 
@@ -51,8 +51,13 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; {self.prog} --help says more")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="semirobust",
         description="Read, run and test the paper on the robustness of subnetworks.",
         epilog="Start with: semirobust doctor; semirobust run table-1; semirobust book.",
@@ -80,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", help="experiments; `semirobust status` lists them")
     parser.add_argument("--all", action="store_true", help="all notebooks that changed instead")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; default 1")
+    parser.add_argument("--jobs", type=number(1), default=1, help="processes at a time; default 1")
     parser.add_argument("--replace", action="store_true", help="run recorded rows again")
     add(parser, "--profile", "--only", "--data-root", "--download")
 
@@ -90,16 +95,18 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--surrogate", type=Path, metavar="FILE", help="a network whose points must do less harm"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of images and noise; default 0")
+    parser.add_argument("--seed", type=number(0), default=0, help="of images and noise; default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     parser.add_argument("--epsilon", type=float, default=8, help="in 255ths; default 8")
     parser.add_argument("--attack", default="autoattack", help="its name; default autoattack")
-    parser.add_argument("--probes", type=int, default=100, help="images of the further checks")
+    parser.add_argument(
+        "--probes", type=number(0), default=100, help="images of the further checks"
+    )
     parser.add_argument(
         "--stand-in", action="store_true", help="search on a copy in half precision first"
     )
     parser.add_argument("--data", default="digits", help="data set; default digits")
-    parser.add_argument("--images", type=int, default=200, help="test images; default 200")
+    parser.add_argument("--images", type=number(1), default=200, help="test images; default 200")
     add(parser, "--data-root", "--download")
 
 
@@ -121,7 +128,7 @@ def doctor(_: argparse.Namespace) -> None:
     origin = results.provenance()
     print(f"semirobust {__version__}, Python {origin['python']}, {origin['platform']}")
     for name, found in origin["versions"].items():
-        print(f"  {name:14} {found or 'missing: run make book, which sets everything up'}")
+        print(f"  {name:14} {found or f'missing: pip install {name}'}")
     if torch.cuda.is_available():
         print(f"device         {torch.cuda.get_device_name()}: profile gpu")
     else:
@@ -227,9 +234,14 @@ def evaluate(chosen: argparse.Namespace) -> None:
         raise FileExistsError(f"{chosen.json} is there already: name another file")
     if chosen.epsilon not in range(256):
         raise ValueError(f"--epsilon is in 255ths: 8 for a radius of 8/255, got {chosen.epsilon:g}")
-    network = load_network(chosen.checkpoint)
-    surrogate = load_network(chosen.surrogate) if chosen.surrogate else None
+    for path in filter(Path.is_dir, filter(None, (chosen.checkpoint, chosen.surrogate))):
+        raise IsADirectoryError(f"{path} is a folder: name a network file in it")
+    device = data.device()
+    network = load_network(chosen.checkpoint).to(device)
+    surrogate = load_network(chosen.surrogate).to(device) if chosen.surrogate else None
     found = data.load(chosen.data)
+    if chosen.images < found.classes:
+        raise ValueError(f"--images holds each class: {found.classes} or more, not {chosen.images}")
     settings = scrutiny.Evaluation(
         attack=chosen.attack,
         epsilon=int(chosen.epsilon),
@@ -240,7 +252,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
         architecture=_architecture(chosen.checkpoint),
         stand_in=chosen.stand_in,
     )
-    report = scrutiny.evaluate(network, found.test, settings, surrogate=surrogate)
+    report = scrutiny.evaluate(network, found.test.to(device), settings, surrogate=surrogate)
     print(scrutiny.formatted(report))
     if chosen.json:
         record = {**report.as_record(), "provenance": results.provenance()}

@@ -76,6 +76,11 @@ def test_the_status_lists_rows_and_what_is_missing(capsys):
         (["evaluate", "own.safetensors", "--epsilon", "inf"], "in 255ths: 8 for a radius"),
         (["evaluate", "own.safetensors", "--epsilon", "nan"], "in 255ths: 8 for a radius"),
         (["evaluate", "missing.safetensors"], "no network at missing.safetensors"),
+        (["evaluate", "."], ". is a folder: name a network file"),
+        (["evaluate", "own.safetensors", "--seed", "-1"], "takes 0 or a larger whole number"),
+        (["run", "table-1", "--jobs", "0"], "takes 1 or a larger whole number, not 0"),
+        (["step", "rest", "table-1", "--n-b", "3.5"], "takes 1 or a larger whole number, not 3.5"),
+        (["nosuch"], "invalid choice: 'nosuch'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(words, message, capfd):
@@ -202,3 +207,5 @@ def test_an_evaluation_is_written_with_the_check_against_a_surrogate(capsys, tmp
     status, _, err = told(capsys, *asked)
     assert status == 1
     assert "is there already" in err
+    status, _, err = told(capsys, "evaluate", str(files[0]), "--images", "5")
+    assert (status, "--images holds each class: 10 or more, not 5" in err) == (1, True)

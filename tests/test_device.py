@@ -10,11 +10,12 @@ import pytest
 import torch
 from elsewhere import DEVICE, elsewhere
 
-from semirobust import data, training
+from semirobust import cli, data, training
 from semirobust.experiments import registry
 from semirobust.experiments.mixtrain_settings import Cost
-from semirobust.models import build
+from semirobust.models import Architecture, build
 from semirobust.results.records import ROOT
+from semirobust.training.files import save_network
 from semirobust.training.fitting import Training, fit
 from semirobust.training.methods import Atta
 
@@ -83,6 +84,13 @@ def test_an_experiment_computes_where_the_machine_does(name, device):
     again = registry.finish(registry.experiment(name).run(brief(row)))  # from artefacts
     assert any(found.values())
     assert found.keys() == again.keys()
+
+
+def test_an_evaluation_computes_where_the_machine_does(device, tmp_path, capsys):
+    architecture, file = Architecture(name="cnn", width=0.25), tmp_path / "own.safetensors"
+    save_network(architecture.build(), architecture, file)
+    words = ["evaluate", str(file), "--attack", "fgsm", "--images", "10", "--probes", "0"]
+    assert cli.main([*words, "--surrogate", str(file)]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.slow

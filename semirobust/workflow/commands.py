@@ -44,6 +44,17 @@ def add(parser: argparse.ArgumentParser, *names: str) -> None:
         parser.add_argument(name, **OPTIONS[name])
 
 
+def number(lowest: int) -> Callable[[str], int]:
+    """Return what reads a whole number, ``lowest`` or more, from the words of an option."""
+
+    def read(word: str) -> int:
+        if not word.isdecimal() or int(word) < lowest:
+            raise argparse.ArgumentTypeError(f"takes {lowest} or a larger whole number, not {word}")
+        return int(word)
+
+    return read
+
+
 def use_data(chosen: argparse.Namespace) -> None:
     """Say by environment where data lie and whether to fetch them: started processes inherit it."""
     if getattr(chosen, "data_root", None):
@@ -65,16 +76,16 @@ def add_all(command: Callable[..., argparse.ArgumentParser]) -> None:
     of_step.add_argument("name", help="the experiment, or the notebook")
     of_step.add_argument("--row", metavar="KEY", help="the row, by its key")
     of_step.add_argument("--network", metavar="NAME", help="standard, robust, spliced, tuned")
-    of_step.add_argument("--n-b", type=int, metavar="N", help="trainable layers of f_b")
+    of_step.add_argument("--n-b", type=number(1), metavar="N", help="trainable layers of f_b")
     of_step.add_argument("--front", metavar="NAME", help="whose f_a is frozen")
-    of_step.add_argument("--trial", type=int, metavar="N", help="which trial, from 0")
+    of_step.add_argument("--trial", type=number(0), metavar="N", help="which trial, from 0")
     for parser in (of_repro, of_plan, of_step):
         add(parser, "--profile", "--only")
     for parser in (of_repro, of_step):
         add(parser, "--data-root", "--download")
     of_repro.add_argument("--on", choices=engine.MACHINES, default="laptop", help="default laptop")
     gpus = "GPUs at a time; default: those that are here"
-    of_repro.add_argument("--gpus", type=int, metavar="N", help=gpus)
+    of_repro.add_argument("--gpus", type=number(0), metavar="N", help=gpus)
     of_repro.add_argument("--dry-run", action="store_true", help="say what would run")
     rest, words = argparse.REMAINDER, "everything after it goes to Snakemake"
     of_repro.add_argument("--snakemake", nargs=rest, default=[], metavar="WORDS", help=words)
