@@ -119,7 +119,7 @@ def foretold(rows: pd.DataFrame, table: pd.DataFrame, profile: str) -> Words:
         f"variance of R by {best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]"
     )
     if proven.empty:
-        lead = f"Not beyond what is known without it, that {clusters} groups of networks can tell"
+        lead = f"Not beyond what is known without it, as far as {clusters} groups of networks tell"
     else:
         lead = f"Yes, beyond what is known without it ({', '.join(map(str, proven.index))})"
     return Words(f"{lead}: {beside}.\n\n{detail}")

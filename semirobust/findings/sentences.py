@@ -74,19 +74,17 @@ def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "", lead:
     (largest, first), *others = (scales | {profile: tables}).items()
     found = _decided(first, largest)
     main = _deepest(found) if only else found
-    decided = (main[[COSTS, GAINS, MORE]] == "holds").all(axis=None)
-    lead = lead or (LEADS.get(only, "") if decided else "")
-    told = [lead, *_fresh(main, found), rho or _stored(tables, deepest=bool(only))]
-    where = (
-        f"a back of {main.index[0][1]} layers"
-        if only
-        else ", ".join(map(str, main.index.unique("place")))
-        if 1 < len(main) <= FEW
-        else f"{len(main)} cut{'s' * (len(main) > 1)}"
-    )
-    runs = [f"{SCALES[largest]}, {_seeds(first)}, {where}".capitalize()]
+    decided = bool((main[[COSTS, GAINS, MORE]] == "holds").all(axis=None))
+    lead, last = lead or LEADS.get(only, "") * decided, rho or _stored(tables, deepest=bool(only))
+    where = f"{len(main)} cut{'s' * (len(main) > 1)}"
+    if only:
+        where = f"a back of {main.index[0][1]} layers"
+    elif 1 < len(main) <= FEW:
+        where = ", ".join(map(str, main.index.unique("place")))
+    runs = [f"{SCALES[largest]}, {_seeds(first)}".capitalize() + f", {where}"]
     runs += [f"{SCALES[name]}, {_seeds(one)}: {_in_short(one, name)}" for name, one in others]
-    return Words(" ".join(filter(None, told)) + f"\n\n*{'; '.join(runs)}.*")
+    told = " ".join(filter(None, [lead, *_fresh(main, found), last]))
+    return Words(f"{told}\n\n*{'; '.join(runs)}.*")
 
 
 def attacked(tables: Tables, profile: str) -> Words:
