@@ -118,7 +118,8 @@ def caption(networks: pd.DataFrame) -> str:
     radius = round(255 * value_at(settings, "study.attack.epsilon"))
     runs = networks.drop_duplicates("file")["protocol"].value_counts()
     seeds = [f"{runs[name]} {MADE[name].removeprefix('made ')}" for name in MADE if name in runs]
-    model, data = (NAMES[networks[column].iloc[0]] for column in ("model", "data"))
+    found = (networks[column].iloc[0] for column in ("model", "data"))
+    model, data = (NAMES.get(name, name) for name in found)
     return (
         f"{model}, {width:g} of its width, {f'{images:,}' if images else 'all'} training images of "
         f"{data}, ε = {radius}/255, f_b of {networks['n_b'].max():g} layers. Runs: "
