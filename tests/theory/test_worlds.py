@@ -129,6 +129,26 @@ def test_a_layer_that_is_lambda_zero_times_earlier_ones_has_no_readout_of_any_sc
     assert all(cut.gamma(3, [c]) == pytest.approx(0) for c in (-1e6, 1, 1e6))
 
 
+@pytest.mark.parametrize("bits", [1, 3, 5])
+def test_dependence_as_strong_as_one_likes_passes_on_nothing(bits):
+    """h_{j-1} = (y, z), h_j = z: rho is all of z, and no readout of z says anything about y."""
+    m = 2**bits
+    y, z = np.divmod(np.arange(2 * m), m)
+    world = Finite(np.eye(2)[y] / (2 * m), np.eye(2 * m, dtype=bool), (np.arange(2 * m), z))
+    given = np.array([(y == c) / m for c in (0, 1)])
+    assert worlds.deterministic([0.5, 0.5], given, z.tolist()).rho == pytest.approx(bits)
+    assert [world.best(j)[0] for j in (1, 2)] == pytest.approx([1, 0], abs=1e-9)
+
+
+def test_two_equal_layers_less_each_other_leave_no_readout():
+    """Lemma 2 with multipliers 1 and -1, neither of them 0."""
+    line = worlds.folded_line()
+    codes = line.codes(1)
+    cut = Finite(line.p, line.reach, (line.layers[0], np.unique(codes), 0 * np.unique(codes)))
+    assert cut.best(1)[0] + cut.best(2)[0] == pytest.approx(1.2)
+    assert cut.best(3)[0] == pytest.approx(0, abs=1e-9)
+
+
 def test_growth_is_the_mean_change_of_the_score():
     pair, before, after = worlds.random_pair(3), [0.5, -1, 2], [1, 0, -2, 3]
     total = 0.0
