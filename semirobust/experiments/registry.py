@@ -62,6 +62,7 @@ AT_LARGE = "certified semirobustness: brackets, transfer, readouts at large"
 ALGORITHM_1 = "Table 1: Algorithm 1, both protocols, with controls"
 EXPERIMENTS = {
     "table-1": Experiment(ALGORITHM_1, settings.table_1, stages, PROFILES),
+    "headline": Experiment("every check, rho as published", settings.headlines, stages),
     "figure-2": Experiment("Figure 2: rho_j by size of f_b", settings.figure_2, stages),
     "methods": Experiment("how f_b is trained", settings.methods, stages),
     "sweep": Experiment("attack and radius", settings.sweep, stages),

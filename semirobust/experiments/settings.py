@@ -74,10 +74,22 @@ def _at_gpu() -> Iterator[Row]:
                 yield gpu(network, "static", data=data)
 
 
+def headlines(profile: str) -> tuple[Row, ...]:
+    """Return rows with every check and rho as published: the deepest cut, and its control."""
+    seeds = range(1 if profile == "smoke" else 3)  # AutoAttack on the first one
+    rows = (_doubted(ROWS[profile](QUICK[profile], "online", seed=seed)) for seed in seeds)
+    changes: dict[str, Any] = {"controls": ("standard",), "presets": ("paper", "published")}
+    return tuple(
+        replace(row, study=replace(row.study, n_b=row.study.n_b[-1:]), label="checked", **changes)
+        for row in rows
+    )
+
+
 def _doubted(row: Row) -> Row:
     """Return a headline row: every check, every reading of rho, AutoAttack on the first seed."""
     asked = Evaluation(
         attack="headline",
+        epsilon=round(255 * row.whitebox.epsilon),
         batch=500,
         dataset=row.study.data.name,
         architecture=row.study.architecture.name,
