@@ -47,6 +47,8 @@ class Algorithm1:
     rho_rule: Literal["min", "best"] = "min"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.a, int) or self.a < 1:
+            raise ValueError(f"need a whole number a >= 1 of layers in the front, got {self.a}")
         if self.trials < 1 or self.first < 0:
             raise ValueError(f"need trials >= 1, first >= 0; got {self.trials} and {self.first}")
         if not 0 <= self.tolerance <= 1:

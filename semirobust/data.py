@@ -138,6 +138,9 @@ class Part:
                 raise ValueError(f"a part has two samples or more, got {part}={n}")
 
 
+PAIRS = "a tuple (images, labels) of tensors, or a data set or loader of such pairs"
+
+
 def samples_of(
     data: tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any], *, n: int | None = None
 ) -> Samples:
@@ -150,14 +153,18 @@ def samples_of(
     if isinstance(data, Dataset):
         data = DataLoader(data, batch_size=256, generator=Generator())
     held: list[tuple[Tensor, Tensor]] = []
-    for images, labels in [data] if isinstance(data, tuple) else data:
-        held.append((images, torch.as_tensor(labels)))
+    for part in [data] if isinstance(data, tuple) else data:
+        if not (isinstance(part, tuple | list) and len(part) == 2 and torch.is_tensor(part[0])):
+            raise ValueError(f"data is {PAIRS}; a part of it is {type(part).__name__}")
+        held.append((part[0], torch.as_tensor(part[1])))
         if n is not None and sum(len(part[1]) for part in held) >= n:
             break
     images, labels = (torch.cat(parts)[:n] for parts in zip(*held, strict=True))
     if not len(labels):
         raise ValueError("need at least 1 image, got none")
     low, high = float(images.min()), float(images.max())
+    if not images.is_floating_point() and images.dtype != torch.uint8:
+        raise ValueError(f"images are floats in [0, 1] or bytes, got {images.dtype}: .byte() mends")
     if images.is_floating_point() and not 0 <= low <= high <= 1:
         raise ValueError(
             f"images lie in {low:.3g}..{high:.3g}, not in [0, 1]: leave the normalisation out of "

@@ -19,16 +19,25 @@ SHORTCUTS = ("downsample", "shortcut")
 DEPENDS_ON_MODE = (_BatchNorm, _DropoutNd)
 
 
+def length(network: nn.Sequential) -> int:
+    """Return n, the number of links; what is no chain has none."""
+    if not isinstance(network, nn.Sequential):
+        raise TypeError(
+            f"{type(network).__name__} is no chain of links: as_chain(network, x) makes one"
+        )
+    return len(network)
+
+
 def compose(network: nn.Sequential, i: int, j: int) -> nn.Sequential:
     """Return F^(i,j) = f^(j) ∘ ... ∘ f^(i), sharing weights with ``network``."""
-    if not 1 <= i <= j <= len(network):
+    if not 1 <= i <= j <= length(network):
         raise ValueError(f"need 1 <= i <= j <= n, got i={i}, j={j}, n={len(network)}")
     return nn.Sequential(*list(network)[i - 1 : j])
 
 
 def split(network: nn.Sequential, a: int) -> tuple[nn.Sequential, nn.Sequential]:
     """Return f_a = F^(a) and f_b = F^(a+1,n), sharing weights with ``network``."""
-    if not 1 <= a < len(network):
+    if not 1 <= a < length(network):
         raise ValueError(f"need 1 <= a < n, got a={a}, n={len(network)}")
     return compose(network, 1, a), compose(network, a + 1, len(network))
 

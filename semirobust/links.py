@@ -45,6 +45,9 @@ def as_chain(
         ValueError: The network cannot be cut, or cannot be cut there; the message says why.
     """
     model = model.eval()
+    if not isinstance(x, torch.Tensor) or not len(x):
+        raise ValueError("give x, a few images as a tensor: the chain is compared on them")
+    links = [links] if isinstance(links, str) else links
     if links and all(isinstance(part, nn.Module) for part in links):
         chain = nn.Sequential(*(part for part in links if isinstance(part, nn.Module)))
     else:

@@ -85,5 +85,7 @@ def test_settings_that_cannot_be_meant_are_refused():
         Algorithm1(a=1, first=-1)
     with pytest.raises(ValueError, match='"min" or "best"'):
         Algorithm1(a=1, rho_rule="mean")
+    with pytest.raises(ValueError, match=r"whole number a >= 1 .* got 3\.5"):
+        Algorithm1(a=3.5)
     with pytest.raises(ValueError, match="no trial was run"):
         best([])

@@ -208,6 +208,15 @@ def test_labels_of_another_kind_are_refused_wherever_they_are_used(kind, generat
             use()
 
 
+def test_samples_of_another_kind_are_refused_with_what_is_taken(generator):
+    x, y = torch.rand(12, 3, 8, 8, generator=generator), torch.arange(12)
+    for wrong in ([x, y], (x, y, y), (x.numpy(), y), torch.utils.data.TensorDataset(x, y, y)):
+        with pytest.raises(ValueError, match=r"a tuple \(images, labels\) of tensors"):
+            data.samples_of(wrong)
+    with pytest.raises(ValueError, match=r"bytes, got torch\.int64"):
+        data.samples_of(((255 * x).long(), y))
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_a_part_of_one_sample_is_refused(part):
     with pytest.raises(ValueError, match=f"two samples or more, got {part}=1"):

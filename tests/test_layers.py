@@ -35,6 +35,11 @@ def test_a_split_needs_two_parts(chain, a):
         layers.split(chain, a)
 
 
+def test_what_is_no_chain_is_told_how_to_become_one():
+    with pytest.raises(TypeError, match=r"Flatten is no chain of links: as_chain\(network, x\)"):
+        layers.split(nn.Flatten(), 1)
+
+
 def test_a_splice_takes_each_part_from_its_source_and_shares_nothing(generator):
     front, back = models.build("cnn", width=0.25), models.build("cnn", width=0.25, seed=1)
     spliced = layers.splice(front, back, 2)

@@ -152,7 +152,10 @@ def test_what_cannot_be_cut_is_told_in_one_line_with_the_mend(resnet, x):
     with pytest.raises(
         ValueError, match=r"no cut after 'layer1\.0\.conv1'.* conv1, .*layer4.*, fc"
     ):
-        as_chain(resnet, x, links=["layer1.0.conv1"])
+        as_chain(resnet, x, links="layer1.0.conv1")
+    for nothing in (x[:0], x.numpy()):
+        with pytest.raises(ValueError, match="give x, a few images as a tensor"):
+            as_chain(resnet, nothing)
 
 
 def test_images_are_scaled_inside_the_network(resnet, x):

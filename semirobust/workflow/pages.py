@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 from semirobust.results.records import ROOT, is_checkout
 from semirobust.workflow.engine import Job
@@ -46,6 +47,8 @@ def _command(words: Sequence[str]) -> list[str]:
         raise FileNotFoundError(
             "notebooks and book are not in the installed package: use a checkout of the repository"
         )
+    if find_spec("jupyter_book") is None:
+        raise FileNotFoundError("the book's packages are missing: pip install -e '.[book]'")
     return [sys.executable, "-m", "book._ext.run", *words]
 
 

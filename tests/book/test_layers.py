@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 
+import pytest
+
 from semirobust import cli
 from semirobust.results.records import ROOT
 from semirobust.workflow import pages
@@ -38,12 +40,19 @@ def test_importing_what_builds_the_book_imports_no_torch():
     assert done.returncode == 0
 
 
-def test_without_a_checkout_the_commands_say_so_in_one_line(monkeypatch, capfd):
-    monkeypatch.setattr(pages, "is_checkout", lambda: False)
+@pytest.mark.parametrize(
+    ("name", "there", "said"),
+    [
+        ("is_checkout", False, "use a checkout of the repository"),
+        ("find_spec", None, "pip install -e '.[book]'"),
+    ],
+)
+def test_without_a_checkout_or_its_packages_one_line_says_so(name, there, said, monkeypatch, capfd):
+    monkeypatch.setattr(pages, name, lambda *_: there)
     for words in (["book"], ["run", "--all"], ["step", "notebook", "31-vgg16"]):
         assert cli.main(words) == 1
         error = capfd.readouterr().err
-        assert "use a checkout of the repository" in error
+        assert said in error
         assert error.count("\n") == 1
 
 
