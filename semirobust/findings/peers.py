@@ -4,12 +4,14 @@ from typing import Any
 
 import pandas as pd
 
+from semirobust.experiments import registry as experiments
 from semirobust.results.documents import document
 from semirobust.results.records import results_root
 
 PGD_20 = "torchattacks PGD 20"
 HUNDRED = "torchattacks, 100 steps"
 OFFICIAL = "AutoAttack"
+READINGS = {"paper": "ρ_n", "published": "ρ_n as published"}
 STAND_IN = "AutoAttack on a stand-in"
 PAIRS = ((PGD_20, "PGD 20"), (HUNDRED, OFFICIAL), (HUNDRED, STAND_IN))  # a peer, what it is beside
 
@@ -52,3 +54,30 @@ def times(rows: list[dict[str, Any]]) -> pd.DataFrame:
     known = [pair for pair in PAIRS if set(pair) <= set(seconds.index)]
     found = {(peer, method): seconds.loc[peer] / seconds.loc[method] for peer, method in known}
     return pd.DataFrame(found).T.rename_axis(index=["peer", "beside"]).round(2)
+
+
+def checked(profile: str) -> pd.DataFrame:
+    """Return recorded networks under every check, and rho_n by both readings.
+
+    PGD and APGD, untargeted and targeted, have the same images. ``adaptive`` is the largest share
+    that an attack which knows the cut breaks of what the others left.
+    """
+    tables = experiments.tables("headline", profile)
+    by = ["seed", "network", "front"]
+    found = tables["reports"].query("column == 'headline'").set_index(by)
+    asked = found["canaries"].map(lambda questions: {one["name"]: one for one in questions})
+    adaptive = asked.map(
+        lambda one: max(
+            (c["value"] for n, c in one.items() if n.startswith("adaptive")), default=None
+        )
+    )
+    passed = asked.map(lambda one: f"{sum(c['passed'] for c in one.values())} of {len(one)}")
+    shown = {
+        "clean": found["clean_accuracy"],
+        "PGD 20": tables["networks"].set_index(by)["whitebox"],
+        "APGD": found["accuracy"],
+        "questions passed": passed,
+        "adaptive": adaptive,
+    }
+    last = tables["rho"].query("j == j.max()").set_index([*by, "preset"])["value"].unstack()
+    return pd.DataFrame(shown).join(last.rename(columns=READINGS))
