@@ -3,6 +3,7 @@
 # make test    every test
 # make notebooks  the notebooks that changed, then all checked figures against the stored ones (nbval)
 # make mutants seeded bugs, each of which a test must notice
+# make faults  kills, changes and damages in every experiment (an hour); the book shows how they ended
 # make floors  the fast tests at the lowest versions that pyproject.toml allows
 # make check   format, lint, types, layering, spelling, dependencies
 # make lock    write requirements.lock anew
@@ -19,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export TQDM_DISABLE = 1 # outputs of notebooks are kept, without bars
 unexport PYTHONDONTWRITEBYTECODE # compiled modules are kept: without them every start takes many times longer
 
-.PHONY: book pdf notebooks smoke test cluster mutants floors check lock clean help
+.PHONY: book pdf notebooks smoke test cluster mutants faults floors check lock clean help
 
 book: $(if $(PROFILE),$(READY),$(PAGES))
 	$(BIN)/semirobust book $(if $(PROFILE),--jobs $(JOBS) --profile $(PROFILE),--no-execute)
@@ -44,6 +45,9 @@ smoke: notebooks
 
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py
+
+faults: $(READY)
+	SEMIROBUST_RESULTS=results $(BIN)/python tests/faults.py
 
 # In an environment of its own, without what needs newer ones: stubs, and Snakemake's plugin for Slurm.
 floors: VENV = .venv-floors
@@ -88,4 +92,4 @@ clean:
 	rm -rf _build
 
 help:
-	@sed -n '1,9s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
+	@sed -n '1,10s/^# //p' Makefile; test ! -x $(BIN)/semirobust || $(BIN)/semirobust --help
