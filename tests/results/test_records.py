@@ -267,7 +267,7 @@ def test_a_record_that_was_changed_is_named_and_not_published(store, old, new, t
 
 def test_records_older_than_their_digests_are_held_to_the_list(tmp_path, monkeypatch):
     names = (results.ROOT / "results" / results.SUMS).read_text().split()[1::2]
-    assert len(names) == 116
+    assert len(names) == 115  # a record leaves the list only when it is computed again
     monkeypatch.setenv("SEMIROBUST_RESULTS", str(tmp_path))
     shutil.copy(results.ROOT / "results" / results.SUMS, tmp_path)
     name = names[0]
