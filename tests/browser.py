@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from bs4 import BeautifulSoup
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from book._ext.print import BROWSERS, FLAGS
 
@@ -42,11 +42,11 @@ def pressed(page: str, keys: Sequence[str], folder: Path) -> tuple[BeautifulSoup
     file = folder / "page.html"
     file.write_text(f'<meta charset="utf-8"><title>x</title>{page}', encoding="utf-8")
     profile = folder / "profile"
-    flags = [*FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", file.as_uri()]
+    flags = [*FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
     with subprocess.Popen([CHROMIUM, *flags], stderr=subprocess.DEVNULL) as browser:
         try:
             port = _written(profile / "DevToolsActivePort").split()[0]
-            return asyncio.run(_press(port, keys))
+            return asyncio.run(_press(port, file.as_uri(), keys))
         finally:
             browser.terminate()
 
@@ -59,36 +59,55 @@ def _written(file: Path) -> str:
     raise TimeoutError(f"{file.name} was not written")
 
 
-async def _press(port: str, keys: Sequence[str]) -> tuple[BeautifulSoup, list[str]]:
+class _Tab:
+    """A tab of the browser: it is told what to do and hears what the page complains of."""
+
+    def __init__(self, socket: WebSocketClientConnection):
+        self.socket, self.complaints, self.loaded = socket, [], set()
+
+    async def call(self, method: str, **parameters: object) -> dict:
+        told = {"id": 1, "method": method, "params": parameters}
+        await self.socket.write_message(json.dumps(told))
+        while (answer := await self.heard()) is None:
+            pass
+        return answer
+
+    async def heard(self) -> dict | None:
+        told = json.loads(await self.socket.read_message())
+        if "id" in told:
+            return told["result"]
+        event = told["params"]
+        entry = event.get("entry", event)
+        if "exceptionDetails" in event or "error" in (entry.get("level"), entry.get("type")):
+            self.complaints.append(json.dumps(event))
+        if event.get("name") == "load":
+            self.loaded.add(event["loaderId"])
+        return None
+
+    async def open(self, url: str) -> None:
+        await self.call("Page.enable")
+        await self.call("Page.setLifecycleEventsEnabled", enabled=True)
+        await self.call("Runtime.enable")
+        await self.call("Log.enable")
+        page = await self.call("Page.navigate", url=url)
+        while page["loaderId"] not in self.loaded:  # A key pressed before is lost.
+            await self.heard()
+
+
+async def _press(port: str, url: str, keys: Sequence[str]) -> tuple[BeautifulSoup, list[str]]:
     with urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
         (address,) = (
             one["webSocketDebuggerUrl"] for one in json.load(answer) if one["type"] == "page"
         )
-    socket, complaints = await websocket_connect(address), []
-
-    async def call(method: str, **parameters: object) -> dict:
-        await socket.write_message(json.dumps({"id": 1, "method": method, "params": parameters}))
-        while True:
-            told = json.loads(await socket.read_message())
-            if told.get("id"):
-                return told["result"]
-            event = told["params"]
-            entry = event.get("entry", event)
-            if "exceptionDetails" in event or "error" in (entry.get("level"), entry.get("type")):
-                complaints.append(json.dumps(event))
-
-    await call("Page.enable")
-    await call("Page.reload")
-    await call("Runtime.enable")
-    await call("Log.enable")
+    tab = _Tab(await websocket_connect(address))
+    await tab.open(url)
     for key in keys:
         stroke = {"key": key, "code": key, "windowsVirtualKeyCode": CODES[key]}
-        await call("Input.dispatchKeyEvent", type="rawKeyDown", **stroke)
-        await call("Input.dispatchKeyEvent", type="keyUp", **stroke)
-    whole = "document.documentElement.outerHTML"
-    page = await call("Runtime.evaluate", expression=whole)
-    await call("Browser.close")
-    while await socket.read_message() is not None:
+        await tab.call("Input.dispatchKeyEvent", type="rawKeyDown", **stroke)
+        await tab.call("Input.dispatchKeyEvent", type="keyUp", **stroke)
+    page = await tab.call("Runtime.evaluate", expression="document.documentElement.outerHTML")
+    await tab.call("Browser.close")
+    while await tab.socket.read_message() is not None:
         pass
-    socket.close()
-    return BeautifulSoup(page["result"]["value"], "html.parser"), complaints
+    tab.socket.close()
+    return BeautifulSoup(page["result"]["value"], "html.parser"), tab.complaints
