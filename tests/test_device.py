@@ -2,25 +2,22 @@
 
 import json
 import re
-from dataclasses import fields, is_dataclass, replace
 from functools import reduce
 
 import matplotlib as mpl
 import pytest
 import torch
 from elsewhere import DEVICE, elsewhere
+from tiny import CASES
 
 from semirobust import cli, data, training
 from semirobust.experiments import registry
-from semirobust.experiments.mixtrain_settings import Cost
 from semirobust.models import Architecture, build
 from semirobust.results.records import ROOT
 from semirobust.training.files import save_network
 from semirobust.training.fitting import Training, fit
 from semirobust.training.methods import Atta
 
-FEW = {"images": 250, "searched": 20, "fitting": 100, "epochs": 2, "early": 1, "iterations": 4}
-FEW |= {"steps": 2, "pairs": 50, "width": 0.1}
 PASSED = {"setup", "nbval-check-output"}
 DOUBLE = {"interventions"}  # turns a network into double, which a stand-in's weights do not follow
 COMPUTING = ("13", "23", "25")  # of the notebooks that train networks themselves, the quickest
@@ -33,19 +30,6 @@ def device(monkeypatch, tmp_path):
     monkeypatch.setenv("SEMIROBUST_ARTIFACTS", str(tmp_path))
     with elsewhere(monkeypatch) as there:
         yield there
-
-
-def brief(settings):
-    """Return settings with few images and steps."""
-    if isinstance(settings, tuple):
-        return tuple(map(brief, settings))
-    if isinstance(settings, data.Part):
-        return replace(settings, train=300, validation=60, test=250)
-    if not is_dataclass(settings):
-        return settings
-    values = {field.name: brief(getattr(settings, field.name)) for field in fields(settings)}
-    few = {name: most for name, most in FEW.items() if isinstance(values.get(name), int | float)}
-    return replace(settings, **values | {name: min(values[name], few[name]) for name in few})
 
 
 def test_the_device_of_these_tests_refuses_what_a_gpu_does(device):
@@ -77,11 +61,11 @@ def test_a_training_resumes_there(device, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in registry.EXPERIMENTS if name not in DOUBLE])
+@pytest.mark.parametrize("name", sorted(CASES.keys() - DOUBLE))
 def test_an_experiment_computes_where_the_machine_does(name, device):
-    row = next(row for row in registry.rows(name, "smoke") if not isinstance(row, Cost))
-    found = registry.finish(registry.experiment(name).run(brief(row)))
-    again = registry.finish(registry.experiment(name).run(brief(row)))  # from artefacts
+    run, settings_of = CASES[name]
+    found = registry.finish(run(settings_of()))
+    again = registry.finish(run(settings_of()))  # from artefacts
     assert any(found.values())
     assert found.keys() == again.keys()
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from semirobust.attacks.gradient import NFGSM, PGD
 from semirobust.data import Part
+from semirobust.evaluation.scrutiny import Evaluation
 from semirobust.experiments import (
     audits,
     carriers,
@@ -29,9 +30,10 @@ RADIUS = 16 / 255
 ATTACK = PGD(epsilon=RADIUS, step_size=RADIUS / 2, steps=2)
 
 
-def row():
+def row(protocol="online"):
     brief = Training(epochs=1, learning_rate=0.05, batch=32)
-    whole = scales.smoke("vgg16", "online")
+    method = Online(attack=NFGSM(epsilon=RADIUS)) if protocol == "online" else brief.method
+    whole = scales.smoke("vgg16", protocol)
     study = replace(
         whole.study,
         architecture=Architecture(name="cnn", width=0.25),
@@ -39,10 +41,16 @@ def row():
         attack=ATTACK,
         n_b=(2,),
         standard=brief,
-        robust=replace(brief, epochs=2, method=Online(attack=NFGSM(epsilon=RADIUS))),
+        robust=replace(brief, epochs=2, method=method),
         tuning=brief,
     )
     return replace(whole, study=study, images=30, controls=(), presets=("paper",))
+
+
+def checked():
+    """Return a row on stored examples with every check and adaptive attacks at the cut."""
+    asked = Evaluation(attack="headline", epsilon=16, dataset="digits", probes=5, queries=20)
+    return replace(row("static"), images=10, headline=asked, presets=("paper", "published"))
 
 
 def hunt():
@@ -120,6 +128,7 @@ def intervened():
 
 ROWS = {
     "table-1": row,
+    "headline": checked,
     "audit": audited,
     "readings": lambda: readings.Reading(row=row(), images=250),
     "revision": lambda: revision.Attacked(
