@@ -113,8 +113,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _add_figure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the experiment")
     parser.add_argument("only", help="the network")
-    parser.add_argument("file", type=Path, help="where to write the SVG; its data go beside it")
-    parser.add_argument("--data", default="cifar10", help="data set; default cifar10")
+    parser.add_argument("file", type=Path, help="an .svg, whose data go beside it, or a .png")
+    parser.add_argument("--data", help="data set; default cifar10, in profile smoke digits")
     add(parser, "--profile")
     parser.set_defaults(profile="cpu")
 
@@ -275,15 +275,19 @@ def figure(chosen: argparse.Namespace) -> None:
     from semirobust.figures import protocols
     from semirobust.results.frames import frame
     from semirobust.results.published import published_numbers
+    from semirobust.workflow import jobs
 
+    if chosen.file.suffix not in (".svg", ".png"):
+        raise ValueError(f"a figure is an .svg or a .png: name {chosen.file} so")
+    jobs.check_drawn(chosen.name)
+    data = chosen.data or ("digits" if chosen.profile == "smoke" else "cifar10")
     networks = frame(chosen.name, "networks", chosen.profile)
-    chosen_runs = "model == @chosen.only and data == @chosen.data"
+    chosen_runs = "model == @chosen.only and data == @data"
     found = networks if networks.empty else networks.query(chosen_runs)
     if found.empty:
-        raise ValueError(
-            f"no run of {chosen.only} on {chosen.data} is recorded in {chosen.profile}: "
-            f"semirobust run {chosen.name} --profile {chosen.profile}"
-        )
+        jobs.chosen_rows(chosen.name, chosen.profile, [chosen.only, data])
+        words = f"run {chosen.name} --profile {chosen.profile} --only {chosen.only} {data}"
+        raise ValueError(f"no run of {chosen.only} on {data} is recorded: semirobust {words}")
     printed = published_numbers("Table 1").query(chosen_runs)
     paper = dict(zip(printed["quantity"], printed["value"] / 100, strict=True))
     drawn = protocols.plot_protocols(found, paper=paper)

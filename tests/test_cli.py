@@ -80,6 +80,18 @@ def test_the_status_lists_rows_and_what_is_missing(capsys):
         (["evaluate", "own.safetensors", "--seed", "-1"], "takes 0 or a larger whole number"),
         (["run", "table-1", "--jobs", "0"], "takes 1 or a larger whole number, not 0"),
         (["step", "rest", "table-1", "--n-b", "3.5"], "takes 1 or a larger whole number, not 3.5"),
+        (["step", "nosuch", "table-1"], "table-1 has no step 'nosuch'; known: data, standard"),
+        (["step", "record", "table-1"], "step record table-1 needs --row KEY: `semirobust plan"),
+        (["step", "figure", "audit"], "no figure draws audit"),
+        (["figure", "nosuch", "vgg16", "a.svg"], "unknown experiment 'nosuch'; known: table-1"),
+        (["figure", "carriers", "vgg16", "a.svg"], "no figure draws carriers"),
+        (["figure", "table-1", "vgg16", "a.svg", "--profile", "nosuch"], "known: smoke, cpu"),
+        (["figure", "table-1", "lenet", "a.svg"], "no row of table-1 has all of: lenet, cifar10"),
+        (
+            ["figure", "table-1", "vgg16", "a.svg", "--profile", "smoke"],
+            "semirobust run table-1 --profile smoke --only vgg16 digits",
+        ),
+        (["figure", "table-1", "vgg16", "a.pdf"], "an .svg or a .png: name a.pdf so"),
         (["nosuch"], "invalid choice: 'nosuch'"),
     ],
 )

@@ -39,7 +39,7 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_is_kept_where_it_is_called_and_its_network_can_be_evaluated(place):
+def test_a_run_is_kept_where_it_is_called_and_can_be_evaluated_and_drawn(place):
     before = files(place / "site")
     done = call(place, "run", "table-1", "--profile", "smoke", "--only", "alexnet", "online")
     assert done.returncode == 0, done.stderr
@@ -48,6 +48,9 @@ def test_a_run_is_kept_where_it_is_called_and_its_network_can_be_evaluated(place
     (network,) = (place / "work" / "artifacts" / "networks").glob("*/robust.safetensors")
     report = call(place, "evaluate", str(network), "--images", "20", "--attack", "pgd")
     assert report.returncode == 0, report.stderr
+    drawn = call(place, "figure", "table-1", "alexnet", "figure.svg", "--profile", "smoke")
+    assert drawn.returncode == 0, drawn.stderr
+    assert record.stem in (place / "work" / "figure.svg").read_text(encoding="utf-8")
     assert files(place / "site") == before
 
 

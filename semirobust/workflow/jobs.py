@@ -60,7 +60,7 @@ def jobs(experiment: str, profile: str, only: Sequence[str] = ()) -> list[Job]:
         key = place.record.key
         records.append(Job(stage="record", key=key, words=words, inputs=inputs, about=row.title))
         found[records[-1].name] = records[-1]
-    drawn = SUMMARIES if experiments.experiment(experiment).run == stages.run else ("table",)
+    drawn = SUMMARIES if is_drawn(experiment) else ("table",)
     inputs, which = tuple(job.name for job in records), ("--only", *only) if only else ()
     for stage in drawn:
         key, about = summary(stage, experiment, profile, rows).key, f"{stage} of {experiment}"
@@ -89,7 +89,7 @@ def _job(node: Node, row: Any, place: Place) -> Job:
 
 def step(stage: str, place: Place, where: dict[str, Any]) -> None:
     """Make one artefact of a row, and whatever it needs that is not there."""
-    row = row_of(place)
+    row = row_of(place, stage)
     if stage == "record":
         if not recorded(place):
             with held(place.record, {"result": "not there yet"}):
@@ -139,14 +139,20 @@ def keep_data(node: Node, digest: str) -> None:
             )
 
 
-def row_of(place: Place) -> Any:
-    for row in experiments.rows(place.experiment, place.profile):
-        if results.key(row) == place.key:
+def row_of(place: Place, stage: str = "record") -> Any:
+    """Return the row of a place, or say which of the words of a step is unknown."""
+    name, profile, key = place
+    rows = experiments.rows(name, profile)
+    for row in rows:
+        if results.key(row) == key:
             return row
-    raise ValueError(
-        f"{place.experiment} has no row {place.key} in profile {place.profile}: the settings have "
-        "changed; write the plan again"
-    )
+    nodes = listed(target for row in rows for target in experiments.targets(name, row))
+    known = dict.fromkeys([*(node.stage for node in nodes), "record", *SUMMARIES])
+    if stage not in known:
+        raise ValueError(f"{name} has no step {stage!r}; known: {', '.join(known)}")
+    wrong = f"has no row {key} in profile {profile}" if key else "needs --row KEY"
+    command = f"semirobust plan {name} --profile {profile}"
+    raise ValueError(f"step {stage} {name} {wrong}: `{command}` prints every step that is due")
 
 
 def make_table(tables: Frames) -> dict[str, bytes]:
@@ -167,6 +173,20 @@ def make_figure(tables: Frames) -> dict[str, bytes]:
     return found
 
 
+def is_drawn(experiment: str) -> bool:
+    """Return whether the tables of an experiment are those of Table 1, which figures draw."""
+    return experiments.experiment(experiment).run == stages.run
+
+
+def check_drawn(experiment: str) -> None:
+    """Refuse an experiment that no figure draws."""
+    if not is_drawn(experiment):
+        drawn = ", ".join(filter(is_drawn, experiments.EXPERIMENTS))
+        raise ValueError(
+            f"no figure draws {experiment}, whose rows are of another kind than {drawn}"
+        )
+
+
 SUMMARIES: dict[str, Callable[[Frames], dict[str, bytes]]] = {
     "table": make_table,
     "figure": make_figure,
@@ -182,6 +202,8 @@ def summary(stage: str, experiment: str, profile: str, rows: Sequence[Any]) -> A
 def summarise(stage: str, experiment: str, profile: str, only: Sequence[str] = ()) -> None:
     """Make the tables or the pictures of recorded rows, unless they are of these already."""
     rows = chosen_rows(experiment, profile, only)
+    if stage == "figure":
+        check_drawn(experiment)
     metrics = [results.load(experiment, results.key(row)).metrics for row in rows]
     inputs = {"results": sha256(json.dumps(metrics).encode()).hexdigest()}
     with held(summary(stage, experiment, profile, rows), inputs) as work:
@@ -194,5 +216,6 @@ def chosen_rows(experiment: str, profile: str, only: Sequence[str] = ()) -> tupl
     """Return the rows of an experiment whose titles hold all the words, or refuse words of none."""
     found = experiments.rows(experiment, profile, only)
     if not found:
-        raise ValueError(f"no row of {experiment} has all of: {', '.join(only)}")
+        listed = f"`semirobust status {experiment} --profile {profile}` lists them"
+        raise ValueError(f"no row of {experiment} has all of: {', '.join(only)}; {listed}")
     return found
