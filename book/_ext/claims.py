@@ -216,9 +216,13 @@ def _image_variance(chosen: list[Value]) -> float:
 
 def decided(claim: Claim, found: list[Finding]) -> Decision | None:
     """Return what all tests of a claim decide, over the sizes they were run at, if any was."""
-    by_test = [[one.decision for one in found if one.test is test] for test in claim.tests]
-    known = [[one for one in decisions if one] for decisions in by_test]
-    sides = [verdicts.over_scales(decisions) for decisions in known if decisions]
+    sides = []
+    for test in claim.tests:
+        known = [
+            (one.decision, len(one.values)) for one in found if one.test is test and one.decision
+        ]
+        if known:
+            sides.append(verdicts.over_scales([d for d, _ in known], [S for _, S in known]))
     return verdicts.together(sides) if sides else None
 
 

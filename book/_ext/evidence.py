@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import inf
+from math import inf, sqrt
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from semirobust.results.documents import document
-from semirobust.results.frames import frame
+from semirobust.results.frames import frame, retention_errors
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.values import named_values
-from semirobust.results.verdicts import GRANTED
+from semirobust.results.verdicts import FEW, GRANTED
 
 Run: TypeAlias = tuple[str, int]  # profile and seed
+TESTED = {"cifar10": 10_000, "cifar100": 10_000}  # test images; of whole sets no flags are kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,10 @@ def _recorded(test: Check, root: Path) -> dict[Run, Value]:
 def _selected(test: Check, root: Path) -> dict[Run, Value]:
     """Return the mean over the rows of each run that hold what is wanted."""
     column, wanted = test.column, {**test.record, **test.row}
-    rows = _chosen(frame(test.experiment, test.table, root=root / "results"), column, wanted)
+    table = frame(test.experiment, test.table, root=root / "results")
+    if column == "retention":
+        table = table.assign(retention_two_errors=2 * retention_errors(table, ["file"]))
+    rows = _chosen(table, column, wanted)
     if rows.empty:
         return {}
     flags = _standing(test, root, wanted)
@@ -117,8 +121,7 @@ def _selected(test: Check, root: Path) -> dict[Run, Value]:
         first = part.iloc[0]
         value = part[column] / part[test.over] if test.over else part[column]
         terms = flags.get(first["file"]) if len(part) == 1 else None
-        two_errors = first.get(f"{column}_two_errors") if len(part) == 1 else None
-        error = None if pd.isna(two_errors) else two_errors / 2
+        error = _error(first, column) if len(part) == 1 else None
         run = first["profile"], first["seed"]
         if run in runs:
             names = f"{runs[run].files[0].stem} and {first['file'].stem}"
@@ -127,6 +130,16 @@ def _selected(test: Check, root: Path) -> dict[Run, Value]:
             )
         runs[run] = Value(value.mean(), (first["file"],), terms, error)
     return runs
+
+
+def _error(row: "pd.Series[Any]", column: str) -> float | None:
+    """Return the standard error that the images leave: as recorded, or of a whole test set."""
+    if not pd.isna(two_errors := row.get(f"{column}_two_errors")):
+        return float(two_errors) / 2
+    if column not in ("clean", "static") or row.get("data") not in TESTED:
+        return None
+    n, share = TESTED[row["data"]], row[column]
+    return max(sqrt(share * (1 - share) / n), FEW / n)
 
 
 def _chosen(rows: pd.DataFrame, column: str, wanted: Mapping[str, Any]) -> pd.DataFrame:
@@ -144,17 +157,30 @@ def _chosen(rows: pd.DataFrame, column: str, wanted: Mapping[str, Any]) -> pd.Da
 def _standing(
     test: Check, root: Path, wanted: Mapping[str, Any]
 ) -> dict[Path, NDArray[np.float64]]:
-    """Return which images stood in each run, where its report keeps them for the column."""
-    if test.table != "networks":
+    """Return which images stood in each run, where its report keeps them for the column.
+
+    Of a growth over doses, what each image adds to the slope.
+    """
+    if test.table not in ("networks", "writings", "doses"):
         return {}
     reports = frame(test.experiment, "reports", root=root / "results")
     if not {"column", "standing"} <= set(reports):
         return {}
     rows = _chosen(reports[reports["column"] == test.column], "standing", wanted)
-    return {
-        file: np.array([float(flag) for flag in flags])
-        for file, flags in zip(rows["file"], rows["standing"], strict=True)
-    }
+    rows = rows.sort_values("weight") if test.table == "doses" else rows
+    kept: dict[Path, list[NDArray[np.float64]]] = {}
+    for file, flags in zip(rows["file"], rows["standing"], strict=True):
+        kept.setdefault(file, []).append(np.array([*flags], dtype=float))
+    if test.table == "doses":
+        return {file: _slopes(doses) for file, doses in kept.items()}
+    return {file: flags for file, (*_, flags) in kept.items()}
+
+
+def _slopes(doses: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the slope of each image's flags over the doses, at even steps from 0 to 1."""
+    at = np.linspace(-0.5, 0.5, len(doses))
+    slopes: NDArray[np.float64] = at @ np.stack(doses) / (at @ at)
+    return slopes
 
 
 def _difference(one: Value, other: Value, *, share: bool) -> Value:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semirobust.results.verdicts import GRANTED, decide, estimate, image_variance
+from semirobust.results.verdicts import GRANTED, decide, estimate, image_variance, over_scales
 
 
 def differences(
@@ -39,17 +39,18 @@ def differences(
     return list((u < won).astype(float) - (u > 1 - lost))
 
 
-def decisions(
-    effect: float, seeds: int, draws: int, *, seed: int = 0, **world: Any
-) -> Counter[str]:
-    """Return how many of so many draws end in each word."""
+def decisions(effect: float, *seeds: int, draws: int, seed: int = 0, **world: Any) -> Counter[str]:
+    """Return how many of so many draws end in each word; several ``seeds`` are several sizes."""
     generator = np.random.default_rng(seed)
     words: Counter[str] = Counter()
     for _ in range(draws):
-        terms = differences(effect, seeds, generator=generator, **world)
-        values = [float(one.mean()) for one in terms]
-        found = estimate(values, image_variance(terms), granted=GRANTED["points"])
-        words[decide(found, (0.0, np.inf)).word] += 1
+        sizes = []
+        for S in seeds:
+            terms = differences(effect, S, generator=generator, **world)
+            values = [float(one.mean()) for one in terms]
+            found = estimate(values, image_variance(terms), granted=GRANTED["points"])
+            sizes.append(decide(found, (0.0, np.inf)))
+        words[over_scales(sizes, seeds).word] += 1
     return words
 
 
@@ -59,7 +60,7 @@ def power(
     """Yield the share of draws decided either way, for each number of seeds and true difference."""
     for S in seeds:
         for effect in effects:
-            words = decisions(effect, S, draws, **world)
+            words = decisions(effect, S, draws=draws, **world)
             decided = draws - words["undecided"]
             yield {"seeds": S, "effect": effect, "decided": decided / draws} | {
                 word: words[word] / draws for word in ("holds", "does not hold")

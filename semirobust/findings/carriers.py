@@ -11,6 +11,7 @@ from semirobust.findings.full_size import PROFILE as FULL
 from semirobust.findings.sentences import SCALES
 from semirobust.findings.tables import SMOKE, recorded
 from semirobust.results import verdicts
+from semirobust.results.frames import retention_errors
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.published import NAMES
 from semirobust.results.values import Words
@@ -23,12 +24,13 @@ CLOSE = 0.1  # of the share that is retained: the margin of the claims
 def retained(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return R of every cell, the mean over its seeds with the ends of a 95 % interval."""
     networks = tables["networks"].drop_duplicates(["model", "seed", "network"])
+    networks = networks.assign(error=retention_errors(networks, ["model", "seed"]))
     known = networks[networks["retention"].notna()].astype({"n_b": int})
     if "setting" in known:
         known = known[known["setting"] != "longer"]
     found = []
     for names, part in known.groupby(CELL, sort=False):
-        one = _interval(part["retention"], part["retention_two_errors"].fillna(0) / 2, "share")
+        one = _interval(part["retention"], part["error"], "share")
         found.append(
             {**dict(zip(CELL, names, strict=True)), "seeds": part["seed"].nunique(), **one}
         )

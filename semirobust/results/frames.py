@@ -3,7 +3,7 @@
 What names a run stands in its settings, so nothing of the experiments is imported, nor torch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 
 from semirobust.results.documents import dated, value_at
 from semirobust.results.records import read, results_root
+from semirobust.results.verdicts import FEW
 
 _MODEL = {"model": "study.architecture.name", "data": "study.data.name"}
 _STUDY = _MODEL | {"seed": "study.seed"}  # whose tables have a protocol of their own
@@ -111,6 +112,19 @@ def joined(
         for name, rows in tables.items():
             parts.setdefault(name, []).append(pd.DataFrame(rows).assign(**named))
     return {name: pd.concat(several, ignore_index=True) for name, several in parts.items()}
+
+
+def retention_errors(networks: pd.DataFrame, run: Sequence[str]) -> "pd.Series[float]":
+    """Return the standard error of R of each network, also of one that kept no image.
+
+    There it is that of a count of 0, over the images and the accuracy of the run's robust network.
+    ``run`` are the columns that tell runs apart.
+    """
+    robust = networks[networks["network"] == "robust"].set_index([*run])
+    p = robust["whitebox"]
+    images = p * (1 - p) / (robust["whitebox_two_errors"] / 2) ** 2
+    least = networks[[*run]].join((FEW / images / p).rename("least"), on=[*run])["least"]
+    return (networks["retention_two_errors"] / 2).fillna(least)
 
 
 def mean_and_spread(

@@ -10,7 +10,7 @@ draw of the images leaves and all seeds share (Howe, 1974). Both networks of a d
 same images, so that e is paired. What varies between seeds and images alike is in both parts, which
 errs on the side of *undecided*. Fewer than three seeds hardly show a spread of their own: they are
 given ``GRANTED``, more than nearly every row of three seeds shows, as if it were known, or what two
-seeds show if it is more.
+seeds show if it is more. Runs of several sizes share the error in proportion to their seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -115,12 +115,21 @@ def together(decisions: Sequence[Decision], level: float = LEVEL) -> Decision:
     return Decision("holds" if every else "undecided", weakest)
 
 
-def over_scales(decisions: Sequence[Decision]) -> Decision:
-    """Return what runs of several sizes decide; where they contradict each other it is open."""
-    decided = [one for one in decisions if one.word != "undecided"]
-    if len({one.word for one in decided}) == 1:
-        return min(decided, key=lambda one: one.p)
-    return Decision("undecided", max(one.p for one in decisions))
+def over_scales(
+    decisions: Sequence[Decision], seeds: Sequence[int], level: float = LEVEL
+) -> Decision:
+    """Return what runs of several sizes decide; where they contradict each other it is open.
+
+    Any of them may decide by chance, so each is given its share of the error, that of its seeds:
+    one large run costs three small ones a quarter. Where all agree, the weakest bounds the error.
+    """
+    most = max(one.p for one in decisions)
+    if len({one.word for one in decisions} - {"undecided"}) != 1:
+        return Decision("undecided", most)
+    shared = (one.p * sum(seeds) / S for one, S in zip(decisions, seeds, strict=True))
+    p = min(most, *shared)
+    word = next(one.word for one in decisions if one.word != "undecided")
+    return Decision(word if p <= 1 - level else "undecided", p)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

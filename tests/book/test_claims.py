@@ -123,6 +123,33 @@ def test_a_single_run_is_granted_a_spread_and_adds_the_errors_of_its_images(tmp_
     assert finding(CHECK, tmp_path).estimate.over_images == pytest.approx(2 * 0.02**2)
 
 
+def test_of_a_whole_test_set_without_flags_the_images_count_as_many_as_it_has(tmp_path):
+    """Three equal seeds met the same 10,000 images, so their interval has the width of these."""
+    for path in three(tmp_path, tuned=(0.30, 0.30, 0.30)):
+        recorded.rewrite(
+            path,
+            lambda record: [row.update(clean=0.8) for row in record["metrics"]["networks"]],
+        )
+    alone = replace(CHECK, column="clean", minus={})
+    assert finding(alone, tmp_path).estimate.over_images == pytest.approx(0.8 * 0.2 / 10_000)
+    low, high = finding(replace(CHECK, column="clean"), tmp_path).estimate.interval()
+    assert high == -low == pytest.approx(1.96 * (2 * 0.8 * 0.2 / 10_000) ** 0.5, rel=2e-3)
+
+
+def test_a_growth_over_doses_has_the_error_of_its_images(tmp_path):
+    """The last of three doses loses 10 of 100 images, which stand in all others."""
+    path = store(tmp_path, 0.3, 0.3)
+    kept = {3.0: "0" * 10 + "1" * 90, 0.0: "1" * 100, 0.1: "1" * 100}  # not in their order
+    names = {"training": "clean", "column": "whitebox"}
+    reports = [{**names, "weight": weight, "standing": flags} for weight, flags in kept.items()]
+    doses = [{"training": "clean", "whitebox": -0.1}]
+    recorded.rewrite(path, lambda r: r["metrics"].update(doses=doses, reports=reports))
+    growth = replace(CHECK, table="doses", row={"training": "clean"}, minus={})
+    [value] = evidence.values(growth, tmp_path).values()
+    assert value.terms.mean() == pytest.approx(value.value) == -0.1
+    assert sorted(set(value.terms)) == [-1, 0]
+
+
 def test_a_limit_that_no_accuracy_can_cross_is_none():
     assert CHECK.limits == (-0.02, float("inf"))
     assert replace(CHECK, minus={}, within=(0, 0.05)).limits == (-float("inf"), 0.05)

@@ -9,10 +9,13 @@ DRAWS = 10_000
 
 
 @pytest.mark.parametrize(
-    ("seeds", "spread"), [(1, 0.04), (2, 0.04), (3, 0.0), (3, 0.02), (3, 0.05), (5, 0.05)]
+    ("spread", "seeds"),
+    [(0.04, [1]), (0.04, [2]), (0.0, [3]), (0.02, [3]), (0.05, [3]), (0.05, [5]), (0.05, [3, 1])],
+    ids=str,
 )
 def test_where_there_is_no_difference_it_decides_in_at_most_one_of_twenty(seeds, spread):
-    words = decisions(0.0, seeds, DRAWS, spread=spread, images=200)
+    """Several numbers are seeds of several sizes, any of which might decide by chance."""
+    words = decisions(0.0, *seeds, draws=DRAWS, spread=spread, images=200)
     assert sum(words.values()) == DRAWS
     assert DRAWS - words["undecided"] <= 0.05 * DRAWS
 

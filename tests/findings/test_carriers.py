@@ -21,7 +21,20 @@ def networks(model="vgg16", seeds=3, shift=0.0):
     table = pd.DataFrame(rows)
     table["network"] = ["-".join(map(str, cell[:4])) for cell in cells for _ in range(seeds)]
     table["retention"] += shift * (table["seed"] - 1)
-    return {"networks": table.assign(retention_two_errors=0.0)}
+    table = table.assign(retention_two_errors=0.0)
+    robust = [{"network": "robust", "model": model, "seed": seed} for seed in range(seeds)]
+    read = {"whitebox": 0.25, "whitebox_two_errors": 2 * (0.25 * 0.75 / 1000) ** 0.5}
+    return {"networks": pd.concat([pd.DataFrame(robust).assign(**read), table])}
+
+
+def test_where_no_image_was_kept_the_interval_is_that_of_a_count_of_zero():
+    """0 of 1,000 images may be 3, of the 250 that the robust network keeps: 1.2 per cent."""
+    tables = networks()
+    none = tables["networks"]["retention"] == 0
+    tables["networks"].loc[none, "retention_two_errors"] = np.nan
+    found = carriers.retained(tables).set_index("frozen").loc["back"]
+    assert found["mean"] == 0
+    assert found["high"] == pytest.approx(3 / 250, rel=0.03) == -found["low"]
 
 
 def test_an_interval_of_three_seeds_is_students():

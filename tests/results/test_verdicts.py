@@ -1,5 +1,7 @@
 """What values decide, against Student's law and by simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -82,9 +84,17 @@ def test_sizes_that_contradict_each_other_leave_it_undecided():
         Decision("does not hold", 0.02),
         Decision("undecided", 0.3),
     )
-    assert verdicts.over_scales([yes, open_]) == yes
-    assert verdicts.over_scales([yes, no]).word == "undecided"
-    assert verdicts.over_scales([open_]) == open_
+    assert verdicts.over_scales([yes, no], [3, 3]).word == "undecided"
+    assert verdicts.over_scales([open_], [1]) == open_
+
+
+def test_each_size_is_given_the_share_of_the_error_that_its_seeds_have():
+    yes, sure, open_ = (Decision("holds", p) for p in (0.03, 0.02, 0.3))
+    open_ = replace(open_, word="undecided")
+    assert verdicts.over_scales([yes], [1]) == yes
+    assert verdicts.over_scales([yes, open_], [3, 1]) == Decision("holds", pytest.approx(0.04))
+    assert verdicts.over_scales([open_, yes], [3, 1]).word == "undecided"
+    assert verdicts.over_scales([yes, sure], [1, 1]) == yes  # both would have to be wrong
 
 
 def test_holm_is_that_of_the_book():
