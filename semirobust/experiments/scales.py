@@ -24,7 +24,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("static", "online")
 RADIUS = 8 / 255
 N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,), "vit": (12,)}
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
-AUTOATTACK = {"vgg16": 100}  # images; where it is dearer 50, or one of every class
+AUTOATTACK = {"vgg16": 100}  # images; where it is dearer 50; of every class at least one
 SMOKE = {  # width of the network; images to train on, images to attack, epochs
     "alexnet": (0.25, 800, 100, 12),
     "vgg16": (0.125, 800, 200, 6),
@@ -83,7 +83,7 @@ def cpu(network: str, protocol: Protocol, *, seed: int = 0, data: str = "cifar10
     return Row(
         study=study,
         whitebox=strong_pgd(RADIUS),
-        autoattack=None if seed else AUTOATTACK.get(network, max(50, CLASSES[data])),
+        autoattack=None if seed else max(AUTOATTACK.get(network, 50), CLASSES[data]),
     )
 
 

@@ -65,13 +65,11 @@ def checked(profile: str) -> pd.DataFrame:
     tables = experiments.tables("headline", profile)
     by = ["seed", "network", "front"]
     found = tables["reports"].query("column == 'headline'").set_index(by)
-    asked = found["canaries"].map(lambda questions: {one["name"]: one for one in questions})
+    asked = found["canaries"]
     adaptive = asked.map(
-        lambda one: max(
-            (c["value"] for n, c in one.items() if n.startswith("adaptive")), default=None
-        )
+        lambda of: max((q["value"] for q in of if q["name"].startswith("adaptive")), default=None)
     )
-    passed = asked.map(lambda one: f"{sum(c['passed'] for c in one.values())} of {len(one)}")
+    passed = asked.map(lambda of: f"{sum(q['passed'] for q in of)} of {len(of)}")
     shown = {
         "clean": found["clean_accuracy"],
         "PGD 20": tables["networks"].set_index(by)["whitebox"],
