@@ -159,9 +159,9 @@ def samples_of(
         held.append((part[0], torch.as_tensor(part[1])))
         if n is not None and sum(len(part[1]) for part in held) >= n:
             break
-    images, labels = (torch.cat(parts)[:n] for parts in zip(*held, strict=True))
-    if not len(labels):
+    if n == 0 or not any(len(part[1]) for part in held):
         raise ValueError("need at least 1 image, got none")
+    images, labels = (torch.cat(parts)[:n] for parts in zip(*held, strict=True))
     low, high = float(images.min()), float(images.max())
     if not images.is_floating_point() and images.dtype != torch.uint8:
         raise ValueError(f"images are floats in [0, 1] or bytes, got {images.dtype}: .byte() mends")

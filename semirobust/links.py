@@ -157,6 +157,9 @@ def _after(pieces: Sequence[_Piece], names: Sequence[str]) -> list[_Group]:
                 f"no cut after {name!r}: the network can be cut after {', '.join(places)}"
             )
         ends[inside[-1] + 1] = name
+    if len(ends) < len(names) or list(ends) != sorted(ends):
+        order = ", ".join(ends[place] for place in sorted(ends))
+        raise ValueError(f"name each cut once, in the order of the network: {order}")
     ends.setdefault(len(pieces), "rest")
     edges = [0, *sorted(ends)]
     return [(ends[j], list(pieces[i:j])) for i, j in pairwise(edges)]

@@ -215,6 +215,9 @@ def test_samples_of_another_kind_are_refused_with_what_is_taken(generator):
             data.samples_of(wrong)
     with pytest.raises(ValueError, match=r"bytes, got torch\.int64"):
         data.samples_of(((255 * x).long(), y))
+    for none in (torch.utils.data.DataLoader([], generator=generator), (x[:0], y[:0])):
+        with pytest.raises(ValueError, match="need at least 1 image, got none"):
+            data.samples_of(none)
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])

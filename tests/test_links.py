@@ -153,6 +153,12 @@ def test_what_cannot_be_cut_is_told_in_one_line_with_the_mend(resnet, x):
         ValueError, match=r"no cut after 'layer1\.0\.conv1'.* conv1, .*layer4.*, fc"
     ):
         as_chain(resnet, x, links="layer1.0.conv1")
+    for names in (
+        ["layer3", "layer2", "layer3"],
+        ["layer3", "layer2"],
+    ):  # rho would name the pairs so
+        with pytest.raises(ValueError, match="once, in the order of the network: layer2, layer3"):
+            as_chain(resnet, x, links=names)
     for nothing in (x[:0], x.numpy()):
         with pytest.raises(ValueError, match="give x, a few images as a tensor"):
             as_chain(resnet, nothing)
