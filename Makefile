@@ -5,7 +5,7 @@
 # make mutants seeded bugs, each of which a test must notice
 # make faults  kills, changes and damages in every experiment (an hour); the book shows how they ended
 # make floors  the fast tests at the lowest versions that pyproject.toml allows
-# make check   format, lint, types, layering, spelling, dependencies
+# make check   format, lint, types, layering, spelling, dependencies, and that the ledger is complete
 # make lock    write requirements.lock anew
 # Set-up happens on demand: a .venv, filled from pyproject.toml. PYTHON=python3.12 chooses another Python.
 
@@ -63,6 +63,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/deptry semirobust
+	$(BIN)/python -m book._ext.ledger
 
 # uv where it is on the path; elsewhere it is installed into the new environment (a small wheel).
 define environment

@@ -29,6 +29,7 @@ from semirobust.results.records import ROOT
 from semirobust.results.verdicts import Decision, Estimate
 
 FILE = "book/claims.toml"
+STATEMENTS = "book/statements.toml"  # of the papers, each with the entries about it
 NOT_RUN = "not run"
 WORDS = ("holds", "does not hold", "undecided", NOT_RUN)
 Theory: TypeAlias = Literal[
@@ -157,6 +158,22 @@ def entries(kind: str, root: Path = ROOT) -> list[dict[str, Any]]:
         if missing := [name for name in named if name not in known]:
             raise ValueError(f"{FILE}, {kind} {number}: no claim is named {', '.join(missing)}")
     return chosen
+
+
+def complete(root: Path = ROOT) -> None:
+    """Refuse a statement of a paper without its entries, and an entry of a paper without one."""
+    known = {claim.name: claim.paper for claim in claims(root) if claim.paper != "book"}
+    papers = tomllib.loads((root / STATEMENTS).read_text(encoding="utf-8"))
+    for paper, statements in papers.items():
+        for statement, names in statements.items():
+            if not names or (lost := [name for name in names if known.get(name) != paper]):
+                missing = ", ".join(lost) if names else "no entry"
+                raise ValueError(f"{STATEMENTS}, {paper}, {statement!r}: {missing} in {FILE}")
+    named = {
+        name for statements in papers.values() for some in statements.values() for name in some
+    }
+    if more := [name for name in known if name not in named]:
+        raise ValueError(f"{FILE}: {STATEMENTS} has no line for {', '.join(more)}")
 
 
 def _claim(entry: dict[str, Any]) -> Claim:

@@ -180,7 +180,10 @@ def retrained(scale: Scale, root: Path, *, back: bool = True) -> str:
     if not rows.empty:
         clean = mean(rows, PLACES["tuned"])
         share = (clean - left) / (robust - left)
-        text += f"; retrain it on clean images, and {share:.0%} of the loss does ({clean:.1%})"
+        text += (
+            f"; retrain it on clean images, and {share:.0%} of the loss does "
+            f"({clean:.1%}, in {seeds(rows['file'].nunique())})"
+        )
     return f"{text}."
 
 

@@ -1,5 +1,6 @@
 """Pages made of the claims: the ledger, and what the front page tells of it."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -163,7 +164,8 @@ def _line(entry: Entry, head: str) -> str:
     notes = [f"No test: {typeset(claim.untested)}"] if claim.untested else []
     notes += [f"Fixed {claim.fixed}, before any run."] if claim.fixed else []
     notes += [f"*Post hoc:* {one.test.post_hoc}" for one in findings if one.test.post_hoc]
-    told = [f"Quoted: {typeset(claim.quoted)}"] * bool(claim.quoted)
+    word = "Limit" if claim.paper == "book" else "Quoted"  # of its own claims nothing is quoted
+    told = [f"{word}: {typeset(claim.quoted)}"] * bool(claim.quoted)
     told += [" ".join([typeset(claim.how), *dict.fromkeys(notes)])]
     told += [f"**{entry.verdict}**{_error(entry)}", *(_value(finding) for finding in findings)]
     link = f'<a href="#claim-{claim.name}">link to this claim</a>'
@@ -205,3 +207,17 @@ def _left(finding: Finding) -> str:
     if high >= 100:
         return f"claimed: at least {ends[0]}"
     return f"claimed: at most {ends[1]}" if low <= -100 else f"claimed: {ends[0]} to {ends[1]}"
+
+
+def main() -> str | None:
+    """Return what is missing in the ledger: the place, test or status of an entry, or an entry."""
+    try:
+        claims.complete()
+        found()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

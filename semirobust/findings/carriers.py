@@ -184,7 +184,8 @@ def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> Words:
     return Words(
         f"ρ does not fix robustness: two networks that share their hidden layers, and so ρ there, "
         f"keep {heads['robust head']:.1%} and {heads['standard head']:.1%} under attack, and "
-        f"{most} of every unit move ρ by {copies:+.2f} bits in one and the same function. "
+        f"{most} of every unit, which leave exact information as it was, move the estimate by "
+        f"{copies:+.2f} bits in one and the same function. "
         f"{_tried(grown)}\n\n"
         f"Idle units move ρ by {idle:+.2f} bits. No logit changes by more than "
         f"{moved['logits'].max():.0e} of the largest. {' '.join(told)}"

@@ -57,7 +57,7 @@ def times(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def checked(profile: str) -> pd.DataFrame:
-    """Return recorded networks under every check, and rho_n by both readings.
+    """Return recorded networks under every check, and rho_n by both readings beside H(ŷ | y).
 
     PGD and APGD, untargeted and targeted, have the same images. ``adaptive`` is the largest share
     that an attack which knows the cut breaks of what the others left.
@@ -77,5 +77,7 @@ def checked(profile: str) -> pd.DataFrame:
         "questions passed": passed,
         "adaptive": adaptive,
     }
-    last = tables["rho"].query("j == j.max()").set_index([*by, "preset"])["value"].unstack()
-    return pd.DataFrame(shown).join(last.rename(columns=READINGS))
+    last = tables["rho"].query("j == j.max()").set_index([*by, "preset"])
+    read = last["value"].unstack().rename(columns=READINGS)
+    answers = last["answers"].unstack()["published"].rename("H(ŷ | y)")
+    return pd.DataFrame(shown).join(read).join(answers)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from semirobust.findings import peers
@@ -53,3 +54,12 @@ def test_recorded_autoattack_is_never_more_optimistic_than_torchattacks():
         official = entry["method"].startswith("AutoAttack")
         assert not official or entry["differs"] <= 1, entry  # half a per cent of 200
         assert entry["AutoAttack_missed"] == 0 or official, entry
+
+
+def test_beside_rho_stands_how_much_the_answers_differ_within_a_class():
+    """Ten answers hold log2 10 bits at most."""
+    found = peers.checked("cpu").droplevel(["seed", "front"])
+    assert [*found.index[:4]] == ["standard", "robust", "spliced", "tuned"]
+    read = found["ρ_n as published"].notna()
+    assert (found["H(ŷ | y)"].notna() == read).all()
+    assert found.loc[read, "H(ŷ | y)"].between(0, np.log2(10)).all()

@@ -78,6 +78,7 @@ def test_an_equal_layer_depends_as_much_as_its_codes_hold(samples):
     row = rows(copying, readouts, samples)[0]
     assert row.a1
     assert row.dependence.value == pytest.approx(row.dependence.ceiling)
+    assert row.rho == pytest.approx(row.dependence.value - row.dependence.null_mean)
     assert row.slack > 2 * row.slack_null
 
 
