@@ -6,6 +6,7 @@ it, and the records that were drawn stand in its description.
 
 import re
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ def save_svg(figure: Figure, file: Path, *, caption: str, keys: Iterable[str]) -
         figure.suptitle(
             "Does a robust half make a robust whole?", fontsize="x-large", x=0.99, ha="right"
         )
-        figure.savefig(file, dpi=150, facecolor="white", metadata={"Description": caption})
+        card = BytesIO()
+        figure.savefig(card, dpi=150, facecolor="white", metadata={"Description": caption})
+        write_atomically(file, card.getvalue())
         return
     table, words = told(figure.panels)  # type: ignore[attr-defined]
     svg = drawing(figure, box=None, Title=caption, Description=words, Keywords=[*keys])

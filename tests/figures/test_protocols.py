@@ -1,9 +1,12 @@
 """The figure of the front page: means and ranges, the paper beside the stored examples."""
 
+import errno
 import json
+import os
 import re
 
 import pandas as pd
+import pytest
 import recorded
 
 from book._ext import pictures
@@ -61,6 +64,21 @@ def test_the_same_figure_is_the_same_file_in_the_ink_of_the_page(tmp_path):
     assert pd.read_csv(tmp_path / "a.csv")["accuracy"].max() == 0.6
 
 
+def test_a_card_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    card = tmp_path / "new" / "card.png"
+    protocols.save_svg(plot_protocols(NETWORKS), card, caption="x", keys=[])
+    before = card.read_bytes()
+    assert before[:4] == b"\x89PNG"
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{card}'"):
+        protocols.save_svg(plot_protocols(NETWORKS), card, caption="y", keys=[])
+    assert [path.name for path in card.parent.iterdir()] == ["card.png"]
+    assert card.read_bytes() == before
+
+
 def test_each_mark_names_the_runs_that_it_is_the_mean_of(tmp_path):
     figure = plot_protocols(NETWORKS, paper={"robust": 0.79})
     protocols.save_svg(figure, tmp_path / "a.svg", caption="x", keys=[])
@@ -91,4 +109,4 @@ def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, m
     assert "Runs: 1 robust in training" in text
     assert f"<rdf:li>{path.stem}</rdf:li>" in text
     assert cli.main(["figure", "table-1", "alexnet", str(tmp_path / "b.svg")]) == 1
-    assert "no run of alexnet on cifar10 is recorded in cpu" in capsys.readouterr().err
+    assert "run table-1 --profile cpu --only alexnet cifar10" in capsys.readouterr().err
