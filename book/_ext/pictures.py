@@ -97,4 +97,6 @@ def inline(path: Path) -> str:
         raise ValueError(f"{path.name} has no caption or no alternative text: draw it again")
     shown = drawing(text, path.stem, alt).strip()
     data = f'<a href="../_static/{path.stem}.csv" download>Its data</a>'
-    return f'<figure class="answer">{shown}<figcaption>{caption} {data}</figcaption></figure>'
+    finding, _, runs = caption.partition(". ")
+    told = f"<b>{finding}.</b> {runs} {data}"
+    return f'<figure class="answer">{shown}<figcaption>{told}</figcaption></figure>'

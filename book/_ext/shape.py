@@ -5,6 +5,7 @@ A notebook is the whole computation; its page shows of it what a reader needs. T
 table is not folded. Code that shows nothing and checks of the notebook stay in the notebook.
 """
 
+import re
 from typing import Any
 
 from nbformat import NotebookNode
@@ -12,9 +13,17 @@ from nbformat import NotebookNode
 from book._ext.markdown import typeset
 from book._ext.notebooks import PICTURE, tags
 from book._ext.pictures import CSV
+from semirobust.results.published import NAMES
 from semirobust.results.values import MIME as VALUES
 
 ANSWER = "::::{{admonition}} Answer\n:class: answer\n{}\n::::\n\n"
+SHOWN = NAMES | {  # cells of tables that are names of records, as they are written
+    "online": "fresh examples",
+    "static": "stored examples",
+    "protocol": "trained on",
+    "whitebox": "white-box",
+    "n_b": "n<sub>b</sub>",
+}
 CHECKS = {"nbval-check-output", "parameters", "injected-parameters", "setup"}
 
 
@@ -45,6 +54,9 @@ def shape(page: NotebookNode, *, recorded: bool = True) -> None:
         page.cells = page.cells[:1] + [cell for cell in page.cells if "plan" in tags(cell)]
     for cell in page.cells:
         if cell.cell_type == "code":
+            for output in cell.get("outputs", []):
+                if "text/html" in output.get("data", {}):
+                    output.data["text/html"] = _named(output.data["text/html"])
             words = set(tags(cell))
             role = _role(cell, words)
             cell.metadata.tags = sorted(words | {role} - {""})
@@ -53,6 +65,13 @@ def shape(page: NotebookNode, *, recorded: bool = True) -> None:
             name = {"hide-cell": label, "hide-input": "Code"}.get(role, "")
             cell.metadata.mystnb = {"code_prompt_show": name, "code_prompt_hide": name}
     page.cells = [cell for cell in page.cells if "remove-cell" not in tags(cell)]
+
+
+def _named(html: str) -> str:
+    """Return a table whose cells have names as they are written."""
+    return re.sub(
+        "(<t[hd][^>]*>)([^<]+)(?=</t[hd]>)", lambda hit: hit[1] + SHOWN.get(hit[2], hit[2]), html
+    )
 
 
 def _role(cell: NotebookNode, words: set[str]) -> str:

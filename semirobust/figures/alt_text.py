@@ -18,11 +18,23 @@ import pandas as pd
 from matplotlib import rc_context
 from pandas.api.types import is_numeric_dtype
 
+from semirobust.results import published
+
 CSV, SVG = "application/vnd.semirobust.csv", "image/svg+xml"
 INK = "#777777"  # read on white and on black; a page puts its own ink in its place
 HEAVY = 200_000  # characters of a drawing that is kept as a bitmap instead
 LONGEST = 1200  # characters of a text
 Bundle: TypeAlias = tuple[dict[str, str], dict[str, Any]]
+NAMES = published.NAMES | {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "online": "fresh examples",
+    "static": "stored examples",
+    "frozen standard f_a": "standard front",
+    "frozen random f_a": "random front",
+}
 SYMBOLS = {
     "γ_j": r"$\gamma_j$",
     "γ_n": r"$\gamma_n$",
@@ -42,14 +54,25 @@ SYMBOLS = {
 }
 
 
+def in_words(label: str) -> str:
+    """Return a label with names of records as they are written.
+
+    Example:
+        >>> in_words("vgg16 on cifar10, static")
+        'VGG16 on CIFAR-10, stored examples'
+    """
+    known = "|".join(map(re.escape, sorted(NAMES, key=len, reverse=True)))
+    return re.sub(rf"(?<![\w-])({known})(?![\w-])", lambda hit: NAMES[hit[0]], label)
+
+
 def as_mathtext(label: str) -> str:
-    """Return a plain label with its symbols as mathtext.
+    """Return a plain label in words, with its symbols as mathtext.
 
     Example:
         >>> as_mathtext("layers of f_b")
         'layers of $f_b$'
     """
-    return _replaced(label, SYMBOLS)
+    return _replaced(in_words(label), SYMBOLS)
 
 
 def as_plain_text(label: str) -> str:
@@ -112,7 +135,7 @@ def with_data(
 def captioned(drawn: Any, title: str, about: str = "") -> Any:
     """Return axes or a figure, after keeping the finding (``title``) and what is drawn with it."""
     figure = getattr(drawn, "figure", None) or drawn
-    figure.words = {"title": title, "about": about}
+    figure.words = {"title": in_words(title), "about": in_words(about)}
     return drawn
 
 

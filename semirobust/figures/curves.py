@@ -79,7 +79,7 @@ def plot_panels(
     figure, axes = panels_of(len(parts), width=3.4, height=2.5, sharey=True)
     for (name, part), ax in zip(parts, axes, strict=True):
         draw_courses(ax, part, x=x, y=y, by=by)
-        ax.set_title(str(name), fontsize="small")
+        ax.set_title(as_mathtext(str(name)), fontsize="small")
         finished(ax, part, labels, x=x, y=y, by=by, legend=False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
@@ -144,7 +144,7 @@ def plot_densities(records: pd.DataFrame, *, label: str, y: str = "pgd") -> Figu
     for (name, part), ax in zip(parts, axes, strict=True):
         percent = part.assign(share=100 * part["share"])
         draw_courses(ax, percent, x="share", y=y, by="reset", spread=True)
-        ax.set(title=str(name), xscale="log", ylim=(0, None))
+        ax.set(title=as_mathtext(str(name)), xscale="log", ylim=(0, None))
         ax.set_xticks(PERCENT, [str(tick) for tick in PERCENT])
         ax.minorticks_off()
         finished(ax, part, ("weights left, %", label), x="share", y=y, by="reset")

@@ -16,17 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semirobust.figures.alt_text import INK, drawing, told, with_data
+from semirobust.figures.alt_text import INK, drawing, in_words, told, with_data
 from semirobust.figures.networks import with_labels
 from semirobust.figures.style import NETWORKS, Look, set_rows
 from semirobust.results.documents import document, value_at
-from semirobust.results.published import NAMES
 from semirobust.results.records import write_atomically
 
 SHOWN = {
     "robust": "robust",
     "spliced": "spliced",
-    "tuned": "tuned",
+    "tuned": "retrained",
     "frozen standard f_a": "standard front",
 }
 MADE = {"static": "made robust to stored examples", "online": "made robust in training"}
@@ -56,7 +55,7 @@ def plot_protocols(
     table = table.rename(columns=THREATS)
     long = table.melt(keys, [*THREATS.values()], "threat", "accuracy").dropna(subset="accuracy")
     printed = [
-        {"protocol": "static", "network": name, "threat": PAPER, "accuracy": value}
+        {"protocol": "static", "network": SHOWN[name], "threat": PAPER, "accuracy": value}
         for name, value in (paper or {}).items()
         if name in SHOWN
     ]
@@ -94,7 +93,6 @@ def _panel(ax: Axes, part: pd.DataFrame, title: str) -> None:
             mark.set_gid(NAMED.format(threat, accuracy.mean(), behind))
     ax.set(xlim=(-0.03, 1.0))
     set_rows(ax, [SHOWN[label] for label in labels], "accuracy on test images")
-    ax.xaxis.set_major_formatter("{x:.0%}")
     ax.set_title(title, x=0, ha="left")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -112,19 +110,28 @@ def _mark(threat: str, look: Look) -> dict[str, Any]:
 
 
 def caption(networks: pd.DataFrame) -> str:
-    """Return which runs of one network on one data set are drawn, from their settings."""
+    """Return what is found, and which runs of one network on one data set are drawn."""
+    drawn = networks["n_b"].isna() | (networks["n_b"] == networks["n_b"].max())
+    stored = networks[drawn & (networks["protocol"] == "static")]
+    found = "Accuracy by network and threat model"
+    if len(stored):
+        kept, passed = (stored[name].max() for name in ("whitebox", "static"))
+        found = (
+            f"Networks made robust to stored examples keep up to {passed:.1%} by transfer, and "
+            f"{kept:.1%} at most when attacked themselves"
+        )
     settings = document(networks["file"].iloc[0])["settings"]
     width = value_at(settings, "study.architecture.width") or 1
     images = value_at(settings, "study.data.train")
     radius = round(255 * value_at(settings, "study.attack.epsilon"))
     runs = networks.drop_duplicates("file")["protocol"].value_counts()
-    seeds = [f"{runs[name]} {MADE[name].removeprefix('made ')}" for name in MADE if name in runs]
-    found = (networks[column].iloc[0] for column in ("model", "data"))
-    model, data = (NAMES.get(name, name) for name in found)
+    seeds = [f"{runs[name]} {MADE[name]}" for name in MADE if name in runs]
+    model, data = (in_words(networks[column].iloc[0]) for column in ("model", "data"))
     return (
-        f"{model}, {width:g} of its width, {f'{images:,}' if images else 'all'} training images of "
-        f"{data}, ε = {radius}/255, f_b of {networks['n_b'].max():g} layers. Runs: "
-        f"{' and '.join(seeds)}; lines go from the lowest to the highest."
+        f"{found}. {model}, {width:.0%} of its width, "
+        f"{f'{images:,}' if images else 'all'} training images of {data}, ε = {radius}/255, the "
+        f"back {networks['n_b'].max():g} layers. Runs: {' and '.join(seeds)}; marks are "
+        "their means, lines go from the lowest to the highest."
     )
 
 

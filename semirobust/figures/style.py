@@ -9,6 +9,7 @@ Importing this module sets the theme: in an ink that is read on white and on bla
 puts the colour of its text.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -21,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
-from semirobust.figures.alt_text import INK, as_mathtext, with_data
+from semirobust.figures.alt_text import INK, NAMES, as_mathtext, with_data
 
 Records: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
@@ -53,7 +54,7 @@ NETWORKS = {
 }
 THREATS: dict[str, tuple[str, dict[str, Any]]] = {  # column: name, and mark
     "clean": ("clean", {"marker": "|", "markersize": 9}),
-    "static": ("static transfer", {"marker": "o", "markerfacecolor": "none"}),
+    "static": ("transfer", {"marker": "o", "markerfacecolor": "none"}),
     "whitebox": ("white-box PGD-20", {"marker": "o"}),
 }
 OTHERS = (BLUE, ORANGE, GREEN, RED, PINK, BROWN, GREY, LIGHT_BLUE)  # of series
@@ -83,7 +84,7 @@ def looks(values: pd.Series) -> dict[Any, Look]:
     if is_numeric_dtype(values):  # the palest of the palette have no contrast
         colours = sns.color_palette("rocket", len(names) + 3)
         return {name: Look(colour) for name, colour in zip(names, colours, strict=False)}
-    known = {name.removesuffix(" f_a"): look for name, look in NETWORKS.items()} | NETWORKS
+    known = {NAMES.get(name, name): look for name, look in NETWORKS.items()} | NETWORKS
     networks = {name: known[name] for name in names if name in known}
     free = cycle(OTHERS[2:] if networks else OTHERS)
     return {name: networks[name] if name in networks else Look(next(free)) for name in names}
@@ -121,8 +122,11 @@ def panels_of(
 
 
 def label_axes(ax: Axes, x: str, y: str) -> None:
-    """Label both axes, symbols as mathtext."""
+    """Label both axes, symbols as mathtext; those of accuracies are in per cent."""
     ax.set(xlabel=as_mathtext(x), ylabel=as_mathtext(y))
+    for axis, label in ((ax.xaxis, x), (ax.yaxis, y)):
+        if re.search("accuracy|share|certified", label):
+            axis.set_major_formatter(lambda value, _: f"{round(100 * value, 6) + 0.0:g}%")
 
 
 def set_rows(ax: Axes, rows: Sequence[Any], label: str) -> None:

@@ -12,21 +12,19 @@ from .tables import (
     caption,
     chosen,
     collapsed,
-    decimals,
     dependence,
     leaking,
-    mean_and_spread,
     named,
     near_chance,
     notes,
     recorded,
     scale,
-    short,
     varying,
     verdicts,
 )
 from .tickets import against_dense, kept, summary
 from .trying import beside_recorded, tried
+from .words import decimals, mean_and_spread, percent, short
 
 __all__ = [
     "accuracies",
@@ -61,6 +59,7 @@ __all__ = [
     "notes",
     "passed_on",
     "peers",
+    "percent",
     "power",
     "predictors",
     "protocols",

@@ -18,6 +18,7 @@ from semirobust.results.values import Words
 
 CELL = ["model", "frozen", "origin", "training", "n_b"]
 MOVES = 0.1  # bits of ρ, or accuracy, that are a change
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 CLOSE = 0.1  # of the share that is retained: the margin of the claims
 
 
@@ -63,12 +64,15 @@ def carried(found: pd.DataFrame, profile: str) -> Words:
     """Return what carries robustness: in a sentence, then for each architecture."""
     if profile == DEFAULT:
         return Words(SMOKE)
-    models = [(str(model), part) for model, part in found.groupby("model", sort=False)]
-    told = [_lead(*models[0], profile), *(_carried(*each, profile) for each in models)]
+    models = [(str(model), part, profile) for model, part in found.groupby("model", sort=False)]
+    others = models[1:]
     if profile != FULL and recorded("carriers", FULL):
         whole = retained(experiments.tables("carriers", FULL))
-        told += [_carried(str(model), part, FULL) for model, part in whole.groupby("model")]
-    return Words("\n\n".join(told))
+        others += [(str(model), part, FULL) for model, part in whole.groupby("model")]
+    beside = "; ".join(filter(None, (_beside(*each) for each in others)))
+    told = [_lead(*models[0]), _back(models[0][1])]
+    told += [f"In the order of the first three numbers, {beside}."] if beside else []
+    return Words("\n\n".join([told[0], " ".join(told[1:])]))
 
 
 def _cells(part: pd.DataFrame) -> tuple[dict[tuple[Any, ...], Any], int, int]:
@@ -82,42 +86,40 @@ def _runs(model: str, part: pd.DataFrame, profile: str) -> str:
     return f"{NAMES[model]}, {SCALES[profile]}, {seeds} seed{'s' * (seeds > 1)}"
 
 
-def _lead(model: str, part: pd.DataFrame, profile: str) -> str:
+def _three(part: pd.DataFrame) -> list[Any]:
+    """Return three cells of the larger back.
+
+    Behind a robust front, trained on clean images or against the attack; then behind a standard
+    one.
+    """
     cells, _, last = _cells(part)
-    clean, trained = (cells["front", "robust", how, last] for how in ("clean", "adversarial"))
-    behind = cells["front", "standard", "adversarial", last]
+    asked = (("robust", "clean"), ("robust", "adversarial"), ("standard", "adversarial"))
+    return [cells.get(("front", *names, last)) for names in asked]
+
+
+def _lead(model: str, part: pd.DataFrame, profile: str) -> str:
+    clean, trained, behind = _three(part)
     return (
-        f"A robust front alone carries {_half(clean)}: frozen, with a back of {last} layers "
-        f"trained on clean images, it keeps {percent(clean)}. With that back trained against the "
-        f"attack it keeps {percent(trained)}, and a standard front {percent(behind)} "
+        f"A robust front alone carries {_half(clean)}: frozen, with a back of {part['n_b'].max()} "
+        f"layers trained on clean images, it keeps {percent(clean)}. With that back trained "
+        f"against the attack it keeps {percent(trained)}, and a standard front {percent(behind)} "
         f"({_runs(model, part, profile)})."
     )
 
 
-def _carried(model: str, part: pd.DataFrame, profile: str) -> str:
-    cells, first, last = _cells(part)
-    clean = {
-        f"a robust front with a back of {first} layers": ("front", "robust", first),
-        f"with one of {last}": ("front", "robust", last),
-        f"a robust back of {first} layers": ("back", "robust", first),
-        f"one of {last}": ("back", "robust", last),
-        "the front of another seed": ("front", "another", last),
-    }
-    attacked = {
-        f"a robust front with a back of {last} layers": ("front", "robust", last),
-        "a standard front": ("front", "standard", last),
-        f"a standard back of {first} layers": ("back", "standard", first),
-    }
+def _back(part: pd.DataFrame) -> str:
+    cells, *sizes = _cells(part)
+    known = {n: cells.get(("back", "robust", "clean", n)) for n in sizes}
+    kept = [f"{percent(cell)} ({n} layers)" for n, cell in known.items() if cell]
+    return f"A robust back alone keeps {' or '.join(kept)}." if kept else ""
 
-    def kept(training: str, words: Mapping[str, tuple[str, str, int]]) -> str:
-        known = {name: cells.get((*at[:2], training, at[2])) for name, at in words.items()}
-        return ", ".join(f"{name} {percent(cell)}" for name, cell in known.items() if cell)
 
-    return (
-        f"**{_runs(model, part, profile)}.** Frozen, with the rest trained on clean images: "
-        f"{kept('clean', clean)}. With the rest trained against the attack: "
-        f"{kept('adversarial', attacked)}."
-    )
+def _beside(model: str, part: pd.DataFrame, profile: str) -> str:
+    three = _three(part)
+    if not all(three):
+        return ""
+    first, second, third = map(percent, three)
+    return f"{_runs(model, part, profile)}: {first}, {second} and {third}"
 
 
 def _half(one: Mapping[Any, Any]) -> str:
@@ -135,7 +137,23 @@ def _half(one: Mapping[Any, Any]) -> str:
 
 
 def writings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return how far each writing moves ρ and the logits, the mean over seeds."""
+    """Return as words how far each writing moves ρ and the logits, the mean over seeds."""
+    found = _moved(tables)
+    return found.map("{:+.2f}".format).assign(logits=found["logits"].map(_tiny))
+
+
+def _tiny(value: float) -> str:
+    """Return a small number as words.
+
+    Example:
+        >>> _tiny(2.1e-9)
+        '2 × 10⁻⁹'
+    """
+    digit, _, power = f"{value:.0e}".partition("e")
+    return f"{digit} × 10{str(int(power)).translate(RAISED)}" if value else "0"
+
+
+def _moved(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     table = tables["writings"]
     columns = {"moved_paper": "ρ as published", "moved_calibrated": "excess", "change": "logits"}
     rows = table[table["network"] != "as trained"].groupby("network", sort=False)
@@ -144,14 +162,21 @@ def writings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def doses(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return for each training how ρ and accuracy grow from no dose to the largest."""
+    """Return for each training, in bits and points, what grows from no dose to the largest."""
+    found = _grown(tables)
+    points = found.index.get_level_values("of").isin(["clean", "white-box"])
+    words = found.map("{:+.2f} bits".format)
+    return words.where(~points[:, None], (100 * found).map("{:+.1f} points".format))
+
+
+def _grown(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     names = {"calibrated": "excess", "paper": "ρ", "clean": "clean", "whitebox": "white-box"}
     found = []
     for training, part in tables["doses"].groupby("training", sort=False):
         for column, name in names.items():
             unit = "points" if column in ("clean", "whitebox") else "bits"
             found.append({"training": training, "of": name, **_interval(part[column], 0.0, unit)})
-    return pd.DataFrame(found).set_index(["training", "of"]).round(4)
+    return pd.DataFrame(found).set_index(["training", "of"])
 
 
 def dosed(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -169,26 +194,23 @@ def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> Words:
     """Return whether ρ is a cause, as far as the interventions tell."""
     if profile == DEFAULT:
         return Words(SMOKE)
-    table, moved = tables["writings"], writings(tables)
+    table, moved = tables["writings"], _moved(tables)
     most = [name for name in moved.index if name.endswith("copies")][-1]
     heads = table.groupby("network")["whitebox"].mean()
     apart = moved.loc["standard head", ["ρ as published", "excess"]].abs().max()
     if apart > 0:
         raise ValueError(f"the heads do not share their hidden layers: ρ differs by {apart:.2g}")
-    copies, idle = moved.loc[most].iloc[0], moved.loc["idle units"].iloc[0]
+    copies = moved.loc[most].iloc[0]
     lost = heads["robust head"] - heads["standard head"]
     if min(abs(copies), abs(lost)) < MOVES:
         raise ValueError(f"no sentence for {copies:.3f} bits moved and {lost:.3f} lost")
-    grown = doses(tables)
+    grown = _grown(tables)
     told = [_dose(str(how), grown.loc[how]) for how in grown.index.unique("training")]
     return Words(
         f"ρ does not fix robustness: two networks that share their hidden layers, and so ρ there, "
         f"keep {heads['robust head']:.1%} and {heads['standard head']:.1%} under attack, and "
         f"{most} of every unit, which leave exact information as it was, move the estimate by "
-        f"{copies:+.2f} bits in one and the same function. "
-        f"{_tried(grown)}\n\n"
-        f"Idle units move ρ by {idle:+.2f} bits. No logit changes by more than "
-        f"{moved['logits'].max():.0e} of the largest. {' '.join(told)}"
+        f"{copies:+.2f} bits in one and the same function. {_tried(grown)}\n\n{' '.join(told)}"
     )
 
 

@@ -6,7 +6,8 @@ whether a front that is certified no less as a whole passes on less to another f
 
 import pandas as pd
 
-from semirobust.findings.tables import NONE, SMOKE, Tables, how_often, noise
+from semirobust.findings.tables import SMOKE, Tables, noise
+from semirobust.findings.words import NONE, how_often, percent
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.values import Words
 from semirobust.results.verdicts import GRANTED, Word, decide, estimate
@@ -38,7 +39,8 @@ def shortfalls(networks: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
     found["±"] = [round(100 * noise(*three), 1) for three in shares]
     found["its epochs"] = found["its"].astype("Int64")
     found["on"] = found["data"] + " " + found["epsilon"].map("{:.2g}".format)
-    found = found.rename(columns={SHARE: "k samples"}).round({"k samples": 3, "symbolic": 3})
+    found = found.rename(columns={SHARE: "k samples"})
+    found[["k samples", "symbolic"]] = percent(found[["k samples", "symbolic"]])
     columns = ["k samples", "symbolic", "its epochs", "short", "±"]
     return found.set_index(["on", "epochs", "k"])[columns].astype(object).fillna(NONE)
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.figures.networks import with_labels
-from semirobust.findings.tables import NONE, Tables, accuracies, decimals, named, short, varying
+from semirobust.findings.tables import Tables, accuracies, named, varying
+from semirobust.findings.words import NONE, decimals, percent, short
 from semirobust.results.profiles import DEFAULT, PROFILES
 
 PROFILE = "gpu"
@@ -61,7 +62,7 @@ def attacks(tables: Tables) -> pd.DataFrame:
     by = [*varying(scores), "cut", "label"]
     shown = scores.pivot_table(index=by, columns="attack", values="accuracy", sort=False)
     shown.insert(0, "clean", scores.groupby(by)["clean_accuracy"].mean())
-    return shown.rename_axis(index={"cut": "n_b", "label": "network"}, columns=None).round(3)
+    return percent(shown.rename_axis(index={"cut": "n_b", "label": "network"}, columns=None))
 
 
 def images(tables: Tables) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from semirobust.experiments import registry as experiments
+from semirobust.findings.words import NONE, decimals, percent
 from semirobust.results.documents import document
 from semirobust.results.records import results_root
 
@@ -35,10 +36,10 @@ def evaluations(name: str) -> pd.DataFrame:
     table["passes"] = (table["forward"] + table["backward"]) / 1000
     by = ["network", "method"]
     left = table.pivot_table(index=by, columns="epsilon_255", values="accuracy", sort=False)
-    left.columns = [f"{radius}/255" for radius in left.columns]
+    left = percent(left.set_axis([f"{radius}/255" for radius in left.columns], axis="columns"))
     names = {"overstated": "over-stated", "differs": "differ", "cpu_seconds": "CPU s"}
     spent = table.groupby(by, sort=False)[[*names, "passes"]].sum().rename(columns=names)
-    return left.join(spent).rename(columns={"passes": "passes, thousands"}).round(3)
+    return left.join(spent.round(1)).rename(columns={"passes": "passes, thousands"})
 
 
 def ratios(name: str) -> pd.DataFrame:
@@ -80,4 +81,5 @@ def checked(profile: str) -> pd.DataFrame:
     last = tables["rho"].query("j == j.max()").set_index([*by, "preset"])
     read = last["value"].unstack().rename(columns=READINGS)
     answers = last["answers"].unstack()["published"].rename("H(ŷ | y)")
-    return pd.DataFrame(shown).join(read).join(answers)
+    found = pd.DataFrame(shown).join(read).join(answers).reset_index()
+    return decimals(found.fillna({"front": NONE}).set_index(by), 2)

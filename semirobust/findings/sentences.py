@@ -12,18 +12,17 @@ import pandas as pd
 from semirobust.findings.full_size import PROFILE, missing, wide
 from semirobust.findings.tables import (
     NEAR,
-    NONE,
     RUN,
     SMOKE,
     Tables,
     chosen,
-    how_often,
     more,
     named,
     split,
     varying,
     verdicts,
 )
+from semirobust.findings.words import NONE, how_often
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.published import NAMES
 from semirobust.results.values import Words
@@ -42,6 +41,7 @@ WORDS = {"†": "at chance on clean images"}
 FEW = 3  # as many numbers are given one by one
 SCALES = {"cpu": "narrow networks", "gpu": "full width", "paper": "the paper's settings"}
 CLEAN = "f_b on clean images"
+TOLD = {"tuned": "retrained", CONTROL: "behind a standard front"}
 LEADS = {  # the answer to a chapter's own question, where splicing costs and retraining helps
     "vgg16": "Not by itself, but its back can be retrained behind it.",
     "alexnet": "No, the same holds without batch norm.",
@@ -206,7 +206,9 @@ def _in_short(tables: Tables, profile: str) -> str:
     """Return the deepest cut's accuracies in a line, and in how many rows each claim holds."""
     found = _decided(tables, profile)
     main = _deepest(found)[["robust", "spliced", "tuned", *[CONTROL] * (CONTROL in found)]]
-    line = ", ".join(f"{value:.1%}" for value in main.iloc[0])
+    line = ", ".join(
+        f"{TOLD.get(str(name), name)} {value:.1%}" for name, value in main.iloc[0].items()
+    )
     if len(found) == 1:
         return line
     held = [f"{says} in {(found[name] == 'holds').sum()}" for name, says in COUNTED.items()]
@@ -264,7 +266,7 @@ def restored(tables: Tables, protocol: str | None = None, threat: str = "whitebo
             places = {"standard": NONE, "spliced": cut, "tuned": cut, "robust": NONE}
             four = wide[[(place, name) for name, place in places.items()]].droplevel(0, axis=1)
             share = _share(four, part["n"].min())
-            means = {str(name): f"{value:.3f}" for name, value in four.mean().items()}
+            means = {str(name): f"{value:.1%}" for name, value in four.mean().items()}
             found.append({**names, "n_b": cut, **means, "restored": share})
     columns = [*keys, "n_b", "standard", "spliced", "tuned", "robust", "restored"]
     return pd.DataFrame(found, columns=columns).set_index([*keys, "n_b"])
@@ -277,7 +279,7 @@ def _share(four: pd.DataFrame, n: float) -> str:
     if not more(robust, spliced, n).any():
         return "nothing was lost"
     mean = four.mean()
-    return f"{(mean['tuned'] - mean['spliced']) / (mean['robust'] - mean['spliced']):.2f}"
+    return f"{(mean['tuned'] - mean['spliced']) / (mean['robust'] - mean['spliced']):.0%}"
 
 
 def larger(means: pd.DataFrame, asked: Sequence[tuple[str, ...]], by: str) -> pd.DataFrame:

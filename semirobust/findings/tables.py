@@ -6,7 +6,6 @@ difference is taken as if the networks had met different images, which makes it 
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,16 +13,14 @@ import pandas as pd
 
 from semirobust.experiments import registry as experiments
 from semirobust.experiments.scales import CLASSES
+from semirobust.figures.alt_text import in_words
 from semirobust.figures.networks import with_labels
-from semirobust.results.frames import mean_and_spread as mean_and_spread
+from semirobust.findings.words import NONE, SHOWN, decimals, how_often, mean_and_spread, short
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.verdicts import GRANTED, decide, estimate
 
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
-NONE = "–"  # no value, or a network without a cut
-SHOWN = {"clean": "clean", "static": "static", "whitebox": "white-box"}
-SHOWN |= {"headline": "APGD", "autoattack": "AA"}
 ROWS = ("model", "data", "setting")  # columns that tell rows of one table apart
 RUN = (*ROWS, "protocol", "seed")  # and those that tell runs apart
 NEAR = 0.02  # accuracy that counts as the same: the paper's one to two per cent
@@ -87,16 +84,6 @@ def varying(table: pd.DataFrame) -> list[str]:
     return [name for name in ROWS if name in table and table[name].nunique() > 1]
 
 
-def decimals(table: Any, digits: int = 3) -> Any:
-    """Return numbers of a column or table as words, a dash where there is none.
-
-    Example:
-        >>> decimals(pd.Series([0.5, None])).tolist()
-        ['0.500', '–']
-    """
-    return table.map(lambda value: NONE if pd.isna(value) else f"{value:.{digits}f}")
-
-
 def images(tables: Tables, networks: pd.DataFrame, threat: str) -> pd.Series:
     """Return on how many images the accuracy of each network under a threat was taken.
 
@@ -143,13 +130,8 @@ def accuracies(tables: Tables, protocol: str | None = None) -> pd.DataFrame:
     networks["network"] += lost.map({True: " †", False: ""})
     columns = [name for name in SHOWN if name in networks and networks[name].notna().any()]
     groups = networks.groupby(by, sort=False, dropna=False)
-    shown = groups[columns].agg(partial(mean_and_spread, alone="")).replace("", NONE)
+    shown = groups[columns].agg(mean_and_spread, alone="").replace("", NONE)
     return shown.rename(columns=SHOWN).rename_axis(index={"cut": "n_b"})
-
-
-def short(labels: pd.Series) -> pd.Series:
-    """Return labels of networks without the f_a that controls end in."""
-    return labels.str.removesuffix(" f_a")
 
 
 def collapsed(tables: Tables, protocol: str | None = None) -> list[str]:
@@ -199,16 +181,6 @@ def leaking(tables: Tables, protocol: str = "static") -> pd.DataFrame:
     return shown.rename_axis(index={"cut": "n_b"})
 
 
-def how_often(held: pd.Series) -> str:
-    """Return in how many seeds something held.
-
-    Example:
-        >>> how_often(pd.Series([True, False, True]))
-        '2 of 3'
-    """
-    return f"{int(held.sum())} of {len(held)}"
-
-
 def verdicts(
     tables: Tables, profile: str, *, protocol: str, threat: str = "whitebox"
 ) -> pd.DataFrame:
@@ -222,7 +194,7 @@ def verdicts(
     found = [
         {**names, **row} for names, part in split(networks, keys) for row in _answers(part, threat)
     ]
-    index, columns = [*keys, "n_b", "question"], ["difference", "value", "verdict"]
+    index, columns = [*keys, "n_b", "question"], ["difference", "points", "verdict"]
     table = pd.DataFrame(found, columns=[*index, *columns]).set_index(index)
     return table.assign(**{columns[-1]: NONE}) if profile == DEFAULT else table
 
@@ -246,7 +218,7 @@ def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:
     top, floor = wide[NONE, "robust"], wide[NONE, "standard"]
     yield _answer(NONE, "robust at all", ("robust", "standard"), top, floor, n)
     if not more(top, floor, n).any():
-        nothing = dict.fromkeys(("n_b", "value", "verdict"), NONE)
+        nothing = dict.fromkeys(("n_b", "points", "verdict"), NONE)
         yield {**nothing, "question": "the rest", "difference": "nothing to restore"}
         return
     for cut in [name for name in known["cut"].unique() if name != NONE]:
@@ -266,8 +238,8 @@ def _answer(
     return {
         "n_b": cut,
         "question": question,
-        "difference": " - ".join(names).replace("frozen ", ""),
-        "value": mean_and_spread(one - other),
+        "difference": " - ".join(map(in_words, names)),
+        "points": mean_and_spread(one - other, unit=""),
         "verdict": _verdict(one, other, n),
     }
 

@@ -3,7 +3,8 @@
 import pandas as pd
 from scipy.stats import t as student
 
-from semirobust.findings.tables import SMOKE, mean_and_spread
+from semirobust.findings.tables import SMOKE
+from semirobust.findings.words import mean_and_spread
 from semirobust.results.profiles import DEFAULT
 from semirobust.results.values import Words
 from semirobust.results.verdicts import decide, estimate

@@ -128,11 +128,11 @@ def retention_errors(networks: pd.DataFrame, run: Sequence[str]) -> "pd.Series[f
 
 
 def mean_and_spread(
-    values: "pd.Series[float]", digits: int = 3, *, alone: str = " (1 seed)"
+    values: "pd.Series[float]", digits: int = 3, *, alone: str = " (1 seed)", unit: str = ""
 ) -> str:
     """Return mean and, from two known values on, standard deviation; "" where none is known.
 
-    ``alone`` is said of a value that is the only known one of several.
+    ``alone`` is said of a value that is the only known one of several, ``unit`` after the numbers.
 
     Example:
         >>> mean_and_spread(pd.Series([0.25, 0.75, None]))
@@ -143,5 +143,5 @@ def mean_and_spread(
         return ""
     mean = f"{known.mean():.{digits}f}"
     if len(known) > 1:
-        return f"{mean} ± {known.std():.{digits}f}"
-    return mean + alone if len(values) > 1 else mean
+        return f"{mean} ± {known.std():.{digits}f}{unit}"
+    return mean + unit + alone * (len(values) > 1)

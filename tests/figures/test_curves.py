@@ -20,7 +20,7 @@ RECORDS = pd.DataFrame(
 
 def test_every_row_has_a_panel_with_a_line_for_each_reset_from_dense_to_sparse():
     figure = plot_densities(RECORDS, label="accuracy")
-    assert [ax.get_title() for ax in figure.axes] == ["digits", "mnist"]
+    assert [ax.get_title() for ax in figure.axes] == ["digits", "MNIST"]
     for ax in figure.axes:
         assert [text.get_text() for text in ax.get_legend().get_texts()] == ["original", "random"]
         left, right = ax.get_xlim()

@@ -37,7 +37,7 @@ def test_a_panel_a_protocol_shows_the_deepest_cut_and_who_is_published():
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["made robust to stored examples", "made robust in training"]
     names = [[tick.get_text() for tick in ax.get_yticklabels()] for ax in figure.axes]
-    assert names == [["robust", "tuned", "standard front"]] * 2
+    assert names == [["robust", "retrained", "standard front"]] * 2
     data, metadata = figure._repr_mimebundle_()
     alt = metadata[CSV]["alt"]
     assert "robust: 0 at white-box, 0.55 at transfer, 0.79 at the paper" in alt
@@ -104,9 +104,10 @@ def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, m
     assert cli.main(["figure", "table-1", "vgg16", str(tmp_path / "a.svg")]) == 0
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert (
-        "VGG16, 0.25 of its width, 10,000 training images of CIFAR-10, ε = 8/255, f_b of 12" in text
+        "VGG16, 25% of its width, 10,000 training images of CIFAR-10, ε = 8/255, the back 12"
+        in text
     )
-    assert "Runs: 1 robust in training" in text
+    assert "Runs: 1 made robust in training" in text
     assert f"<rdf:li>{path.stem}</rdf:li>" in text
     assert cli.main(["figure", "table-1", "alexnet", str(tmp_path / "b.svg")]) == 1
     assert "run table-1 --profile cpu --only alexnet cifar10" in capsys.readouterr().err

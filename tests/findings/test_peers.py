@@ -32,8 +32,8 @@ def test_a_method_s_radii_stand_beside_each_other_and_its_costs_are_summed(monke
     table = peers.evaluations("some")
     assert list(table.loc["robust"].index) == ["ours", "theirs"]
     assert table.loc[("robust", "ours")].to_dict() == {
-        "4/255": 0.5,
-        "8/255": 0.5,
+        "4/255": "50.0%",
+        "8/255": "50.0%",
         "over-stated": 2,
         "differ": 4,
         "CPU s": 5.0,

@@ -223,7 +223,7 @@ def test_where_robust_is_no_better_than_standard_nothing_is_asked():
 
 
 def test_the_share_restored_is_that_of_the_means():
-    assert conclusions.restored(tables(GOOD))["restored"].tolist() == ["0.97"]
+    assert conclusions.restored(tables(GOOD))["restored"].tolist() == ["98%"]
     kept = {**GOOD, "spliced": 0.5}
     assert conclusions.restored(tables(kept))["restored"].tolist() == ["nothing was lost"]
 
@@ -267,7 +267,7 @@ def test_a_network_at_chance_is_marked_and_named(clean, collapsed):
 def test_stored_examples_read_better_than_clean_ones_are_counted():
     table = findings.leaking(tables(GOOD, clean=0.4, static=0.6), "online")
     assert set(table["above in"]) == {"2 of 2"}
-    assert set(table["difference"]) == {"0.200 ± 0.000"}
+    assert set(table["difference"]) == {"20.0 ± 0.0%"}
 
 
 def test_dependence_is_compared_on_layers_that_all_networks_have():

@@ -20,7 +20,7 @@ def test_a_table_has_mean_spread_and_number_of_networks():
     table = summary(RECORDS, ["row", "reset", "share"], ["pgd"])
     assert len(table) == 8
     first = table.iloc[0]
-    assert first["pgd"] == "0.550 ± 0.071"
+    assert first["pgd"] == "55.0 ± 7.1%"
     assert first["networks"] == 2
 
 
