@@ -23,7 +23,7 @@ def test_it_opens_with_the_answer_and_the_figure_of_the_front_page():
 
 
 def test_no_result_is_typed_into_it():
-    typed = re.sub("<!-- answer -->.*?<!-- end -->", "", TEXT, flags=re.DOTALL)
+    typed = re.sub("<!-- (?:answer|caption) -->.*?<!-- end -->", "", TEXT, flags=re.DOTALL)
     assert set(re.findall(r"[\d.]+ ?%", typed)) == {"95 %"}
 
 

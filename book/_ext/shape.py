@@ -23,6 +23,8 @@ SHOWN = NAMES | {  # cells of tables that are names of records, as they are writ
     "protocol": "trained on",
     "whitebox": "white-box",
     "n_b": "n<sub>b</sub>",
+    "frozen standard f_a": "standard front",
+    "frozen random f_a": "random front",
 }
 CHECKS = {"nbval-check-output", "parameters", "injected-parameters", "setup"}
 

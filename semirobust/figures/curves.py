@@ -130,7 +130,8 @@ def plot_pairs(records: pd.DataFrame, *, x: str, y: str, by: str, labels: tuple[
         marks = look.marks(shape, markersize=6, linestyle="none", label=as_mathtext(name))
         ax.plot(part[x], part[y], **marks)
     ax.axhline(0, color=LINE, linewidth=0.8, linestyle="dotted")
-    return finished(ax, records, labels, x=x, y=y, by=by, points=True)
+    legend_above(ax)
+    return finished(ax, records, labels, x=x, y=y, by=by, points=True, legend=False)
 
 
 def plot_densities(records: pd.DataFrame, *, label: str, y: str = "pgd") -> Figure:

@@ -166,7 +166,8 @@ def doses(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     found = _grown(tables)
     points = found.index.get_level_values("of").isin(["clean", "white-box"])
     words = found.map("{:+.2f} bits".format)
-    return words.where(~points[:, None], (100 * found).map("{:+.1f} points".format))
+    words[points] = (100 * found[points]).map("{:+.1f} points".format)
+    return words
 
 
 def _grown(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -111,11 +111,11 @@ def foretold(rows: pd.DataFrame, table: pd.DataFrame, profile: str) -> Words:
     proven = table[(table["low"] > 0) & (table["p"] < 0.05) & (table["mean"] >= MARGIN)]
     detail = (
         f"{len(rows)} trained networks in {clusters} groups of one architecture and seed. "
-        f"Without ρ, {', '.join(map(_words, KNOWN))} explain {explained(rows):.0%} of the "
-        "variance of R in groups that were not fitted."
+        f"Without ρ, {', '.join(map(_words, KNOWN[:-1]))} and {_words(KNOWN[-1])} explain "
+        f"{explained(rows):.0%} of the variance of R in groups that were not fitted."
     )
     beside = (
-        f"of {len(table)} variants the best, {best.name}, changes the explained share of the "
+        f"of {len(table)} variants the best ({best.name}) changes the explained share of the "
         f"variance of R by {best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]"
     )
     if proven.empty:

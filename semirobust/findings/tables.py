@@ -25,6 +25,7 @@ ROWS = ("model", "data", "setting")  # columns that tell rows of one table apart
 RUN = (*ROWS, "protocol", "seed")  # and those that tell runs apart
 NEAR = 0.02  # accuracy that counts as the same: the paper's one to two per cent
 SMOKE = "Profile smoke: very small networks on digits. It finds nothing."
+BACK = f"back within {100 * NEAR:.0f} points"
 QUESTIONS = (
     ("splicing costs", "robust", "spliced"),
     ("retraining f_b gains", "tuned", "spliced"),
@@ -228,7 +229,7 @@ def _answers(part: pd.DataFrame, threat: str) -> Iterator[dict[str, Any]]:
                 answer = _answer(cut, question, (one, other), columns[one], columns[other], n)
                 control = other.startswith("frozen") and (cut, other) in lost
                 yield answer | ({"verdict": "†"} if control else {})
-        back = _answer(cut, f"back within {NEAR}", ("tuned", "robust"), columns["tuned"], top, n)
+        back = _answer(cut, BACK, ("tuned", "robust"), columns["tuned"], top, n)
         yield back | {"verdict": _verdict(columns["tuned"], top, n, least=-NEAR)}
 
 

@@ -56,17 +56,17 @@ def test_a_difference_is_decided_by_the_rule_of_the_ledger():
         "retraining f_b gains": "holds",
         "standard front beats spliced": "does not hold",
         "robust front gives more": "holds",
-        "back within 0.02": "undecided",
+        "back within 2 points": "undecided",
     }
     back = tables(GOOD, seeds=3, images=100_000)
-    assert held(back)["back within 0.02"] == "holds"
+    assert held(back)["back within 2 points"] == "holds"
     assert held(tables(GOOD, seeds=1))["standard front beats spliced"] == "undecided"
 
 
 def test_fewer_images_leave_fewer_differences():
     few = held(tables({**GOOD, "tuned": 0.2}, images=20))
     assert few["retraining f_b gains"] == "undecided"
-    assert few["back within 0.02"] == "undecided"
+    assert few["back within 2 points"] == "undecided"
 
 
 def test_every_run_and_every_threat_has_its_own_number_of_images():
