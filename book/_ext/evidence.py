@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from semirobust.results import verdicts
 from semirobust.results.documents import document
 from semirobust.results.frames import frame, retention_errors
 from semirobust.results.profiles import DEFAULT, PROFILES
@@ -172,15 +173,8 @@ def _standing(
     for file, flags in zip(rows["file"], rows["standing"], strict=True):
         kept.setdefault(file, []).append(np.array([*flags], dtype=float))
     if test.table == "doses":
-        return {file: _slopes(doses) for file, doses in kept.items()}
+        return {file: verdicts.slopes(doses) for file, doses in kept.items()}
     return {file: flags for file, (*_, flags) in kept.items()}
-
-
-def _slopes(doses: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the slope of each image's flags over the doses, at even steps from 0 to 1."""
-    at = np.linspace(-0.5, 0.5, len(doses))
-    slopes: NDArray[np.float64] = at @ np.stack(doses) / (at @ at)
-    return slopes
 
 
 def _difference(one: Value, other: Value, *, share: bool) -> Value:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from semirobust.experiments import registry as experiments
@@ -176,8 +177,19 @@ def _grown(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for training, part in tables["doses"].groupby("training", sort=False):
         for column, name in names.items():
             unit = "points" if column in ("clean", "whitebox") else "bits"
-            found.append({"training": training, "of": name, **_interval(part[column], 0.0, unit)})
+            of_images = _of_images(tables, str(training)) if column == "whitebox" else 0.0
+            interval = _interval(part[column], of_images, unit)
+            found.append({"training": training, "of": name, **interval})
     return pd.DataFrame(found).set_index(["training", "of"])
+
+
+def _of_images(tables: Mapping[str, pd.DataFrame], training: str) -> float:
+    """Return the standard error that the images leave of white-box accuracy's growth over doses."""
+    reports = tables["reports"]
+    rows = reports[(reports["column"] == "whitebox") & (reports["training"] == training)]
+    flags = rows.sort_values("weight").groupby("seed")["standing"]
+    doses = [[np.array([*one], dtype=float) for one in several] for _, several in flags]
+    return float(verdicts.image_variance([verdicts.slopes(one) for one in doses]) ** 0.5)
 
 
 def dosed(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -216,13 +228,18 @@ def caused(tables: Mapping[str, pd.DataFrame], profile: str) -> Words:
 
 
 def _tried(grown: pd.DataFrame) -> str:
-    """Return whether training raised ρ, and whether robustness rose with it."""
+    """Return in which reading training raised ρ, and whether robustness rose with it."""
     low = grown["low"].unstack("of")
-    raised = low[low["excess"] > 0]
-    if raised.empty:
-        return "Whether more ρ would help was not tried: the training that should raise it did not."
-    along = int((raised["white-box"] > 0).sum())
-    return f"Raised in training, it takes robustness along in {along} of {len(raised)} trainings."
+    told = []
+    for name, words in (("ρ", "ρ as published"), ("excess", "its excess over the null")):
+        raised = low[low[name] > 0]
+        along = int((raised["white-box"] > 0).sum())
+        told.append(
+            f"Whether more of {words} would help was not tried: no training raised it."
+            if raised.empty
+            else f"Where training raises {words}, robustness rises in {along} of {len(raised)}."
+        )
+    return " ".join(told)
 
 
 def _dose(training: str, grown: pd.DataFrame) -> str:

@@ -87,6 +87,18 @@ def image_variance(terms: Sequence[NDArray[np.float64]]) -> float:
     )
 
 
+def slopes(doses: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return what each image adds to a slope over doses, at even steps from 0 to 1, by its flags.
+
+    Example:
+        >>> slopes([np.array([1.0, 1.0]), np.array([1.0, 0.0])]).tolist()
+        [0.0, -1.0]
+    """
+    at = np.linspace(-0.5, 0.5, len(doses))
+    found: NDArray[np.float64] = at @ np.stack(doses) / (at @ at)
+    return found
+
+
 def decide(found: Estimate, within: tuple[float, float], level: float = LEVEL) -> Decision:
     """Return what an estimate decides of the claim that the quantity lies in a range."""
     low, high = within

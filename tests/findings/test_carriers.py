@@ -67,16 +67,23 @@ def writings(copies=0.4, apart=0.0):
     doses = [
         {"training": "clean", "seed": s, **grown, "whitebox": 0.01 * (s - 1)} for s in range(3)
     ]
-    return {"writings": pd.DataFrame(table), "doses": pd.DataFrame(doses)}
+    flags = [(s, w, "01" * 500) for s in range(3) for w in (0.0, 3.0)]
+    reports = pd.DataFrame(flags, columns=["seed", "weight", "standing"])
+    reports = reports.assign(training="clean", column="whitebox")
+    return {"writings": pd.DataFrame(table), "doses": pd.DataFrame(doses), "reports": reports}
 
 
 def test_what_the_interventions_say_or_that_there_is_no_sentence():
     told = carriers.caused(writings(), "cpu")
     assert "keep 30.0% and 0.0% under attack" in told
-    assert "along in 0 of 1 trainings" in told
+    raised = "training raises {}, robustness rises in 0 of 1"
+    assert raised.format("ρ as published") in told
+    assert raised.format("its excess over the null") in told
     fallen = writings()
     fallen["doses"]["calibrated"] *= -1
-    assert "was not tried" in carriers.caused(fallen, "cpu")
+    again = carriers.caused(fallen, "cpu")
+    assert raised.format("ρ as published") in again
+    assert "more of its excess over the null would help was not tried" in again
     assert "the excess of ρ rises (+0.20 bits" in told
     assert "white-box accuracy neither rises nor falls that we can tell" in told
     with pytest.raises(ValueError, match="no sentence"):
