@@ -5,6 +5,7 @@ exit status is 1. Notebooks and book are made by the checkout (``workflow.pages`
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -23,6 +24,12 @@ from semirobust.workflow import pages
 from semirobust.workflow.commands import add, number, use_data
 
 EXPECTED = (ValueError, OSError, FloatingPointError, RuntimeError)
+ELSEWHERE = "; name another place, such as by SEMIROBUST_RESULTS and SEMIROBUST_ARTIFACTS"
+MENDS = {
+    errno.ENOSPC: "; free some, and the same command goes on",
+    errno.EROFS: ELSEWHERE,
+    errno.EACCES: ELSEWHERE,
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -44,7 +51,8 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except EXPECTED as error:
-        print(f"semirobust: {error}", file=sys.stderr)
+        mend = MENDS.get(getattr(error, "errno", None) or 0, "")
+        print(f"semirobust: {error}{mend}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("semirobust: stopped; the same command goes on from here", file=sys.stderr)
@@ -228,7 +236,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
     """
     from semirobust import data
     from semirobust.evaluation import scrutiny
-    from semirobust.training.files import load_network
+    from semirobust.training.files import load_network, name_in
 
     if chosen.json and chosen.json.exists():
         raise FileExistsError(f"{chosen.json} is there already: name another file")
@@ -249,7 +257,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
         seed=chosen.seed,
         probes=min(chosen.probes, chosen.images),
         dataset=chosen.data,
-        architecture=_architecture(chosen.checkpoint),
+        architecture=name_in(chosen.checkpoint),
         stand_in=chosen.stand_in,
     )
     report = scrutiny.evaluate(network, found.test.to(device), settings, surrogate=surrogate)
@@ -257,14 +265,6 @@ def evaluate(chosen: argparse.Namespace) -> None:
     if chosen.json:
         record = {**report.as_record(), "provenance": results.provenance()}
         results.write_atomically(chosen.json, (json.dumps(record, indent=1) + "\n").encode())
-
-
-def _architecture(checkpoint: Path) -> str:
-    """Return the name of the network in a file, for which there may be a published ceiling."""
-    from safetensors import safe_open
-
-    with safe_open(checkpoint, framework="pt") as file:
-        return str(json.loads(file.metadata()["architecture"])["name"])
 
 
 def figure(chosen: argparse.Namespace) -> None:

@@ -164,8 +164,11 @@ def test_a_recorded_row_is_not_run_again(capsys, monkeypatch):
 
 @pytest.mark.parametrize("how", ["full", "read-only", "a name too long"])
 def test_what_the_system_refuses_is_one_line(how, monkeypatch, capfd):
-    code = {"full": errno.ENOSPC, "read-only": errno.EROFS, "a name too long": errno.ENAMETOOLONG}
-    number = code[how]
+    number, mend = {
+        "full": (errno.ENOSPC, "; free some, and the same command goes on"),
+        "read-only": (errno.EROFS, "; name another place, such as by SEMIROBUST_RESULTS"),
+        "a name too long": (errno.ENAMETOOLONG, ""),
+    }[how]
 
     def refused(*_, **__):
         raise OSError(number, os.strerror(number), "results")
@@ -174,7 +177,7 @@ def test_what_the_system_refuses_is_one_line(how, monkeypatch, capfd):
     status, out, err = told(capfd, "run", "table-1")
     assert out == ""
     assert (status, err.count("\n")) == (1, 1)
-    assert f"{os.strerror(number)}: 'results'" in err
+    assert f"{os.strerror(number)}: 'results'{mend}" in err
 
 
 def test_a_reader_that_has_gone_is_told_nothing():

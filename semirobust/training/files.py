@@ -154,6 +154,12 @@ def load_network(path: Path) -> nn.Sequential:
     return network
 
 
+def name_in(path: Path) -> str:
+    """Return the name of the network in a file, for which there may be a published ceiling."""
+    with safe_open(path, framework="pt") as file:
+        return str(json.loads(file.metadata()["architecture"])["name"])
+
+
 def _brief(error: Exception) -> str:
     """Return the first line of an error."""
     return str(error).partition("\n")[0]
