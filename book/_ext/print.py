@@ -21,13 +21,18 @@ FLAGS = (  # no window, no sandbox (which containers lack), and nothing of the b
     "--disable-sync",
 )
 LEFT_OUT = (
-    ".headerlink, form, .address, #jb-print-docs-body, .prev-next-footer, script, noscript, input"
+    ".headerlink, form, .address, #jb-print-docs-body, .prev-next-footer, script, noscript, input, "
+    "details:has(.collapsed:-soup-contains-own('Code'))"  # which nobody opens on paper
 )
 OFFER = '<span id="pdf"> · <a href="../book.pdf">the whole book as PDF</a></span>'
 STYLE = """@page {size: A4; margin: 18mm 16mm}
+html {--pst-color-primary: #0173b2 !important; --pst-color-accent: #de8f05 !important}
+html {--book-quiet: #666 !important} .bd-article div {overflow: visible !important}
 .bd-article {font-size: 10.5pt; max-width: none} section.page {break-before: page}
-pre, table, img, svg, figure {break-inside: avoid; max-width: 100%}
-pre {white-space: pre-wrap; overflow-wrap: anywhere} table {font-size: 8pt}"""
+pre, tr, img, svg, figure {break-inside: avoid; max-width: 100%} table {font-size: 8pt}
+h1, h2, h3, h4 {break-after: avoid} figure :is(img, svg) {max-height: 225mm; object-fit: contain}
+pre {white-space: pre-wrap; overflow-wrap: anywhere} .dropdown table {font-size: 6.5pt}
+.dropdown table :is(td, th) {padding: 0.15rem 0.25rem !important}"""
 
 
 def printed(html: Path, toc: Path, target: Path) -> Path:
@@ -89,7 +94,7 @@ def together(html: Path, names: list[str]) -> str:
 
 def _lead_inside(piece: Tag, name: str, names: list[str]) -> None:
     """Let ids, links and pictures of a page be those of the whole document."""
-    for one in piece.select("[id]"):
+    for one in piece.select("[id]:not(svg *)"):  # those of a drawing are its own already
         one["id"] = f"{_anchor(name)}--{one['id']}"
     for attribute in ("src", "href", "data"):
         for one in piece.select(f"[{attribute}]"):

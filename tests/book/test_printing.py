@@ -19,7 +19,9 @@ def html(tmp_path):
     for name, body in {
         "book/index": '<p id="top">A</p><a href="../notebooks/11-one.html#there">x</a>'
         '<a href="#top">y</a><a href="https://a.org">z</a><a href="../data/b.csv">d</a>',
-        "notebooks/11-one": '<p id="there">B</p><img src="../_images/c.png"><script>1</script>',
+        "notebooks/11-one": '<p id="there">B</p><img src="../_images/c.png"><script>1</script>'
+        '<svg id="d"><path id="one-mark"/><use xlink:href="#one-mark"/></svg>'
+        '<details><summary><p class="collapsed">Code</p></summary>folded</details>',
         "book/reference/semirobust/index": "C",
     }.items():
         path = tmp_path / f"{name}.html"
@@ -51,6 +53,15 @@ def test_what_surrounds_an_article_and_its_scripts_are_left_out(html):
     assert "<nav>" not in text
     assert "<script>1" not in text
     assert text.index(">A<") < text.index(">B<")
+
+
+def test_marks_of_a_drawing_are_found_and_folded_code_is_left_out(html):
+    """Every mark was missing in print: ids within drawings were renamed, what uses them was not."""
+    text = printing.together(html, printing.pages(html / "_toc.yml", html))
+    assert 'id="one-mark"' in text
+    assert 'xlink:href="#one-mark"' in text
+    assert 'id="notebooks-11-one--d"' in text
+    assert "folded" not in text
 
 
 def test_without_a_browser_printing_says_what_to_install(html, monkeypatch):
