@@ -97,7 +97,7 @@ def _lead_inside(piece: Tag, name: str, names: list[str]) -> None:
     for one in piece.select("[id]:not(svg *)"):  # those of a drawing are its own already
         one["id"] = f"{_anchor(name)}--{one['id']}"
     for attribute in ("src", "href", "data"):
-        for one in piece.select(f"[{attribute}]"):
+        for one in piece.select(f"[{attribute}]:not(svg *)"):
             one[attribute] = _moved(str(one[attribute]), name, names)
 
 

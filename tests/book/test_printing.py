@@ -20,7 +20,7 @@ def html(tmp_path):
         "book/index": '<p id="top">A</p><a href="../notebooks/11-one.html#there">x</a>'
         '<a href="#top">y</a><a href="https://a.org">z</a><a href="../data/b.csv">d</a>',
         "notebooks/11-one": '<p id="there">B</p><img src="../_images/c.png"><script>1</script>'
-        '<svg id="d"><path id="one-mark"/><use xlink:href="#one-mark"/></svg>'
+        '<svg id="d"><path id="m"/><use xlink:href="#m"/><use href="#m"/></svg>'
         '<details><summary><p class="collapsed">Code</p></summary>folded</details>',
         "book/reference/semirobust/index": "C",
     }.items():
@@ -58,8 +58,8 @@ def test_what_surrounds_an_article_and_its_scripts_are_left_out(html):
 def test_marks_of_a_drawing_are_found_and_folded_code_is_left_out(html):
     """Every mark was missing in print: ids within drawings were renamed, what uses them was not."""
     text = printing.together(html, printing.pages(html / "_toc.yml", html))
-    assert 'id="one-mark"' in text
-    assert 'xlink:href="#one-mark"' in text
+    assert 'id="m"' in text
+    assert text.count('href="#m"') == 2
     assert 'id="notebooks-11-one--d"' in text
     assert "folded" not in text
 
