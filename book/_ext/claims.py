@@ -73,7 +73,7 @@ class Claim:
             raise ValueError(f"needs {', '.join(missing)}")
         if (self.kind == "theory") != (self.verdict in THEORY):
             raise ValueError(f"a theory needs one of the verdicts {', '.join(THEORY)}, and only it")
-        if not (self.tests or self.untested or self.verdict):
+        if not (self.tests or self.untested):
             raise ValueError("needs a test, or says in `untested` why there is none")
         if self.kind not in KINDS or self.paper not in PAPERS:
             raise ValueError(f"kind is one of {KINDS}, paper one of {tuple(PAPERS)}")
@@ -167,8 +167,8 @@ def complete(root: Path = ROOT) -> None:
     for paper, statements in papers.items():
         for statement, names in statements.items():
             if not names or (lost := [name for name in names if known.get(name) != paper]):
-                missing = ", ".join(lost) if names else "no entry"
-                raise ValueError(f"{STATEMENTS}, {paper}, {statement!r}: {missing} in {FILE}")
+                missing = f"no {' and no '.join(lost)}" if names else "nothing"
+                raise ValueError(f"{FILE} has {missing} for {paper}, {statement!r} ({STATEMENTS})")
     named = {
         name for statements in papers.values() for some in statements.values() for name in some
     }
