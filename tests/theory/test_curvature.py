@@ -149,6 +149,19 @@ def test_the_bound_as_printed_fails_away_from_a_stationary_point(generator):
     assert found.with_line == pytest.approx(found.difference)
 
 
+def test_weighted_by_y_the_bound_fails_though_every_gradient_vanishes(generator):
+    """(11): l(w; +1) = |w|²/2 and l(w; -1) = w_2²/2, from 0 to (1, 0); both λ_max are 1."""
+    losses = {1: lambda w: (w @ w) / 2, -1: lambda w: w[1] ** 2 / 2}
+    origin, moved = torch.zeros(2).double(), torch.tensor([1.0, 0.0]).double()
+    found = {
+        y: curvature.taylor(loss, origin, moved, generator=generator) for y, loss in losses.items()
+    }
+    assert [(one.slope, one.lambda_max) for one in found.values()] == [(0, pytest.approx(1))] * 2
+    left = sum(y * one.difference for y, one in found.items()) / 2
+    right = sum(y * one.bound for y, one in found.items()) / 2
+    assert (left, right) == pytest.approx((0.25, 0))
+
+
 def test_the_bound_as_printed_fails_where_the_curvature_grows(generator):
     w = torch.zeros(4).double()
     found = curvature.taylor(lambda v: (v**4).sum(), w, w + 1, generator=generator)
