@@ -107,22 +107,17 @@ def foretold(rows: pd.DataFrame, table: pd.DataFrame, profile: str) -> Words:
     if profile == DEFAULT:
         return Words(SMOKE)
     clusters = len(rows.groupby(["model", "seed"]))
-    best = table.sort_values("mean").iloc[-1]
     proven = table[(table["low"] > 0) & (table["p"] < 0.05) & (table["mean"] >= MARGIN)]
-    detail = (
+    lead = "Not shown" if proven.empty else "Yes"
+    best = (table if proven.empty else proven).sort_values("mean").iloc[-1]
+    return Words(
+        f"{lead}. Beside what is known without it ρ was to explain {MARGIN} more of the variance "
+        f"of R, and of {len(table)} variants the best ({best.name}) changes the explained share by "
+        f"{best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}].\n\n"
         f"{len(rows)} trained networks in {clusters} groups of one architecture and seed. "
         f"Without ρ, {', '.join(map(_words, KNOWN[:-1]))} and {_words(KNOWN[-1])} explain "
-        f"{explained(rows):.0%} of the variance of R in groups that were not fitted."
+        f"{explained(rows):.0%} of the variance in groups that were not fitted."
     )
-    beside = (
-        f"of {len(table)} variants the best ({best.name}) changes the explained share of the "
-        f"variance of R by {best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]"
-    )
-    if proven.empty:
-        lead = f"Not beyond what is known without it, as far as {clusters} groups of networks tell"
-    else:
-        lead = f"Yes, beyond what is known without it ({', '.join(map(str, proven.index))})"
-    return Words(f"{lead}: {beside}.\n\n{detail}")
 
 
 def _words(name: str) -> str:

@@ -118,6 +118,22 @@ def test_a_rho_that_predicts_is_found():
     assert np.mean([one["low"] > 0 for one in found]) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("mean", "low", "p", "lead"),
+    [
+        (0.014, 0.006, 0.002, "Not shown"),
+        (0.03, -0.01, 0.2, "Not shown"),
+        (0.03, 0.01, 0.01, "Yes"),
+    ],
+)
+def test_a_gain_below_what_was_asked_for_is_not_called_one(mean, low, p, lead):
+    rows = simulated(np.random.default_rng(0))
+    table = pd.DataFrame({"mean": mean, "low": low, "high": 0.05, "p": p}, index=["mean ρ"])
+    said = predicting.foretold(rows, table, "cpu")
+    assert str(said).startswith(lead)
+    assert f"{mean:+.3f} [{low:+.3f}, +0.050]" in str(said)
+
+
 def test_nobody_of_the_same_architecture_or_seed_is_fitted():
     rows = simulated(np.random.default_rng(0))
     before = predicting.predicted(rows, predicting.KNOWN)
