@@ -130,7 +130,7 @@ def plot_pairs(records: pd.DataFrame, *, x: str, y: str, by: str, labels: tuple[
         marks = look.marks(shape, markersize=6, linestyle="none", label=as_mathtext(name))
         ax.plot(part[x], part[y], **marks)
     ax.axhline(0, color=LINE, linewidth=0.8, linestyle="dotted")
-    legend_above(ax)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # three long names fill no line
     return finished(ax, records, labels, x=x, y=y, by=by, points=True, legend=False)
 
 

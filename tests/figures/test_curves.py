@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from semirobust.figures.alt_text import INK
-from semirobust.figures.curves import draw_courses, plot_course, plot_densities, plot_levels
+from semirobust.figures.curves import (
+    draw_courses,
+    plot_course,
+    plot_densities,
+    plot_levels,
+    plot_pairs,
+)
 
 RECORDS = pd.DataFrame(
     [
@@ -81,3 +87,11 @@ def test_levels_are_mean_and_spread_in_the_order_of_their_rows():
     assert list(ax.get_lines()[0].get_xdata()) == [0.5, 0.5]
     (bars,) = ax.collections
     assert bars.get_segments()[0][:, 0] == pytest.approx([0.5 - 0.5**0.5, 0.5 + 0.5**0.5])
+
+
+def test_points_have_room_under_a_legend_of_long_names():
+    names = ("fresh examples, white-box", "stored examples, transfer", "stored examples, white-box")
+    records = pd.DataFrame([{"x": 0.5, "y": 0.5, "reading": name} for name in names])
+    ax = plot_pairs(records, x="x", y="y", by="reading", labels=("accuracy x", "accuracy y"))
+    ax.figure.canvas.draw()  # matplotlib warns where the axes collapse
+    assert ax.get_position().width > 0.7
