@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import fx, nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from semirobust.models import Normalise, WideBlock
+from semirobust.models import Normalise, WideBlock, residual_blocks
 from semirobust.types import Images
 
 MODULES = {  # functions of a forward pass that a chain of ordinary modules may hold
@@ -26,7 +25,7 @@ MODULES = {  # functions of a forward pass that a chain of ordinary modules may 
     functional.relu: nn.ReLU,
     torch.flatten: nn.Flatten,
 }
-WHOLE = (BasicBlock, Bottleneck, WideBlock, Normalise)  # stay modules, which bounds know
+WHOLE = (WideBlock, Normalise)  # with the residual blocks stay modules, which bounds know
 BY_HAND = "give its parts in order: as_chain(model, x, links=[stem, body, head])"
 
 
@@ -64,7 +63,9 @@ def as_chain(
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (*WHOLE, *residual_blocks())) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Networks as chains of links, for images of 28 to 224 pixels and any width.
 
 Input normalisation is the first thing the first link does, so every network takes images in [0, 1].
-The chains are put together from torchvision's blocks; only the pre-activation block of wide
-residual networks, which torchvision lacks, is written here.
+Residual and encoder blocks are torchvision's, which is imported where they are needed: it takes as
+long as torch itself. The pre-activation block of wide residual networks, which it lacks, is here.
 
 Departures: all data sets are normalised by the same mean 0.5 and deviation 0.25. At 32 and 64
 pixels the stems keep the resolution (3x3 convolutions) and VGG16's two hidden linear layers have
 512 units; there is no dropout.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,13 +17,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet, vgg, vision_transformer
-from torchvision.ops import Conv2dNormActivation
 
 from semirobust.types import Images
 
-ConvBlock = partial(Conv2dNormActivation, bias=False)
-PlainBlock = partial(Conv2dNormActivation, norm_layer=None)
+VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, *2 * (512, 512, 512, 0))  # 0: pooling
 
 
 class Normalise(nn.Module):
@@ -101,6 +99,20 @@ def _linear(inputs: int, outputs: int, *, last: bool = False) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs), *([] if last else [nn.ReLU()]))
 
 
+def _block(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, *, padding: int = -1, norm: bool
+) -> nn.Sequential:
+    """Return a convolution, by default padded to keep the size, its norm and a ReLU."""
+    around = size // 2 if padding < 0 else padding
+    convolution = nn.Conv2d(inputs, outputs, size, stride, around, bias=not norm)
+    norms = [nn.BatchNorm2d(outputs)] if norm else []
+    return nn.Sequential(convolution, *norms, nn.ReLU(inplace=True))
+
+
+ConvBlock = partial(_block, norm=True)
+PlainBlock = partial(_block, norm=False)
+
+
 def dense_links(*sizes: int) -> list[nn.Sequential]:
     """Return linear maps from each size to the next, with a ReLU behind each but the last."""
     last = len(sizes) - 2
@@ -110,11 +122,11 @@ def dense_links(*sizes: int) -> list[nn.Sequential]:
 def _vgg16(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
     """VGG16 with batch norm: 13 convolutions and 3 linear maps."""
     links: list[nn.Sequential] = []
-    for entry in vgg.cfgs["D"]:
-        if entry == "M":
+    for count in VGG16:
+        if not count:
             links[-1].append(nn.MaxPool2d(2))
         else:
-            outputs = _scaled(int(entry), width)
+            outputs = _scaled(count, width)
             links.append(nn.Sequential(*ConvBlock(channels, outputs)))
             channels = outputs
     side = 7 if size > 64 else 1
@@ -128,8 +140,8 @@ def _alexnet(classes: int, size: int, channels: int, width: float) -> nn.Sequent
     """AlexNet: 5 convolutions and 3 linear maps, no batch norm."""
     c = [_scaled(count, width) for count in (64, 192, 384, 256, 256)]
     if size > 64:
-        stem = PlainBlock(channels, c[0], kernel_size=11, stride=4, padding=2)
-        second, pool, side = PlainBlock(c[0], c[1], kernel_size=5), nn.MaxPool2d(3, 2), 6
+        stem = PlainBlock(channels, c[0], size=11, stride=4, padding=2)
+        second, pool, side = PlainBlock(c[0], c[1], size=5), nn.MaxPool2d(3, 2), 6
     else:
         stem = PlainBlock(channels, c[0], stride=2)
         second, pool, side = PlainBlock(c[0], c[1]), nn.MaxPool2d(2), 2
@@ -147,13 +159,13 @@ def _alexnet(classes: int, size: int, channels: int, width: float) -> nn.Sequent
 
 def _stem(channels: int, outputs: int, size: int) -> nn.Sequential:
     if size > 64:
-        block = ConvBlock(channels, outputs, kernel_size=7, stride=2)
+        block = ConvBlock(channels, outputs, size=7, stride=2)
         return nn.Sequential(*block, nn.MaxPool2d(3, 2, padding=1))
     return nn.Sequential(*ConvBlock(channels, outputs, stride=1 if size <= 32 else 2))
 
 
 def _resnet(
-    block: type[resnet.BasicBlock] | type[resnet.Bottleneck],
+    kind: str,
     depths: tuple[int, ...],
     classes: int,
     size: int,
@@ -161,6 +173,9 @@ def _resnet(
     width: float,
 ) -> nn.Sequential:
     """ResNet whose links are the stem, the residual blocks and the classifier."""
+    from torchvision.models import resnet
+
+    block = getattr(resnet, kind)
     inputs = _scaled(64, width)
     links: list[nn.Module] = [_stem(channels, inputs, size)]
     for stage, depth in enumerate(depths):
@@ -170,11 +185,17 @@ def _resnet(
             outputs = planes * block.expansion
             shortcut = None
             if stride > 1 or inputs != outputs:
-                shortcut = ConvBlock(inputs, outputs, 1, stride, activation_layer=None)
+                shortcut = ConvBlock(inputs, outputs, 1, stride)[:2]
             links.append(nn.Sequential(block(inputs, planes, stride, shortcut)))
             inputs = outputs
     links[-1].append(nn.AdaptiveAvgPool2d(1))  # type: ignore[operator]
     return _initialised(nn.Sequential(*links, _linear(inputs, classes, last=True)))
+
+
+def residual_blocks() -> tuple[type[nn.Module], ...]:
+    """Return torchvision's residual blocks; none before it is imported, when nothing is one."""
+    resnet = sys.modules.get("torchvision.models.resnet")
+    return (resnet.BasicBlock, resnet.Bottleneck) if resnet else ()
 
 
 class WideBlock(nn.Module):
@@ -243,13 +264,14 @@ class ClassToken(nn.Module):
 
 def _vit(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
     """ViT-B: 12 encoder blocks over patches of 16 pixels (4 at 32 pixels, 8 at 64)."""
+    from torchvision.models.vision_transformer import EncoderBlock
+
     heads = max(1, round(12 * width))
     hidden = 64 * heads
     norm = partial(nn.LayerNorm, eps=1e-6)
     patch = max(4, min(16, size // 8))
     blocks: list[nn.Module] = [
-        nn.Sequential(vision_transformer.EncoderBlock(heads, hidden, 4 * hidden, 0.0, 0.0, norm))
-        for _ in range(12)
+        nn.Sequential(EncoderBlock(heads, hidden, 4 * hidden, 0.0, 0.0, norm)) for _ in range(12)
     ]
     blocks[-1].append(ClassToken(hidden))  # type: ignore[operator]
     stem = nn.Sequential(Patches(size, patch, channels, hidden))
@@ -259,7 +281,7 @@ def _vit(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
 def _cnn(classes: int, size: int, channels: int, width: float) -> nn.Sequential:
     """A small network for the theory: two strided convolutions and two linear maps."""
     c, d, hidden = _scaled(16, width), _scaled(32, width), _scaled(100, width)
-    block = partial(PlainBlock, kernel_size=4, stride=2, padding=1)
+    block = partial(PlainBlock, size=4, stride=2, padding=1)
     return nn.Sequential(
         nn.Sequential(*block(channels, c)),
         nn.Sequential(*block(c, d)),
@@ -286,8 +308,8 @@ def _initialised(network: nn.Sequential) -> nn.Sequential:
 BUILDERS: dict[str, Callable[[int, int, int, float], nn.Sequential]] = {
     "alexnet": _alexnet,
     "vgg16": _vgg16,
-    "resnet18": partial(_resnet, resnet.BasicBlock, (2, 2, 2, 2)),
-    "resnet50": partial(_resnet, resnet.Bottleneck, (3, 4, 6, 3)),
+    "resnet18": partial(_resnet, "BasicBlock", (2, 2, 2, 2)),
+    "resnet50": partial(_resnet, "Bottleneck", (3, 4, 6, 3)),
     "wrn34-10": _wide_resnet,
     "vit": _vit,
     "cnn": _cnn,

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import torch
-from scipy.stats import beta
+from scipy.special import betaincinv
 from torch import Tensor, nn
 
 from semirobust.attacks.ball import evaluating, wrong
@@ -91,8 +91,8 @@ def clopper_pearson(successes: int, n: int, *, upper: bool, level: float = 0.95)
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
     if upper:
-        return 1.0 if successes == n else float(beta.ppf(level, successes + 1, n - successes))
-    return 0.0 if successes == 0 else float(beta.ppf(1 - level, successes, n - successes + 1))
+        return 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, level))
+    return 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, 1 - level))
 
 
 @dataclass(frozen=True, kw_only=True)

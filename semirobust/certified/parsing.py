@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from torch.nn.functional import max_pool2d
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from semirobust.certified.operators import (
     Branches,
@@ -23,7 +22,7 @@ from semirobust.certified.operators import (
     Scale,
 )
 from semirobust.layers import DEPENDS_ON_MODE
-from semirobust.models import Normalise, WideBlock
+from semirobust.models import Normalise, WideBlock, residual_blocks
 
 Operators: TypeAlias = tuple[Operator, ...]
 
@@ -38,11 +37,12 @@ def operators(module: nn.Module) -> Operators:
     kind = type(module)
     if is_parametrized(module):  # torch derives a class of its own for it
         kind = kind.__mro__[1]
-    if kind in PARSERS:
-        return PARSERS[kind](module)
+    parsers = PARSERS | dict.fromkeys(residual_blocks(), _residual)
+    if kind in parsers:
+        return parsers[kind](module)
     if isinstance(module, nn.Sequential):
         return tuple(operator for child in module for operator in operators(child))
-    known = ", ".join(sorted(kind.__name__ for kind in PARSERS))
+    known = ", ".join(sorted({"BasicBlock", "Bottleneck", *(kind.__name__ for kind in PARSERS)}))
     raise ValueError(f"no bound is known for {type(module).__name__}; known: {known}")
 
 
@@ -90,9 +90,9 @@ def _max_pool(module: nn.MaxPool2d) -> Operators:
     return (MaxPool(partial(max_pool2d, **{name: getattr(module, name) for name in names})),)
 
 
-def _residual(module: BasicBlock | Bottleneck) -> Operators:
+def _residual(module: Any) -> Operators:
     pairs = [(module.conv1, module.bn1), (module.conv2, module.bn2)]
-    if isinstance(module, Bottleneck):
+    if hasattr(module, "conv3"):
         pairs.append((module.conv3, module.bn3))
     branch: Operators = ()
     for convolution, norm in pairs:
@@ -120,8 +120,6 @@ PARSERS: dict[type[nn.Module], Callable[..., Operators]] = {
     nn.AdaptiveAvgPool2d: lambda module: (Positive(module),),
     nn.ReLU: lambda _: (Relu(),),
     nn.MaxPool2d: _max_pool,
-    BasicBlock: _residual,
-    Bottleneck: _residual,
     WideBlock: _wide,
     nn.Dropout: lambda _: (),
     nn.Identity: lambda _: (),

@@ -1,7 +1,7 @@
 """What the chapter on tickets found: sparse networks in tables, and against dense ones."""
 
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from semirobust.findings.tables import SMOKE
 from semirobust.findings.words import mean_and_spread
@@ -29,7 +29,7 @@ def against_dense(networks: pd.DataFrame) -> pd.DataFrame:
     table["ticket - dense"] = table["ticket"] - table["dense"]
     table["ticket - mask"] = table["ticket"] - table["random mask"]
     groups = table.groupby(by[:-1])
-    wide = student.ppf(0.975, groups.size() - 1)
+    wide = stdtrit(groups.size() - 1, 0.975)
     return groups.mean().assign(noise=groups["ticket - dense"].sem() * wide)
 
 

@@ -35,10 +35,12 @@ from semirobust.data import Samples, batches
 from semirobust.layers import compose
 from semirobust.training.fitting import Training, fit
 from semirobust.training.methods import Online
+from semirobust.training.optimisers import without_compiler
 from semirobust.types import Attack, Classifier, Features, Images, Labels, Logits
 
 NORMAL = 1.96  # half-width of a 95 % interval, in standard errors
 BATCH = 500
+LBFGS = without_compiler(torch.optim.LBFGS)
 
 
 def score(logits: Logits, y: Labels) -> Tensor:
@@ -223,7 +225,7 @@ def logistic(h: Features, y: Labels, *, penalty: float, steps: int) -> tuple[Ten
     """Return weight and bias of the penalised multinomial logistic regression of y on h."""
     weight = h.new_zeros(int(y.max()) + 1, h.shape[1], requires_grad=True)
     bias = h.new_zeros(len(weight), requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
+    solver = LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()

@@ -1,14 +1,32 @@
 """The optimiser of a run; on a GPU, SGD is one kernel that reads its rate from the device."""
 
+import inspect
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Kind = Literal["sgd", "adamw"]
+Known = TypeVar("Known", bound=Optimizer)
 OWN = ("lr", "fused", "foreach")  # options that follow the device and not a checkpoint
+
+
+def without_compiler(kind: type[Known]) -> type[Known]:
+    """Return the same optimiser, without the wrappers by which it would load torch's compiler.
+
+    They only tell the compiler, which nothing here uses, what to leave out; loading it takes
+    longer than loading torch.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    own = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    own["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return cast(type[Known], type(kind.__name__, (kind,), own))
+
+
+SGD = without_compiler(torch.optim.SGD)
+AdamW = without_compiler(torch.optim.AdamW)
 
 
 def optimiser_of(
@@ -21,9 +39,9 @@ def optimiser_of(
 ) -> Optimizer:
     """Return an optimiser of weights, to be given a rate by ``set_rate`` before every step."""
     if kind == "adamw":
-        return torch.optim.AdamW(weights, weight_decay=weight_decay)
+        return AdamW(weights, weight_decay=weight_decay)
     cuda = device.type == "cuda"
-    return torch.optim.SGD(
+    return SGD(
         weights,
         lr=torch.zeros((), device=device) if cuda else 0.0,
         momentum=momentum,
