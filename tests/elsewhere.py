@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from semirobust import data
+from semirobust.tickets import batched
 
 DEVICE = torch.device("meta")
 FROM_BOTH_SIDES = ("_to_copy", "copy_", "index", "index_put_", "_index_put_impl_")
@@ -118,7 +119,7 @@ def elsewhere(monkeypatch: Any) -> Iterator[torch.device]:
                 if value is ours:
                     monkeypatch.setattr(module, name, lambda: DEVICE)
     monkeypatch.setattr(torch, "autocast", partial(_autocast, torch.autocast))
-    monkeypatch.setattr(torch.optim, "Adam", partial(_adam, torch.optim.Adam))
+    monkeypatch.setattr(batched, "without_compiler", lambda kind: partial(_unfused, kind))
     monkeypatch.setattr(torch, "load", partial(_load, torch.load))
     with Watch():
         yield DEVICE
@@ -135,5 +136,5 @@ def _load(ours: Any, *given: Any, map_location: Any = None, **how: Any) -> Any:
     return tree_map(lambda value: value.to(DEVICE) if isinstance(value, Tensor) else value, found)
 
 
-def _adam(ours: Any, *given: Any, fused: bool = False, **how: Any) -> Any:
+def _unfused(ours: Any, *given: Any, fused: bool = False, **how: Any) -> Any:
     return ours(*given, **how)

@@ -26,7 +26,6 @@ from semirobust.types import Images, Labels, Logits
 Weights: TypeAlias = tuple[Tensor, ...]
 Masks: TypeAlias = tuple[Tensor, ...]
 CHUNK = 250  # images of an evaluation that pass at once
-Adam = without_compiler(torch.optim.Adam)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +179,7 @@ def fit(
     network, images = Batched(weights, masks), samples.x.flatten(1).to(weights[0].dtype)
     trained = [weight for layer in network.layers[a:] for weight in layer.parameters()]
     network.layers[:a].requires_grad_(False)  # noqa: FBT003
-    adam = Adam(trained, lr=steps.learning_rate, fused=True)
+    adam = without_compiler(torch.optim.Adam)(trained, lr=steps.learning_rate, fused=True)
     order = sample_orders(len(samples), steps.batch, seeds)
     for iteration in range(1, steps.iterations + 1):
         index = next(order).to(images.device)
