@@ -16,45 +16,67 @@ from semirobust.certified.rounding import outward_ball
 from semirobust.layers import compose
 
 CORNERS = torch.tensor(list(product((-1.0, 1.0), repeat=6))).view(-1, 1, 2, 3)
+POINTS, CLASSES = 5, 3
 
 
 def drawn(generator):
-    """Return a chain of linear maps on 1 x 2 x 3 pixels with logits of 1e-2 to 1e5."""
+    """Return a chain of linear maps on 1 x 2 x 3 pixels with logits of 1e-2 to 1e5.
+
+    Its three logits are repeated for every point, so that each point has biases of its own.
+    """
     draw = torch.rand(3, generator=generator)
-    sizes = (6, 8, int(2 + 14 * draw[2]), 3)
+    sizes = (6, 8, int(2 + 14 * draw[2]), CLASSES)
     scale = 10 ** (-0.7 + 2.4 * float(draw[0]))
     links = []
     for number, (m, n) in enumerate(pairwise(sizes), start=1):
-        linear = nn.utils.skip_init(nn.Linear, m, n)
+        copies = 1 if number < 3 else POINTS
+        linear = nn.utils.skip_init(nn.Linear, m, copies * n)
         with torch.no_grad():
-            linear.weight.normal_(0, scale * m**-0.5, generator=generator)
-            linear.bias.normal_(0, scale, generator=generator)
+            weight, bias = (
+                torch.randn(n, m, generator=generator),
+                torch.randn(n, generator=generator),
+            )
+            linear.weight.copy_(scale * m**-0.5 * weight.repeat(copies, 1))
+            linear.bias.copy_(scale * bias.repeat(copies))
         links.append(nn.Sequential(nn.Flatten(), linear, *[nn.ReLU()] * (number < 3)))
     return nn.Sequential(*links).eval(), 10 ** (-6 + 5 * float(draw[1]))
 
 
+def own(values):
+    """Return of POINTS x ... x (POINTS * CLASSES) the logits that belong to each point."""
+    return torch.stack([values[k, ..., CLASSES * k : CLASSES * (k + 1)] for k in range(POINTS)])
+
+
 @torch.no_grad()
-def least(network, x, y):
-    """Return the least margin over points, in exact arithmetic or as float32 computes it."""
+def least(network, ends, y):
+    """Return each point's least margin over its ends, in exact arithmetic or as in float32."""
     found = []
-    for logits in (network.double()(x.double()), network.float()(x)):
-        others = logits.index_fill(1, y, -torch.inf)
-        found.append((logits[:, y] - others.max(dim=1, keepdim=True).values).min())
-    return min(map(float, found))
+    for logits in (
+        network.double()(ends.flatten(0, 1).double()),
+        network.float()(ends.flatten(0, 1)),
+    ):
+        of_point = own(logits.view(POINTS, -1, POINTS * CLASSES))
+        label = torch.arange(CLASSES) == (y % CLASSES).view(-1, 1, 1)
+        others = of_point.masked_fill(label, -torch.inf).amax(dim=2)
+        found.append((of_point.masked_fill(~label, -torch.inf).amax(dim=2) - others).amin(dim=1))
+    return torch.minimum(*[margin.double() for margin in found])
 
 
 def best(found, y):
-    """Return the bound that gives the largest of the least margins, and that margin."""
-    least_of = {bound: float(m.index_fill(1, y, torch.inf).min()) for bound, m in found.items()}
-    bound = max(least_of, key=least_of.__getitem__)
-    return bound, least_of[bound]
+    """Return the bounds that give some point the largest least margin, and those margins."""
+    label = torch.arange(CLASSES) == (y % CLASSES).view(-1, 1)
+    least_of = torch.stack(
+        [own(m).masked_fill(label, torch.inf).amin(dim=1) for m in found.values()]
+    )
+    margin, chosen = least_of.max(dim=0)
+    return [list(found)[place] for place in chosen.unique()], margin
 
 
 def in_float32(network, x, y, epsilon, tried=BOUNDS):
-    """Return the best bound and its margin, not rounded outwards, less 1e-4."""
+    """Return the best bounds and their margins, not rounded outwards, less 1e-4."""
     box = ball(x, epsilon)
-    bound, margin = best({bound: margins(network, box, y, bound) for bound in tried}, y)
-    return bound, margin - 1e-4
+    bounds_tried, margin = best({bound: margins(network, box, y, bound) for bound in tried}, y)
+    return bounds_tried, margin - 1e-4
 
 
 def outwards(network, x, y, epsilon, tried=BOUNDS):
@@ -63,39 +85,44 @@ def outwards(network, x, y, epsilon, tried=BOUNDS):
 
 @torch.no_grad()
 def broken(certificate, seeds):
-    """Return how many chains are certified, how many of them a point breaks, the largest logit.
+    """Return how many points of chains are certified, how many of them break, the largest logit.
 
-    The bias of the label is moved until the certificate all but fails: a near-tie at every chain.
+    The bias of a point's label is moved until its certificate all but fails: near-ties everywhere.
     """
     largest = certified = wrong = 0
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         network, epsilon = drawn(generator)
-        x = torch.rand(1, 1, 2, 3, generator=generator)
-        ends = torch.cat([x, (x + epsilon * CORNERS).clamp(x - epsilon, x + epsilon).clamp(0, 1)])
-        y, size = network(x).argmax(dim=1), float(network(ends).abs().max())
-        bias, bounds_tried = network[-1][1].bias, BOUNDS
+        x = torch.rand(POINTS, 1, 1, 2, 3, generator=generator)
+        ends = torch.cat(
+            [x, (x + epsilon * CORNERS).clamp(x - epsilon, x + epsilon).clamp(0, 1)], dim=1
+        )
+        x = x[:, 0]
+        y = own(network(x)).argmax(dim=1) + CLASSES * torch.arange(POINTS)
+        size = (
+            own(network(ends.flatten(0, 1)).view(POINTS, -1, POINTS * CLASSES)).abs().amax((1, 2))
+        )
+        bias, tried = network[-1][1].bias, BOUNDS
         for _ in range(2):
-            bound, margin = certificate(network, x, y, epsilon, bounds_tried)
-            bias[y] -= margin - 5e-8 * size
-            bounds_tried = (bound,)
-        if certificate(network, x, y, epsilon, bounds_tried)[1] > 0:
-            certified += 1
-            wrong += least(network, ends, y) <= 0
-            largest = max(largest, size)
+            tried, margin = certificate(network, x, y, epsilon, tried)
+            bias[y] -= (margin - 5e-8 * size).to(bias.dtype)
+        holds = certificate(network, x, y, epsilon, tried)[1] > 0
+        certified += int(holds.sum())
+        wrong += int((holds & (least(network, ends, y) <= 0)).sum())
+        largest = max(largest, float(size.max()))
     return certified, wrong, largest
 
 
 def test_at_near_ties_float32_breaks_what_is_not_rounded_outwards_and_nothing_else():
-    certified, wrong, largest = broken(outwards, range(300))
+    certified, wrong, largest = broken(outwards, range(60))
     assert (certified > 250, wrong, largest > 1e5) == (True, 0, True)
-    certified, wrong, _ = broken(in_float32, range(300))
+    certified, wrong, _ = broken(in_float32, range(60))
     assert wrong > certified / 20
 
 
 @pytest.mark.slow
-def test_no_near_tie_of_20000_random_chains_is_certified_wrongly():
-    certified, wrong, _ = broken(outwards, range(1000, 21_000))
+def test_no_near_tie_of_20000_at_4000_random_chains_is_certified_wrongly():
+    certified, wrong, _ = broken(outwards, range(1000, 5000))
     assert (certified > 17_000, wrong) == (True, 0)
 
 
