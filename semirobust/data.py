@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from semirobust.results.records import artifacts_root
 from semirobust.types import Images, Labels
@@ -151,7 +151,7 @@ def samples_of(
         n: How many; all if None.
     """
     if isinstance(data, Dataset):
-        data = DataLoader(data, batch_size=256, generator=Generator())
+        data = DataLoader(data, batch_size=256, generator=Generator(), collate_fn=_collated)
     held: list[tuple[Tensor, Tensor]] = []
     for part in [data] if isinstance(data, tuple) else data:
         if not (isinstance(part, tuple | list) and len(part) == 2 and torch.is_tensor(part[0])):
@@ -174,6 +174,15 @@ def samples_of(
     whole = not labels.is_floating_point() and labels.dtype != torch.bool
     check_labels(labels.long() if whole else labels)
     return Samples(images, labels.long())
+
+
+def _collated(pairs: list[Any]) -> Any:
+    try:
+        return default_collate(pairs)
+    except TypeError as error:
+        raise ValueError(
+            f"data is {PAIRS}; {_first_line(error)}: give it transform=transforms.ToTensor()"
+        ) from None
 
 
 def check_labels(labels: Tensor) -> None:

@@ -220,6 +220,21 @@ def test_samples_of_another_kind_are_refused_with_what_is_taken(generator):
             data.samples_of(none)
 
 
+class Pictures(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        return Image.new("RGB", (8, 8)), place
+
+
+def test_a_set_of_pictures_is_refused_with_the_transform_that_mends_it():
+    with pytest.raises(
+        ValueError, match=r"found .*Image.*: give it transform=transforms\.ToTensor"
+    ):
+        data.samples_of(Pictures())
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_a_part_of_one_sample_is_refused(part):
     with pytest.raises(ValueError, match=f"two samples or more, got {part}=1"):

@@ -7,6 +7,7 @@ in evaluation mode, differentiates to the input only, and leaves everything as i
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from typing import Literal, Protocol, TypeAlias
 
 import torch
@@ -263,5 +264,5 @@ def check_radius(epsilon: float, norm: Norm = "inf") -> None:
 
 def check_steps(**counts: int) -> None:
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count}")
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"{name} must be at least 1 and whole, got {count}")

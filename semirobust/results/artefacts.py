@@ -269,3 +269,5 @@ def _is_locked(path: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:  # nobody works in a folder that cannot be written
+        return False

@@ -493,7 +493,7 @@ def test_settings_that_cannot_be_meant_are_refused():
             kind(epsilon=8)
         with pytest.raises(ValueError, match='norm must be "inf" or "2"'):
             kind(epsilon=0.1, norm="1")
-    with pytest.raises(ValueError, match="queries must be at least 1"):
+    with pytest.raises(ValueError, match="queries must be at least 1 and whole"):
         Square(epsilon=0.1, queries=0)
     with pytest.raises(ValueError, match="c must be positive"):
         CarliniWagner(c=0)

@@ -1,5 +1,6 @@
 """Attacks against a linear network, where the worst is known, and beside their peers."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -342,8 +343,11 @@ def test_a_radius_in_bytes_is_refused_with_the_mend(kind):
 
 
 def test_settings_that_do_nothing_are_refused():
-    with pytest.raises(ValueError, match="steps must be at least 1"):
+    with pytest.raises(ValueError, match="steps must be at least 1 and whole"):
         PGD(epsilon=0.1, steps=0)
+    with pytest.raises(ValueError, match=r"steps must be at least 1 and whole, got 2\.5"):
+        PGD(epsilon=0.1, steps=2.5)
+    PGD(epsilon=0.1, steps=np.int64(2))
     with pytest.raises(ValueError, match="loss must be one of cross-entropy"):
         PGD(epsilon=0.1, loss="hinge")
 

@@ -1,5 +1,6 @@
 """Artefacts: made once, by one process, and used only while they are valid."""
 
+import errno
 import json
 import os
 import signal
@@ -84,6 +85,15 @@ def test_a_killed_run_goes_on_where_it_stopped(store):
     counts = Counter(int(words[1]) for words in toy.steps())
     assert set(counts) == set(range(6))
     assert sum(counts.values()) <= 7  # the step whose checkpoint was not written yet
+
+
+def test_in_a_folder_that_cannot_be_written_nobody_is_at_work(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / ".lock").touch()
+    monkeypatch.setattr(artefacts, "FileLock", refused)
+    assert artefacts.state(tmp_path / "manifest.json") == ("missing", "")
 
 
 def test_a_flipped_byte_upstream_stops_with_the_name_of_the_file(store):

@@ -214,7 +214,7 @@ def test_the_interval_holds_the_mean_and_shrinks_with_the_samples(relu_net):
 def test_refused_arguments(relu_net, two_classes, generator):
     with pytest.raises(ValueError, match="write 8/255"):
         Search(epsilon=8)
-    with pytest.raises(ValueError, match="restarts must be at least 1"):
+    with pytest.raises(ValueError, match="restarts must be at least 1 and whole"):
         Search(epsilon=0.1, restarts=0)
     with pytest.raises(ValueError, match="at least 2 samples"):
         semirobustness.profile(

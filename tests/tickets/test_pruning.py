@@ -255,7 +255,7 @@ def test_trials_differ_and_a_seed_repeats_them():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Steps(iterations=0), "iterations must be at least 1"),
+        (lambda: Steps(iterations=0), "iterations must be at least 1 and whole"),
         (lambda: Steps(attack=PGD(epsilon=0.1)), "random_start=False"),
         (lambda: replace(BRIEF, rates=(0.2, 0.2)), "one share a layer, 3"),
         (lambda: replace(BRIEF, rates=(20, 20, 10)), "such as 0.2 for 20 %"),
