@@ -55,6 +55,8 @@ def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "", lead:
     Of one network (``only``) that is its deepest cut on the first data set, at full width where
     that is recorded. ``rho`` stands for stored examples, ``lead`` before all other sentences.
 
+    A network that was trained on stored examples only is told of by transfer.
+
     Raises:
         ValueError: No network trained on fresh examples is recorded in this profile.
     """
@@ -66,6 +68,8 @@ def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "", lead:
         )
     if profile == DEFAULT:
         return Words(SMOKE)
+    if only and full is None and chosen(tables, "online").empty:
+        return _on_stored(tables, profile)
     if chosen(tables, "online").empty:
         raise ValueError(f"no network trained on fresh examples is recorded in profile {profile}")
     scales = {PROFILE: full} if full else {}
@@ -83,6 +87,22 @@ def answer(tables: Tables, profile: str, only: str = "", *, rho: str = "", lead:
     runs += [f"{SCALES[name]}, {_seeds(one)}: {_in_short(one, name)}" for name, one in others]
     told = " ".join(filter(None, [lead, *_fresh(main, found), last]))
     return Words(f"{told}\n\n*{'; '.join(runs)}.*")
+
+
+def _on_stored(tables: Tables, profile: str) -> Words:
+    """Return what splicing and retraining do to accuracy by transfer, and what an attack leaves."""
+    found = _decided(tables, profile, "static", "static")
+    main = _deepest(found)
+    left = _deepest(levels(tables, "static", "whitebox"))[list(AT_FULL)].max(axis=None)
+    told = [
+        *_fresh(main, found, "accuracy by transfer"),
+        f"Attacked themselves, none keeps more than {left:.1%}.",
+    ]
+    about = f"{SCALES[profile]}, {_seeds(tables, 'static')}".capitalize()
+    return Words(
+        f"Known of stored examples only. {' '.join(told)}\n\n"
+        f"*{about}, a back of {main.index[0][1]} layers.*"
+    )
 
 
 def attacked(tables: Tables, profile: str) -> Words:
@@ -125,10 +145,13 @@ def _placed(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(place=place if names else "")
 
 
-def _decided(tables: Tables, profile: str) -> pd.DataFrame:
+def _decided(
+    tables: Tables, profile: str, protocol: str = "online", threat: str = "whitebox"
+) -> pd.DataFrame:
     """Return ``levels`` beside the verdict on each claim, a column a question."""
-    found = levels(tables, "online", "whitebox")
-    claims = _placed(verdicts(tables, profile, protocol="online").reset_index())
+    found = levels(tables, protocol, threat)
+    decided = verdicts(tables, profile, protocol=protocol, threat=threat)
+    claims = _placed(decided.reset_index())
     claims = claims[claims["n_b"] != NONE].rename(columns={"n_b": "cut"})
     words = claims.pivot(index=["place", "cut"], columns="question", values="verdict")
     return found.join(words).reindex(columns=[*found, *QUESTIONED])
@@ -141,7 +164,9 @@ def _deepest(found: pd.DataFrame) -> pd.DataFrame:
     return found.loc[[(place, cut)]]
 
 
-def _fresh(main: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
+def _fresh(
+    main: pd.DataFrame, every: pd.DataFrame, accuracy: str = "white-box accuracy"
+) -> Iterator[str]:
     """Yield what was found in some rows, and what training on clean images gives at their cut."""
     main = main[~_on_clean(main)]
     none = main[main[COSTS].isna()]
@@ -158,7 +183,7 @@ def _fresh(main: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
     start, tuned = _values(main["robust"].drop_duplicates()), _values(main["tuned"])
     costs = _said(main[COSTS], "an ordinary back behind a robust front costs robustness")
     falls = "falls" if set(main[COSTS]) == {"holds"} else "goes"
-    yield f"{costs}: white-box accuracy {falls} from {start} to {_values(main['spliced'])}."
+    yield f"{costs}: {accuracy} {falls} from {start} to {_values(main['spliced'])}."
     gains = _said(main[GAINS], "retraining that back against the attack brings it up again")
     near = _said(main[BACK], f"that is within {NEAR * 100:.0f} points of the robust network")
     same = every[_on_clean(every)].loc[
@@ -186,6 +211,8 @@ def _said(words: "pd.Series[str]", claim: str) -> str:
         'It helps in 1 of 2 (1 undecided)'
         >>> _said(pd.Series(["undecided"]), "it helps")
         'Whether it helps is undecided'
+        >>> _said(pd.Series(["does not hold"]), "it helps")
+        'That it helps does not hold'
         >>> _said(pd.Series(["†"]), "it helps")
         'That network is at chance on clean images, so nothing is compared'
     """
@@ -195,6 +222,8 @@ def _said(words: "pd.Series[str]", claim: str) -> str:
         return "That network is at chance on clean images, so nothing is compared"
     if set(count) == {"undecided"} and not holds:
         return f"Whether {claim} is undecided"
+    if set(count) == {"does not hold"} and not holds:
+        return f"That {claim} does not hold"
     others = ", ".join(f"{number} {WORDS.get(word, word)}" for word, number in count.items())
     mixed = f" in {holds} of {len(words)} ({others})" if others else ""
     return f"{claim[0].upper()}{claim[1:]}{mixed}"
@@ -242,8 +271,8 @@ def _stored(tables: Tables, *, deepest: bool) -> str:
     )
 
 
-def _seeds(tables: Tables) -> str:
-    known = _placed(chosen(tables, "online"))
+def _seeds(tables: Tables, protocol: str = "online") -> str:
+    known = _placed(chosen(tables, protocol))
     counts = known.groupby("place")["seed"].nunique()
     low, high = counts.min(), counts.max()
     return f"{low} to {high} seeds" if low < high else f"{low} seed{'s' * int(low > 1)}"
