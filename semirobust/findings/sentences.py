@@ -93,10 +93,10 @@ def _on_stored(tables: Tables, profile: str) -> Words:
     """Return what splicing and retraining do to accuracy by transfer, and what an attack leaves."""
     found = _decided(tables, profile, "static", "static")
     main = _deepest(found)
-    attacked = _deepest(levels(tables, "static", "whitebox"))[list(AT_FULL)].to_numpy()
+    left = _deepest(levels(tables, "static", "whitebox"))[list(AT_FULL)].to_numpy()
     told = [
         *_fresh(main, found, "accuracy by transfer"),
-        f"Attacked themselves, none keeps more than {attacked.max():.1%}.",
+        f"Attacked themselves, none keeps more than {left.max():.1%}.",
     ]
     about = f"{SCALES[profile]}, {_seeds(tables, 'static')}".capitalize()
     return Words(
