@@ -1,8 +1,9 @@
 """What the rows that are still missing take: operations, and hours of the card that was recorded.
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/capacity.py``: a minute on one core, no GPU. Seconds come
-from recorded rows by ``experiments.costs``; of profile ``paper`` from rows of ``gpu``, with all the
-epochs of all trials, though most stop earlier. Writes ``results/benchmarks/capacity.json``.
+from recorded rows by ``experiments.costs``, and before there are any from recorded training steps;
+of profile ``paper`` from rows of ``gpu``, with all the epochs of all trials, though most stop
+earlier. Writes ``results/benchmarks/capacity.json``.
 """
 
 import json
@@ -31,7 +32,8 @@ def of_profile(profile: str, like: str) -> tuple[list[dict[str, Any]], dict[str,
             one["rows"] += 1
             one["unknown"] += row.seconds is None
             one["process_hours"] += (row.seconds or 0.0) / 3600
-    return rows, {"device": device, "experiments": dict(sums)}
+    alone = costs.of_trainings_alone(rates)
+    return rows, {"device": device, "trainings_alone": alone, "experiments": dict(sums)}
 
 
 def exaflop(profile: str) -> float:

@@ -3,6 +3,9 @@
 A record says how many seconds each of its stages took. Jobs of a stage are taken to cost in
 proportion to the operations of their passes, so networks, sizes of images, epochs and steps of an
 attack that differ are accounted for; what else a job does is taken to be alike.
+
+Before a profile has such records, those of a card's training steps tell what trainings will take;
+what scores networks comes on top.
 """
 
 from collections import Counter, defaultdict
@@ -28,6 +31,7 @@ RECORD = "record.json"  # of an artefact that is there
 BATCH = 128  # of the steps that are recorded of a card
 PEAK = {"NVIDIA H100 80GB HBM3": 989.0, "Tesla T4": 8.1}  # 10^12 products a second, by the makers:
 # bfloat16 where a card has it, else float32
+ON_CPU = ("smoke", "cpu")  # profiles that no card is needed for
 Rates = Mapping[str, float]  # seconds for a unit of ``work``, by stage
 
 
@@ -52,12 +56,16 @@ def missing(name: str, profile: str, known: Rates) -> list[Missing]:
             seen.add(node.artefact.key)
         amounts[_last(name)] += _unit(row)
         costs = [known[stage] * amount for stage, amount in amounts.items() if stage in known]
-        found.append(Missing(name, row.title, sum(costs) if len(costs) == len(amounts) else None))
+        known_all = len(costs) == len(amounts) and (sum(costs) > 0 or not amounts)
+        found.append(Missing(name, row.title, sum(costs) if known_all else None))
     return found
 
 
 def rates(profile: str) -> tuple[str, Rates]:
-    """Return the device that most rows of a profile were recorded on, and its rates."""
+    """Return the device that most rows of a profile were recorded on, and its rates.
+
+    Where a profile for a card has no record that says its stages, they are those of ``by_steps``.
+    """
     records = [*_recorded(profile)]
     devices = Counter(record.provenance["device"] for _, _, record in records)
     device = max(devices, key=devices.__getitem__, default="")
@@ -72,7 +80,33 @@ def rates(profile: str) -> tuple[str, Rates]:
                 seconds[stage] += one["seconds"]
             for node in nodes(name, row):
                 amounts[node.stage] += work(node, row)
-    return device, {stage: seconds[stage] / amounts[stage] for stage in seconds if amounts[stage]}
+    found = {stage: seconds[stage] / amounts[stage] for stage in seconds if amounts[stage]}
+    return (device, found) if found or profile in ON_CPU else by_steps()
+
+
+def by_steps() -> tuple[str, Rates]:
+    """Return the card whose training steps are recorded, and rates of trainings alone."""
+    path = results.results_root() / "benchmarks" / "gpu.json"
+    if not path.exists():
+        return "", {}
+    recorded = document(path)
+    (step,) = (one for one in recorded["steps"] if step_of(one) == ("vgg16", "plain", BATCH))
+    rate = step["graph_ms"] / 1000 / BATCH / gflop(Architecture(name="vgg16"))
+    stages = {_last(name): 0.0 for name in experiments.EXPERIMENTS}
+    for name in experiments.EXPERIMENTS:
+        for row in experiments.rows(name, "smoke"):
+            for node in nodes(name, row):
+                trains = _study(row) is not None and any(True for _ in _trainings(node.settings))
+                stages[node.stage] = max(stages.get(node.stage, 0.0), rate * trains)
+    return str(recorded["provenance"]["device"]), stages
+
+
+def of_trainings_alone(known: Rates) -> bool:
+    return 0.0 in known.values()
+
+
+def step_of(recorded: Mapping[str, Any]) -> tuple[str, str, int]:
+    return recorded["network"], recorded["method"], recorded["batch"]
 
 
 def _recorded(profile: str) -> Iterator[tuple[str, Any, results.Record]]:

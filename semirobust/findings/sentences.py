@@ -96,7 +96,7 @@ def _on_stored(tables: Tables, profile: str) -> Words:
     left = _deepest(levels(tables, "static", "whitebox"))[list(AT_FULL)].max(axis=None)
     told = [
         *_fresh(main, found, "accuracy by transfer"),
-        f"Attacked themselves, none keeps more than {left:.1%}.",
+        f"Attacked themselves, none keeps more than {left:.1%}.",  # type: ignore[str-bytes-safe]
     ]
     about = f"{SCALES[profile]}, {_seeds(tables, 'static')}".capitalize()
     return Words(

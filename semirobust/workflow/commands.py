@@ -216,7 +216,8 @@ def _show(name: str, profile: str) -> None:
         print(f"  {key}  {row.title:42} {state}{words}")
     if sums := [seconds for seconds in due.values() if seconds is not None]:
         words = f"{len(sums)} of {len(due)} missing rows: about {sum(sums) / 60:.0f} min"
-        print(f"  {words} of processes on {device}; several share a GPU (run --jobs)")
+        alone = ", trainings alone" * counted.of_trainings_alone(rates)
+        print(f"  {words} of processes on {device}{alone}; several share a GPU (run --jobs)")
     found = engine.standings(jobs_of([name], profile)[0])
     states = Counter(one.state for one in found)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())

@@ -1,5 +1,6 @@
 """What missing rows will take: operations counted once, and seconds as recorded rows took them."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -89,6 +90,27 @@ def test_nothing_recorded_says_nothing():
     device, rates = costs.rates("gpu")
     assert (device, rates) == ("", {})
     assert {one.seconds for one in costs.missing("table-1", "gpu", rates)} == {None}
+
+
+def test_before_a_row_is_recorded_the_steps_of_a_card_tell_what_trainings_take(store):
+    step = {"network": "vgg16", "method": "plain", "batch": 128, "graph_ms": 128.0}
+    (store / "results" / "benchmarks").mkdir(parents=True)
+    told = {"provenance": {"device": "a card"}, "steps": [step]}
+    (store / "results" / "benchmarks" / "gpu.json").write_text(json.dumps(told))
+    device, rates = costs.rates("gpu")
+    assert device == "a card"
+    assert costs.of_trainings_alone(rates)
+    first = three_seeds("gpu")[0]
+    trained = {name: getattr(first.study, name) for name in ("standard", "robust")}
+    trained["tuned"] = first.study.tuning
+    passes = sum(
+        costs.passes(trained[node.stage]) if node.stage in trained else 0
+        for node in costs.nodes("table-1", first)
+    )
+    missing = costs.missing("table-1", "gpu", rates)
+    assert missing[0].seconds == pytest.approx(passes * 45_000 * 0.001)  # a pass takes 1 ms
+    (hunt,) = {one.seconds for one in costs.missing("tickets", "gpu", rates)}
+    assert hunt is None
 
 
 @pytest.mark.parametrize("attack", [NFGSM(epsilon=RADIUS), PGD(epsilon=RADIUS, steps=10)])
