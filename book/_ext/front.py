@@ -172,8 +172,8 @@ def retrained(scale: Scale, root: Path, *, back: bool = True) -> str:
         raise ValueError(f"no sentence for tuned {tuned:.3f} and {behind:.3f} behind standard")
     text = (
         "Retrain that back against the attack, the front frozen, and "
-        f"{'all of it' if back else 'it'} returns ({tuned:.1%}"
-        f"{')' if back else '; whether all of it, these seeds cannot tell)'}"
+        f"{'all of it' if back else 'it'} returns: {tuned:.1%}"
+        f"{'' if back else ', though so few runs cannot tell whether all of it does'}."
     )
     rows = selected(root, "online", "networks", setting=CLEAN)
     rows = rows[rows["profile"] == scale.profile]
@@ -181,10 +181,10 @@ def retrained(scale: Scale, root: Path, *, back: bool = True) -> str:
         clean = mean(rows, PLACES["tuned"])
         share = (clean - left) / (robust - left)
         text += (
-            f"; retrain it on clean images, and {share:.0%} of the loss does "
-            f"({clean:.1%}, in {seeds(rows['file'].nunique())})"
+            f" Retrained on clean images the back reaches {clean:.1%}, {share:.0%} of what was "
+            f"lost ({seeds(rows['file'].nunique())})."
         )
-    return f"{text}."
+    return text
 
 
 def behind_standard(scale: Scale) -> str:
@@ -204,7 +204,8 @@ def of_the_theory(root: Path) -> str:
         raise ValueError(f"no sentence for a null of {share:.0%} of rho")
     return (
         "But the theorem does not explain it: its second assumption can be met exactly where its "
-        f"conclusion already holds, and shuffled pairs have {share:.0%} of its dependence $\\rho$."
+        f"conclusion already holds. And of its dependence $\\rho$ {share:.0%} is left when the "
+        "activations of two layers are paired at random."
     )
 
 

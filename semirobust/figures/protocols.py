@@ -28,7 +28,7 @@ SHOWN = {
     "tuned": "retrained",
     "frozen standard f_a": "standard front",
 }
-MADE = {"static": "made robust to stored examples", "online": "made robust in training"}
+MADE = {"static": "trained on stored examples", "online": "trained on fresh examples"}
 THREATS = {"whitebox": "white-box", "static": "transfer"}
 PAPER = "the paper"
 NAMED = "{} {:.1%}, {}"  # a mark, with the runs that it is the mean of
@@ -117,8 +117,8 @@ def caption(networks: pd.DataFrame) -> str:
     if len(stored):
         kept, passed = (stored[name].max() for name in ("whitebox", "static"))
         found = (
-            f"Networks made robust to stored examples keep up to {passed:.1%} by transfer, and "
-            f"{kept:.1%} at most when attacked themselves"
+            f"Networks trained on stored examples score up to {passed:.1%} on stored test images, "
+            f"and at most {kept:.1%} when attacked themselves"
         )
     settings = document(networks["file"].iloc[0])["settings"]
     width = value_at(settings, "study.architecture.width") or 1

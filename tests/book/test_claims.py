@@ -507,7 +507,7 @@ def test_the_front_page_s_figure_is_drawn_from_today_s_records():
 def test_the_figure_is_part_of_the_page_with_words_and_data():
     drawn = pictures.inline(FRONT)
     label = re.search('aria-label="(.*?)"', drawn)[1]
-    assert label.startswith("made robust to stored examples: accuracy on test images. robust: 0 at")
+    assert label.startswith("trained on stored examples: accuracy on test images. robust: 0 at")
     assert "0.79 at the paper" in label
     assert 'color="#' not in drawn
     assert "currentColor" in drawn

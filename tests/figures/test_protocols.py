@@ -35,7 +35,7 @@ NETWORKS = pd.DataFrame(
 def test_a_panel_a_protocol_shows_the_deepest_cut_and_who_is_published():
     figure = plot_protocols(NETWORKS, paper={"robust": 0.79, "difference": 0.1})
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["made robust to stored examples", "made robust in training"]
+    assert titles == ["trained on stored examples", "trained on fresh examples"]
     names = [[tick.get_text() for tick in ax.get_yticklabels()] for ax in figure.axes]
     assert names == [["robust", "retrained", "standard front"]] * 2
     data, metadata = figure._repr_mimebundle_()
@@ -107,7 +107,7 @@ def test_the_command_draws_what_is_recorded_or_names_what_is_missing(tmp_path, m
         "VGG16, 25% of its width, 10,000 training images of CIFAR-10, ε = 8/255, the back 12"
         in text
     )
-    assert "Runs: 1 made robust in training" in text
+    assert "Runs: 1 trained on fresh examples" in text
     assert f"<rdf:li>{path.stem}</rdf:li>" in text
     assert cli.main(["figure", "table-1", "alexnet", str(tmp_path / "b.svg")]) == 1
     assert "run table-1 --profile cpu --only alexnet cifar10" in capsys.readouterr().err
