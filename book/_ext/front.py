@@ -99,7 +99,7 @@ def words(root: Path, verdicts: Mapping[str, str] | None = None) -> str:
         for one in others
     ]
     text = " ".join(filter(None, sentences))
-    return f"{text}\n\n*VGG16 on CIFAR-10, {'; '.join(runs)}.*"
+    return f"{text}\n\n*VGG16 on CIFAR-10, {attacked(root)}: {'; '.join(runs)}.*"
 
 
 def scales(root: Path) -> list[Scale]:
@@ -137,6 +137,16 @@ def scale_of(file: Path) -> str:
     images = value_at(settings, "study.data.train")
     width = WIDTHS[value_at(settings, "study.architecture.width")]
     return f"{width}, {f'{images:,} training images' if images else 'all training images'}"
+
+
+def attacked(root: Path) -> str:
+    """Return the attack of all recorded rows, by which every network is attacked itself."""
+    rows = selected(root, "online", "networks", setting=None)
+    attacks = [document(file)["settings"]["whitebox"] for file in rows["file"].unique()]
+    if any(one != attacks[0] for one in attacks):
+        raise ValueError(f"no sentence for {len(attacks)} rows that are attacked in several ways")
+    radius = round(255 * attacks[0]["epsilon"])
+    return f"each network attacked itself by PGD with {attacks[0]['steps']} steps at {radius}/255"
 
 
 def seeds(count: int) -> str:

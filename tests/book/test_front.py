@@ -24,6 +24,17 @@ def test_its_first_numbers_are_those_of_the_largest_recorded_networks():
     assert len(re.findall(r"\d+\.\d%", text)) <= 15
 
 
+def test_the_attack_is_that_of_every_record_or_there_is_no_sentence(monkeypatch):
+    assert "attacked itself by PGD with 20 steps at 8/255" in front.answer(ROOT)
+    steps = iter(range(20, 99))
+    whitebox = {"kind": "PGD", "epsilon": 8 / 255}
+    monkeypatch.setattr(
+        front, "document", lambda _: {"settings": {"whitebox": whitebox | {"steps": next(steps)}}}
+    )
+    with pytest.raises(ValueError, match="no sentence for .* attacked in several ways"):
+        front.attacked(ROOT)
+
+
 def test_where_splicing_costs_nothing_there_is_no_sentence():
     assert "is gone" in front.spliced(scale())
     with pytest.raises(ValueError, match=r"no sentence for spliced 0\.380"):
