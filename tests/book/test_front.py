@@ -31,7 +31,7 @@ def test_the_attack_is_that_of_every_record_or_there_is_no_sentence(monkeypatch)
     monkeypatch.setattr(
         front, "document", lambda _: {"settings": {"whitebox": whitebox | {"steps": next(steps)}}}
     )
-    with pytest.raises(ValueError, match="no sentence for .* attacked in several ways"):
+    with pytest.raises(ValueError, match=r"no sentence for .* attacked in several ways"):
         front.attacked(ROOT)
 
 
