@@ -93,10 +93,12 @@ def _on_stored(tables: Tables, profile: str) -> Words:
     """Return what splicing and retraining do to accuracy by transfer, and what an attack leaves."""
     found = _decided(tables, profile, "static", "static")
     main = _deepest(found)
-    left = _deepest(levels(tables, "static", "whitebox"))[list(AT_FULL)].max(axis=None)
+    most = _deepest(levels(tables, "static", "whitebox"))[list(AT_FULL)].max(axis=None)
+    left = f"{most:.1%}"  # type: ignore[str-bytes-safe]
+    kept = f"all fall to {left}" if left == "0.0%" else f"none keeps more than {left}"
     told = [
+        f"Attacked themselves, {kept}.",
         *_fresh(main, found, "accuracy by transfer"),
-        f"Attacked themselves, none keeps more than {left:.1%}.",  # type: ignore[str-bytes-safe]
     ]
     about = f"{SCALES[profile]}, {_seeds(tables, 'static')}".capitalize()
     return Words(
