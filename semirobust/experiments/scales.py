@@ -26,7 +26,7 @@ N_B = {"alexnet": (4,), "vgg16": (4, 12), "resnet18": (4, 12), "resnet50": (16,)
 WIDTH = {"alexnet": 0.5, "vgg16": 0.25, "resnet18": 0.25, "resnet50": 0.25, "vit": 0.25}
 AUTOATTACK = {"vgg16": 100}  # images; where it is dearer 50; of every class at least one
 SMOKE = {  # width of the network; images to train on, images to attack, epochs
-    "alexnet": (0.25, 800, 100, 12),
+    "alexnet": (0.125, 800, 100, 12),
     "vgg16": (0.125, 800, 200, 6),
     "resnet18": (0.125, 300, 100, 6),
     "resnet50": (0.0625, 128, 30, 3),
