@@ -123,7 +123,8 @@ def test_no_page_has_a_serious_violation_in_light_or_dark(html, tmp_path):
 @pytest.mark.slow
 @needs_browser
 def test_the_audit_is_able_to_complain(tmp_path):
-    page = '<html lang="en"><title>x</title><main><h1>x</h1><img src="x.png">BODY</main></html>'
-    (tmp_path / "bad.html").write_text(page.replace("BODY", "<a href='#'></a>"), encoding="utf-8")
-    answer = audit(tmp_path, ["bad.html"], tmp_path)
-    assert {"image-alt", "link-name"} <= {one["rule"] for one in ours(answer)}
+    page = '<html lang="en"><title>x</title><main><h1>Dark</h1><img src="x.png">BODY</main></html>'
+    body = "<a href='#'></a><style>[data-theme=dark] h1 {color: #333; background: #222}</style>"
+    (tmp_path / "bad.html").write_text(page.replace("BODY", body), encoding="utf-8")
+    found = {(one["rule"], one["theme"]) for one in ours(audit(tmp_path, ["bad.html"], tmp_path))}
+    assert {("image-alt", "light"), ("link-name", "light"), ("color-contrast", "dark")} <= found
