@@ -37,6 +37,7 @@ CLAIMS = {  # what the sentences rest on
     "stored": "robust-at-all",
 }
 CLEAN = "f_b on clean images"  # label of the rows in which the back is retrained without attack
+CARRIED = {"frozen": "front", "origin": "robust", "training": "clean"}  # the same, in carriers
 MUCH, LITTLE = 0.05, 0.03  # points of accuracy that are a difference, and that are none
 WIDTHS = {None: "full width", 0.25: "a quarter of the width", 0.5: "half the width"}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
@@ -177,7 +178,7 @@ def retrained(scale: Scale, root: Path, *, back: bool = True) -> str:
 
     ``back`` says whether it is decided that all of the robustness comes back.
     """
-    robust, left, tuned, behind = (scale.accuracy[name] for name in PLACES)
+    robust, _, tuned, behind = (scale.accuracy[name] for name in PLACES)
     if tuned < robust - LITTLE or behind > tuned - MUCH:
         raise ValueError(f"no sentence for tuned {tuned:.3f} and {behind:.3f} behind standard")
     text = (
@@ -189,12 +190,28 @@ def retrained(scale: Scale, root: Path, *, back: bool = True) -> str:
     rows = rows[rows["profile"] == scale.profile]
     if not rows.empty:
         clean = mean(rows, PLACES["tuned"])
-        share = (clean - left) / (robust - left)
+        standard = mean(rows, {"network": "standard"})
+        share = (clean - standard) / (robust - standard)
+        known = [seeds(rows["file"].nunique()), *narrower(scale, root)]
         text += (
-            f" Retrained on clean images the back reaches {clean:.1%}, {share:.0%} of what was "
-            f"lost ({seeds(rows['file'].nunique())})."
+            f" Retrained on clean images the back reaches {clean:.1%}, {share:.0%} of the "
+            f"robustness ({'; '.join(known)})."
         )
     return text
+
+
+def narrower(scale: Scale, root: Path) -> list[str]:
+    """Return that share in narrower networks, as the chapter on what carries robustness has it."""
+    rows = frame("carriers", "networks", root=root / "results")
+    if rows.empty:
+        return []
+    asked = {**RUN, **CARRIED, "n_b": PLACES["tuned"]["n_b"]}
+    own = (rows[[*asked]] == pd.Series(asked, dtype=object)).all(axis=1)
+    rows = rows[own & (rows["profile"] != scale.profile)].drop_duplicates("seed")
+    if rows.empty:
+        return []
+    width = scale_of(rows["file"].iloc[0]).partition(",")[0]
+    return [f"{rows['retention'].mean():.0%} at {width}"]
 
 
 def behind_standard(scale: Scale) -> str:

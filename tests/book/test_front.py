@@ -5,6 +5,8 @@ import re
 import pytest
 
 from book._ext import front
+from semirobust.findings import carriers
+from semirobust.results.frames import frame
 from semirobust.results.records import ROOT
 
 GOOD = {"robust": 0.4, "spliced": 0.03, "tuned": 0.4, "behind": 0.02}
@@ -49,6 +51,17 @@ def test_a_sentence_says_no_more_than_its_verdict():
     said = dict.fromkeys(front.CLAIMS.values(), "undecided")
     assert "cannot tell" in front.answer(ROOT, said)
     assert f"{front.CLAIMS['gone']}: undecided" in front.answer(ROOT, said)
+
+
+def test_the_share_that_a_robust_front_alone_keeps_is_that_of_the_chapter_on_it():
+    (cell,) = carriers.retained({"networks": frame("carriers", "networks")}).query(
+        "model == 'vgg16' and frozen == 'front' and origin == 'robust' and training == 'clean' "
+        "and n_b == 12"
+    )["mean"]
+    told = front.retrained(front.scales(ROOT)[0], ROOT)
+    assert re.search(
+        rf"\d% of the robustness \([a-z ]+; {cell:.0%} at a quarter of the width\)", told
+    )
 
 
 @pytest.mark.parametrize("changed", [{"tuned": 0.3}, {"behind": 0.38}], ids=["lost", "control"])
