@@ -133,7 +133,8 @@ def digest(notebook: Notebook, values: Parameters) -> str:
     magic = ("%", "!")  # reaches nothing of the package
     code = "\n".join(line for line in lines if not line.lstrip().startswith(magic))
     profile = values.get("profile") or DEFAULT
-    results = [] if profile == DEFAULT else notebook.results(profile)
+    computed = profile == DEFAULT and notebook.experiments  # here and now: nothing is read
+    results = [] if computed else notebook.results(profile)
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in results}
     return hashed([cells, dict(values), salt_of_text(code), digests])
 

@@ -148,6 +148,15 @@ def test_the_digest_changes_with_parameters_and_cells_but_not_with_words(checkou
     assert digest(notebook) != before
 
 
+def test_a_chapter_that_sets_records_beside_its_own_numbers_runs_again_with_new_ones(checkout):
+    beside = tiny_notebook(checkout, "21-beside", also=["first"])
+    computed = tiny_notebook(checkout, "31-computed", experiment=["first"])
+    before = digest(beside), digest(computed)
+    store_result(checkout, "first", "cpu")
+    assert digest(beside) != before[0]
+    assert digest(computed) == before[1]  # in this profile it runs its rows here and now
+
+
 def test_the_run_digest_changes_with_versions_and_device():
     base = execution.run_digest("code", {"torch": "2.4"}, "cpu")
     assert execution.run_digest("code", {"torch": "2.5"}, "cpu") != base
