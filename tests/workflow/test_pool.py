@@ -175,7 +175,7 @@ def test_what_a_pool_cannot_do_is_said(capsys):
 
 @pytest.mark.slow
 def test_two_processes_record_what_one_records(store, monkeypatch, capsys):
-    words = ("run", "table-1", "--only", "vgg16", "online")
+    words = ("run", "table-1", "--only", "alexnet", "online")
     assert cli.main([*words, "--jobs", "2"]) == 0
     assert "0 of 13 jobs are done" in capsys.readouterr().out
     sharing = json.loads((store / "artifacts" / "sharing.json").read_text())
