@@ -122,15 +122,19 @@ def selected(root: Path, protocol: str, table: str, *, setting: str | None) -> p
     wanted = {**RUN, "protocol": protocol}
     if rows.empty:
         return rows
-    rows = rows[(rows[[*wanted]] == pd.Series(wanted)).all(axis=1)]
+    rows = those(rows, wanted)
     own = rows.get("setting", pd.Series(index=rows.index, dtype=object))
     return rows[own.isna() if setting is None else own == setting]
 
 
 def mean(rows: pd.DataFrame, place: Mapping[str, Any]) -> float:
     """Return the mean white-box accuracy of the rows of one network."""
-    own = (rows[[*place]] == pd.Series(place, dtype=object)).all(axis=1)
-    return float(rows.loc[own, "whitebox"].mean())
+    return float(those(rows, place)["whitebox"].mean())
+
+
+def those(rows: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows that hold all the values."""
+    return rows[(rows[[*wanted]] == pd.Series(wanted, dtype=object)).all(axis=1)]
 
 
 def scale_of(file: Path) -> str:
@@ -206,8 +210,7 @@ def narrower(scale: Scale, root: Path) -> list[str]:
     if rows.empty:
         return []
     asked = {**RUN, **CARRIED, "n_b": PLACES["tuned"]["n_b"]}
-    own = (rows[[*asked]] == pd.Series(asked, dtype=object)).all(axis=1)
-    rows = rows[own & (rows["profile"] != scale.profile)].drop_duplicates("seed")
+    rows = those(rows[rows["profile"] != scale.profile], asked).drop_duplicates("seed")
     if rows.empty:
         return []
     width = scale_of(rows["file"].iloc[0]).partition(",")[0]
