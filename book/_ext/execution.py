@@ -134,17 +134,19 @@ def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[Plan, Future[Execute
         return
     from ipykernel.kernelspec import write_kernel_spec
 
-    encryption = {"metadata": {"supported_encryption": ["curve"]}}
+    about: dict[str, Any] = {"supported_encryption": ["curve"]}
+    if copied := sys.platform == "linux" and len(todo) > jobs:
+        about["kernel_provisioner"] = {"provisioner_name": "copied"}
     with TemporaryDirectory() as folder:
-        write_kernel_spec(Path(folder, "kernels", KERNEL), encryption)
-        start, given = get_context("spawn"), (folder, str(todo[0].notebook.root))
+        write_kernel_spec(Path(folder, "kernels", KERNEL), {"metadata": about})
+        start, given = get_context("spawn"), (folder, str(todo[0].notebook.root), copied)
         with ProcessPoolExecutor(jobs, start, initializer=_prepare, initargs=given) as pool:
             running = {pool.submit(run, plan): plan for plan in todo}
             for future in as_completed(running):
                 yield running[future], future
 
 
-def _prepare(folder: str, root: str) -> None:
+def _prepare(folder: str, root: str, copied: bool) -> None:  # noqa: FBT001
     """Give this process the kernels of a folder, the package of a checkout, and one thread."""
     for name, first in (("JUPYTER_PATH", folder), ("PYTHONPATH", root)):
         os.environ[name] = os.pathsep.join([first, *filter(None, [os.environ.get(name)])])
@@ -152,6 +154,17 @@ def _prepare(folder: str, root: str) -> None:
     os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     for name, usual in (("OMP_NUM_THREADS", "1"), ("PYTHONHASHSEED", "0")):
         os.environ.setdefault(name, usual)
+    if copied:
+        from book._ext import kernels
+
+        kernels.offer("copied")
+
+
+def _channels(folder: str) -> dict[str, str]:
+    """Return how to reach a kernel: by files of its own; a port can be taken before it is used."""
+    if os.name == "posix":
+        return {"transport": "ipc", "ip": f"{folder}/kernel"}
+    return {"transport_encryption": "auto"}
 
 
 def run(plan: Plan) -> Executed:
@@ -162,16 +175,17 @@ def run(plan: Plan) -> Executed:
     defaults, start = plan.notebook.parameters, perf_counter()
     changed = {name: value for name, value in plan.values.items() if value != defaults[name]}
     try:
-        content = execute_notebook(
-            str(plan.notebook.path),
-            None,
-            changed,
-            kernel_name=KERNEL,
-            language="python",
-            progress_bar=False,
-            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-            cwd=str(plan.notebook.path.parent),
-        )
+        with TemporaryDirectory() as folder:
+            content = execute_notebook(
+                str(plan.notebook.path),
+                None,
+                changed,
+                kernel_name=KERNEL,
+                language="python",
+                progress_bar=False,
+                config=Config({"KernelManager": _channels(folder)}),
+                cwd=str(plan.notebook.path.parent),
+            )
     except PapermillExecutionError as error:
         trace = COLOUR.sub("", "\n".join(error.traceback))
         stopped = f"cell [{error.exec_count}] stopped, {error.ename}: {error.evalue}"

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from textwrap import dedent
 
 import inspection
 import nbformat
@@ -267,12 +268,47 @@ def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
 
 
 @pytest.mark.slow
-def test_a_killed_kernel_is_told_in_words(ran, notebook):
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are copied on Linux alone")
+def test_a_kernel_that_is_copied_differs_from_a_new_one_in_what_is_imported_alone(
+    checkout, notebook
+):
+    seen = """
+        import os, sys
+        print("torch" in sys.modules)
+        import semirobust, torch
+        print(__name__, sys.executable, os.getcwd(), semirobust.__file__, sys.path)
+        print(hash("text"), torch.get_num_threads(), os.getpid() == os.getpgid(0))
+        print([name for name in sys.modules if name.startswith("book")])
+        own = ("JPY_", "JUPYTER_PATH", "IPYTHONDIR", "KMP_")  # of a run; of an import
+        print(sorted(pair for pair in os.environ.items() if not pair[0].startswith(own)))
+    """
+    two = [notebook, tiny_notebook(checkout, "12-tiny")]
+    for one in two:
+        content = notebooks.read(one.path)
+        content.cells[-1].source = dedent(seen)
+        notebooks.write(content, one.path)
+    told = []
+    for jobs in (2, 1):  # as many as there are notebooks, each in a new kernel; and fewer
+        assert len(list(execution.execute(two, jobs=jobs))) == 2
+        for one in two:
+            kept = executed.kept(one, "smoke")[0]
+            told.append(notebooks.read(kept).cells[-1].outputs[0].text.split("\n", 1))
+            kept.unlink()
+    assert [first for first, _ in told] == ["False", "False", "True", "True"]
+    assert len({rest for _, rest in told}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [0, 1], ids=["new", "copied"])
+def test_a_killed_kernel_is_told_in_words(ran, notebook, others):
     content = notebooks.read(notebook.path)
     content.cells[-1].source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     notebooks.write(content, notebook.path)
+    beside = [tiny_notebook(ran, f"1{k}-tiny") for k in range(2, 2 + others)]
+    done = []
     with pytest.raises(execution.NotebookError, match="11-tiny: its kernel died"):
-        list(execution.execute([notebook]))
+        done.extend(execution.execute([notebook, *beside]))
+    assert [one.notebook for one in done] == [one.name for one in beside]
 
 
 def test_a_copy_without_its_record_counts_as_not_run(ran, notebook):
