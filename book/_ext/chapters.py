@@ -74,6 +74,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", mended.mend, priority=900)
     app.connect("html-page-context", colab.rocket, priority=900)
     app.connect("autoapi-skip-member", reference.is_left_out)
+    reference.leave_out_foreign_code()
     app.connect("build-finished", partial(add_files, shown))
     for name in TABLES:
         app.add_directive(name, Table)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,24 @@ from book._ext.repository import source_of
 
 FOLDER = "book/reference/"
 SUBMODULES = re.compile(r"Submodules\n-+\n\n\.\. toctree::\n(?: .*\n|\n)*")
+
+
+class Foreign(set[str]):
+    """All modules that are neither ours nor Python's: AutoAPI would parse half of torch for a type.
+
+    No page changes without them, and where they are not installed there are none to parse.
+    """
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a module is somebody else's."""
+        return str(name).partition(".")[0] not in {"semirobust", "", *sys.stdlib_module_names}
+
+
+def leave_out_foreign_code() -> None:
+    """Let AutoAPI's parser read our modules and Python's, and no others."""
+    from astroid.manager import AstroidManager
+
+    AstroidManager.brain["module_denylist"] = Foreign()
 
 
 def is_left_out(_: Sphinx, what: str, name: str, member: Any, skip: Any, __: Any) -> bool:
