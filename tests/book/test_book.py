@@ -270,8 +270,9 @@ def test_a_failing_notebook_tells_where_and_leaves_the_old_copy(ran, notebook):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="kernels are copied on Linux alone")
 def test_a_kernel_that_is_copied_differs_from_a_new_one_in_what_is_imported_alone(
-    checkout, notebook
+    checkout, notebook, monkeypatch
 ):
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
     seen = """
         import os, sys
         print("torch" in sys.modules)
