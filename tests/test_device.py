@@ -21,7 +21,7 @@ from semirobust.training.methods import Atta
 PASSED = {"setup", "nbval-check-output"}
 DOUBLE = {"interventions"}  # turns a network into double, which a stand-in's weights do not follow
 COMPUTING = ("13", "23", "25")  # of the notebooks that train networks themselves, the quickest
-SHORTER = {r"(?m)^images = \d+": "images = 20", r"(?m)^profile = None": "profile = 'smoke'"}
+SHORTER = {r"(?m)^images = \d+": "images = 10", r"(?m)^profile = None": "profile = 'smoke'"}
 SHORTER |= {r'"digits", 400, 200, 1 / 8, 6': '"digits", 40, 40, 1 / 8, 1'}
 
 
