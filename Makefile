@@ -28,7 +28,7 @@ book: $(if $(PROFILE),$(READY),$(PAGES))
 pdf: $(PAGES)
 	$(BIN)/semirobust book --no-execute --pdf _build/book.pdf
 
-test: $(READY)
+test: $(READY) book
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 cluster: $(READY)
