@@ -93,7 +93,8 @@ def passes_alone(images: DataSet) -> Callable[[], object]:
     """Return the eleven passes of an epoch of PGD-10 training without all that we add to them.
 
     Ten gradients by the input and one by the weights, in the precision and the layout of ours: no
-    attack's arithmetic, no optimiser, no shuffling, no checks. No epoch can take less.
+    attack's arithmetic, no optimiser, no shuffling, no checks. An epoch that takes no longer has
+    nothing left to save between them.
     """
     bare, order = network().to(memory_format=torch.channels_last), torch.channels_last
 
