@@ -60,21 +60,13 @@ def _minutes(seconds: float | None) -> str:
 def benchmarks(root: Path) -> str:
     """Return a table of the package's processor seconds beside those of plain loops."""
     path = root / "results" / "benchmarks" / "training.json"
-    found = document(path) if path.exists() else {"ratios": []}
     rows = []
-    for row in found["ratios"]:
+    for row in document(path)["ratios"] if path.exists() else []:
         numbers = [f"{row[name]:.2f}" for name in ("ours", "peer", "ratio")]
         rows.append(
             [plain(row["name"]), *numbers, f"{row['goal']:g}", "yes" if row["met"] else "no"]
         )
-    shown = table(["what", "seconds", "of the loop", "ratio", "goal", "reached"], "lrrrrl", rows)
-    if alone := found.get("passes_alone"):
-        name = alone["of"].partition(" ")[0]
-        shown += (
-            f"\n\nThe passes of {name} through the network alone take {alone['seconds']:.2f} s:"
-            f" its ratio can be {alone['ratio']:.2f} at most.\n"
-        )
-    return shown
+    return table(["what", "seconds", "of the loop", "ratio", "goal", "reached"], "lrrrrl", rows)
 
 
 def faults(root: Path) -> str:
