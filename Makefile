@@ -28,7 +28,8 @@ book: $(if $(PROFILE),$(READY),$(PAGES))
 pdf: $(PAGES)
 	$(BIN)/semirobust book --no-execute --pdf _build/book.pdf
 
-test: $(READY) book
+test: $(READY)
+	$(MAKE) book
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 cluster: $(READY)

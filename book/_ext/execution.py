@@ -30,7 +30,7 @@ from semirobust.results.code import hashed
 from semirobust.results.profiles import DEFAULT, PROFILES
 from semirobust.results.records import provenance, write_atomically
 
-KERNEL = "semirobust"
+KERNEL, COPIED = "semirobust", "copied"  # a kernel, and how it starts where there are many
 Executed: TypeAlias = tuple[NotebookNode, float]  # and the seconds that it took
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -136,7 +136,7 @@ def _run_all(todo: list[Plan], jobs: int) -> Iterator[tuple[Plan, Future[Execute
 
     about: dict[str, Any] = {"supported_encryption": ["curve"]}
     if copied := sys.platform == "linux" and len(todo) > jobs:
-        about["kernel_provisioner"] = {"provisioner_name": "copied"}
+        about["kernel_provisioner"] = {"provisioner_name": COPIED}
     with TemporaryDirectory() as folder:
         write_kernel_spec(Path(folder, "kernels", KERNEL), {"metadata": about})
         start, given = get_context("spawn"), (folder, str(todo[0].notebook.root), copied)
@@ -157,7 +157,7 @@ def _prepare(folder: str, root: str, copied: bool) -> None:  # noqa: FBT001
     if copied:
         from book._ext import kernels
 
-        kernels.offer("copied")
+        kernels.offer(COPIED)
 
 
 def _channels(folder: str) -> dict[str, str]:
